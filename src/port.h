@@ -1,0 +1,91 @@
+/* port.h: the mailbox of one Lua state, and the jobs that come home to it.
+ *
+ * A job is work that a thread of ours does for a Lua state: a transfer or a unit of SQL. The
+ * state's thread (the "owner") makes it, hands it to an engine thread, and finds it back in its
+ * port when it is done. Nothing here knows Lua, curl or SQL.
+ *
+ * Ownership: a job is counted. The owner side (a pending) holds one reference, the engine another,
+ * which travels with the job: queue -> thread -> port -> owner. Whoever drops the last one frees
+ * it. Locks: one mutex a port, held for a few pointer moves only; no call-out, no I/O under it.
+ */
+#ifndef OM_PORT_H
+#define OM_PORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* sun_path holds 108 bytes with its NUL; see unix(7). */
+#define OM_PORT_PATH_BYTES 108
+
+struct om_port;
+struct om_job;
+
+struct om_job_type {
+  const char *name;
+  void (*destroy)(struct om_job *job); /* frees the job; on any thread, no lock held */
+};
+
+struct om_job {
+  const struct om_job_type *type;
+  struct om_port *port; /* counted; where the job goes when it is done */
+  struct om_job *next;  /* belongs to whoever has the job in a list */
+  int refs;             /* __atomic */
+  bool done;            /* owner's thread only; set by om_port_take */
+};
+
+/* A list of jobs, oldest first. */
+struct om_jobs {
+  struct om_job *head;
+  struct om_job **tail;
+};
+
+/* Any thread. An empty list; append moves the caller's reference into it; shift moves it out again.
+ */
+void om_jobs_init(struct om_jobs *list);
+void om_jobs_append(struct om_jobs *list, struct om_job *job);
+struct om_job *om_jobs_shift(struct om_jobs *list);
+
+/* Owner. Fills the head of a zeroed job with one reference, the caller's; holds the port. */
+void om_job_init(struct om_job *job, const struct om_job_type *type, struct om_port *port);
+/* Any thread. */
+void om_job_hold(struct om_job *job);
+void om_job_drop(struct om_job *job);
+
+/* Owner. A port with one reference, or NULL: no memory. */
+struct om_port *om_port_new(void);
+/* Any thread. */
+void om_port_hold(struct om_port *port);
+void om_port_drop(struct om_port *port);
+/* Owner, once, when its Lua state ends: what comes home from now on is dropped. Does not wait. */
+void om_port_close(struct om_port *port);
+/* Owner: was the port made by another process (we are in a forked child)? */
+bool om_port_foreign(const struct om_port *port);
+
+/* An engine's thread: sends each job of the list home, and the list's references with them. */
+void om_port_deliver(struct om_jobs *list);
+
+/* Owner: all that came home, oldest first, marked done; the caller owns the references.
+ * Empties the readable descriptor. Never waits. */
+void om_port_take(struct om_port *port, struct om_jobs *list);
+/* Owner: waits until something is there to take. deadline_us: om_now_us() time, or INT64_MAX.
+ * False: the deadline passed. */
+bool om_port_wait(struct om_port *port, int64_t deadline_us);
+
+/* Owner: a descriptor that is readable while something is there to take; made at the first call,
+ * closed with the port. -1 and errno: it could not be made. */
+int om_port_fd(struct om_port *port);
+
+/* Owner: for event loops that can only read a stream socket (nginx). listen makes a private
+ * directory and a listening Unix socket in it and writes its path; accept takes one connection of
+ * this very process, removes the path, and from then on one byte arrives there whenever the port
+ * stops being empty. Both: 0, or -1 and errno. accept says EAGAIN while nobody has connected. */
+int om_port_listen(struct om_port *port, char path[OM_PORT_PATH_BYTES]);
+int om_port_accept(struct om_port *port);
+/* Owner: closes listener, connection and path, if any. Safe to repeat. */
+void om_port_hangup(struct om_port *port);
+
+/* Monotonic time in microseconds. */
+int64_t om_now_us(void);
+
+#endif
