@@ -69,8 +69,7 @@ struct om_job *om_jobs_shift(struct om_jobs *list) {
   return job;
 }
 
-/* Moves all of `from` to the end of `to`. */
-static void move_all(struct om_jobs *to, struct om_jobs *from) {
+void om_jobs_move(struct om_jobs *to, struct om_jobs *from) {
   if (from->head != NULL) {
     *to->tail = from->head;
     to->tail = from->tail;
@@ -148,7 +147,7 @@ void om_port_close(struct om_port *port) {
   }
   pthread_mutex_lock(&port->lock);
   port->closed = true;
-  move_all(&left, &port->home);
+  om_jobs_move(&left, &port->home);
   pthread_mutex_unlock(&port->lock);
   for (struct om_job *job = om_jobs_shift(&left); job != NULL; job = om_jobs_shift(&left)) {
     om_job_drop(job);
@@ -178,7 +177,7 @@ static void deliver_to(struct om_port *port, struct om_jobs *list) {
   pthread_mutex_lock(&port->lock);
   if (!port->closed) {
     bool was_empty = port->home.head == NULL;
-    move_all(&port->home, list);
+    om_jobs_move(&port->home, list);
     wake = port->waiting;
     if (was_empty && port->event_fd >= 0) {
       event_fd = port->event_fd;
@@ -212,7 +211,7 @@ void om_port_deliver(struct om_jobs *list) {
       om_jobs_append(job->port == port ? &same : &others, job);
     }
     deliver_to(port, &same);
-    move_all(list, &others);
+    om_jobs_move(list, &others);
   }
 }
 
@@ -222,7 +221,7 @@ void om_port_take(struct om_port *port, struct om_jobs *list) {
     return;
   }
   pthread_mutex_lock(&port->lock);
-  move_all(list, &port->home);
+  om_jobs_move(list, &port->home);
   pthread_mutex_unlock(&port->lock);
   if (port->event_fd >= 0) {
     /* A delivery between the unlock and this read would be read away unseen: look again. */
@@ -230,7 +229,7 @@ void om_port_take(struct om_port *port, struct om_jobs *list) {
     ssize_t n = read(port->event_fd, &count, sizeof count);
     (void)n;
     pthread_mutex_lock(&port->lock);
-    move_all(list, &port->home);
+    om_jobs_move(list, &port->home);
     pthread_mutex_unlock(&port->lock);
   }
   for (struct om_job *job = list->head; job != NULL; job = job->next) {
@@ -276,6 +275,10 @@ int om_port_fd(struct om_port *port) {
     ring(fd, -1);
   }
   return fd;
+}
+
+void om_port_ring(struct om_port *port) {
+  ring(port->event_fd, port->stream_fd);
 }
 
 /* ---- the stream socket ---- */

@@ -45,6 +45,8 @@ struct om_jobs {
 void om_jobs_init(struct om_jobs *list);
 void om_jobs_append(struct om_jobs *list, struct om_job *job);
 struct om_job *om_jobs_shift(struct om_jobs *list);
+/* Moves all of `from` to the end of `to`. */
+void om_jobs_move(struct om_jobs *to, struct om_jobs *from);
 
 /* Owner. Fills the head of a zeroed job with one reference, the caller's; holds the port. */
 void om_job_init(struct om_job *job, const struct om_job_type *type, struct om_port *port);
@@ -75,6 +77,9 @@ bool om_port_wait(struct om_port *port, int64_t deadline_us);
 /* Owner: a descriptor that is readable while something is there to take; made at the first call,
  * closed with the port. -1 and errno: it could not be made. */
 int om_port_fd(struct om_port *port);
+/* Owner: makes descriptor or socket speak up once more, for what was taken but not yet looked at.
+ */
+void om_port_ring(struct om_port *port);
 
 /* Owner: for event loops that can only read a stream socket (nginx). listen makes a private
  * directory and a listening Unix socket in it and writes its path; accept takes one connection of

@@ -1,0 +1,178 @@
+/* onemsg.c: what `require "onemsg"` and `require "onemsg.sql"` load. Registration only.
+ *
+ * Each Lua state has one om_state, in the registry and as upvalue of every function; it ends with
+ * the Lua state. Loading starts no thread and opens nothing: nginx loads modules before it forks.
+ */
+#include "channel.h"
+#include "database.h"
+#include "hmac.h"
+
+#include <string.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT int luaopen_onemsg(lua_State *L);
+EXPORT int luaopen_onemsg_sql(lua_State *L);
+
+static const char state_key = 0; /* its address is the registry key */
+static const char core_key = 0;
+
+static int state_gc(lua_State *L) {
+  struct om_state *state = (struct om_state *)lua_touserdata(L, 1);
+  struct om_port *port = state->port;
+  state->port = NULL;
+  for (struct om_job *job = om_jobs_shift(&state->home); job != NULL;
+       job = om_jobs_shift(&state->home)) {
+    om_job_drop(job);
+  }
+  if (port != NULL) {
+    om_port_close(port);
+    om_port_drop(port);
+  }
+  return 0;
+}
+
+/* Pushes module[name] and pops it into a registry reference. */
+static int reference(lua_State *L, const char *module, const char *name) {
+  lua_getglobal(L, "require");
+  lua_pushstring(L, module);
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, name);
+  int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pop(L, 1);
+  return ref;
+}
+
+/* A codec of our own, so that nobody else's settings of lua-cjson reach us, nor ours them. */
+static void open_json(lua_State *L, struct om_state *state) {
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "cjson.safe");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "new");
+  lua_call(L, 0, 1);
+  lua_getfield(L, -1, "decode_max_depth");
+  lua_pushinteger(L, OM_JSON_MAX_DEPTH);
+  lua_call(L, 1, 0);
+  lua_getfield(L, -1, "encode");
+  state->encode = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_getfield(L, -1, "decode");
+  state->decode = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pop(L, 2);
+}
+
+/* Pushes this Lua state's om_state. */
+static void push_state(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
+  if (!lua_isnil(L, -1)) {
+    return;
+  }
+  lua_pop(L, 1);
+  struct om_state *state = (struct om_state *)lua_newuserdatauv(L, sizeof *state, 0);
+  memset(state, 0, sizeof *state);
+  om_jobs_init(&state->home);
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, state_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_newtable(L);
+  state->tracked = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_newtable(L);
+  state->ready = luaL_ref(L, LUA_REGISTRYINDEX);
+  open_json(L, state);
+  state->explain = reference(L, "onemsg.codes", "explain");
+  state->report = reference(L, "onemsg.hooks", "report");
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
+}
+
+/* Pushes the table of what only resty/onemsg and our own Lua files use. */
+static void push_core(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &core_key);
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &core_key);
+  }
+}
+
+/* In nginx nothing may block: the Lua part replaces every call that waits, or loading fails. */
+static void adapt_to_nginx(lua_State *L, int core, const char *part) {
+  lua_getglobal(L, "ngx");
+  bool in_nginx = lua_istable(L, -1);
+  if (in_nginx) {
+    lua_getfield(L, -1, "get_phase");
+    in_nginx = lua_isfunction(L, -1);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  if (!in_nginx) {
+    return;
+  }
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "resty.onemsg.yield");
+  if (lua_pcall(L, 1, 1, 0) != 0) {
+    luaL_error(L,
+               "onemsg: this is nginx, and without lua/resty/onemsg/yield.lua on lua_package_path "
+               "its calls would block the worker; install that part (%s)",
+               lua_tostring(L, -1));
+  }
+  lua_getfield(L, -1, part);
+  lua_pushvalue(L, core);
+  lua_call(L, 1, 0);
+  lua_pop(L, 1);
+}
+
+static int module_hmac(lua_State *L) {
+  size_t key_len = 0;
+  size_t data_len = 0;
+  unsigned char digest[OM_HMAC_BYTES];
+  const char *key = luaL_checklstring(L, 1, &key_len);
+  const char *data = luaL_checklstring(L, 2, &data_len);
+  if (!om_hmac_sha256(key, key_len, data, data_len, digest)) {
+    return luaL_error(L, "libcrypto could not compute HMAC-SHA256");
+  }
+  lua_pushlstring(L, (const char *)digest, sizeof digest);
+  return 1;
+}
+
+static int module_equal(lua_State *L) {
+  size_t a_len = 0;
+  size_t b_len = 0;
+  const char *a = luaL_checklstring(L, 1, &a_len);
+  const char *b = luaL_checklstring(L, 2, &b_len);
+  lua_pushboolean(L, om_equal(a, a_len, b, b_len));
+  return 1;
+}
+
+/* hmac(key, data) -> the 32 bytes of HMAC-SHA256. equal(a, b) -> boolean, in constant time. */
+static const luaL_Reg functions[] = {{"hmac", module_hmac}, {"equal", module_equal}, {NULL, NULL}};
+
+static int open_part(lua_State *L, void (*open)(lua_State *, int, int), const char *part) {
+  lua_settop(L, 0);
+  lua_newtable(L);
+  push_core(L);
+  push_state(L);
+  open(L, 1, 2);
+  if (strcmp(part, "channel") == 0) {
+    om_pending_open(L, 1, 2);
+  }
+  adapt_to_nginx(L, 2, part);
+  lua_settop(L, 1);
+  return 1;
+}
+
+int luaopen_onemsg(lua_State *L) {
+  open_part(L, om_channel_open, "channel");
+  om_setfuncs(L, functions, 0);
+  lua_pushliteral(L, OM_VERSION);
+  lua_setfield(L, -2, "_VERSION");
+  return 1;
+}
+
+int luaopen_onemsg_sql(lua_State *L) {
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "onemsg"); /* pendings, and in nginx their waiting, come with it */
+  lua_call(L, 1, 0);
+  return open_part(L, om_database_open, "database");
+}

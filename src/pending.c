@@ -1,0 +1,400 @@
+/* pending.c: see pending.h. In nginx, resty/onemsg replaces `wait` by one that yields; everything
+ * else here returns at once there as well. */
+#include "pending.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#define PENDING "onemsg.pending"
+
+enum { KEEPS_CHANGES = 1, KEEPS_GROUP = 2 };
+
+struct om_pending {
+  struct om_job *job; /* NULL: not started */
+  const struct om_work *work;
+  int keeps;
+};
+
+struct om_state *om_state_of(lua_State *L) {
+  return (struct om_state *)lua_touserdata(L, lua_upvalueindex(1));
+}
+
+struct om_port *om_state_port(struct om_state *state) {
+  if (state->port != NULL && om_port_foreign(state->port)) {
+    om_port_close(state->port); /* its jobs are the parent's: they never come home here */
+    om_port_drop(state->port);
+    state->port = NULL;
+  }
+  if (state->port == NULL) {
+    state->port = om_port_new();
+  }
+  return state->port;
+}
+
+static struct om_pending *check_pending(lua_State *L) {
+  return (struct om_pending *)luaL_checkudata(L, 1, PENDING);
+}
+
+struct om_pending *om_pending_new(lua_State *L, struct om_state *state) {
+  struct om_pending *pending = (struct om_pending *)lua_newuserdatauv(L, sizeof *pending, 1);
+  (void)state;
+  memset(pending, 0, sizeof *pending);
+  luaL_getmetatable(L, PENDING);
+  lua_setmetatable(L, -2);
+  return pending;
+}
+
+void om_pending_keep(lua_State *L, int index, int changes, int group) {
+  struct om_pending *pending = (struct om_pending *)lua_touserdata(L, index);
+  index = lua_absindex(L, index);
+  if (changes != 0 && group != 0) {
+    lua_createtable(L, 2, 0);
+    lua_pushvalue(L, changes);
+    lua_rawseti(L, -2, 1);
+    lua_pushvalue(L, group);
+    lua_rawseti(L, -2, 2);
+  } else if (changes != 0 || group != 0) {
+    lua_pushvalue(L, changes != 0 ? changes : group);
+  } else {
+    return;
+  }
+  lua_setuservalue(L, index);
+  pending->keeps = (changes != 0 ? KEEPS_CHANGES : 0) | (group != 0 ? KEEPS_GROUP : 0);
+}
+
+/* Pushes what om_pending_keep kept, or nil. */
+static void push_kept(lua_State *L, int index, const struct om_pending *pending, int which) {
+  if ((pending->keeps & which) == 0) {
+    lua_pushnil(L);
+    return;
+  }
+  lua_getuservalue(L, index);
+  if (pending->keeps != which) {
+    lua_rawgeti(L, -1, which);
+    lua_remove(L, -2);
+  }
+}
+
+/* ---- coming home ---- */
+
+/* Appends the value on top of the stack to the list below it, whose length stands at [0]. Pops it.
+ */
+static void append(lua_State *L) {
+  lua_rawgeti(L, -2, 0);
+  int count = (int)lua_tointeger(L, -1) + 1;
+  lua_pop(L, 1);
+  lua_rawseti(L, -2, count);
+  lua_pushinteger(L, count);
+  lua_rawseti(L, -2, 0);
+}
+
+/* A tracked job is done: its pending goes to its group and to the next dispatch. */
+static void report(lua_State *L, struct om_state *state, struct om_job *job) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, state->tracked);
+  lua_rawgetp(L, -1, job);
+  struct om_pending *pending = (struct om_pending *)lua_touserdata(L, -1);
+  if (pending != NULL) {
+    int index = lua_gettop(L);
+    if ((pending->keeps & KEEPS_GROUP) != 0) {
+      push_kept(L, index, pending, KEEPS_GROUP);
+      lua_pushvalue(L, index);
+      append(L);
+      lua_pop(L, 1);
+    }
+    if (state->collecting) {
+      lua_rawgeti(L, LUA_REGISTRYINDEX, state->ready);
+      lua_pushvalue(L, index);
+      append(L);
+      lua_pop(L, 1);
+      state->ready_count++;
+    }
+    lua_pushnil(L);
+    lua_rawsetp(L, index - 1, job);
+  }
+  lua_pop(L, 2);
+}
+
+void om_pending_drain(lua_State *L, struct om_state *state) {
+  struct om_jobs fresh;
+  if (state->port == NULL) {
+    return;
+  }
+  luaL_checkstack(L, 8, NULL);
+  om_port_take(state->port, &fresh);
+  om_jobs_move(&state->home, &fresh);
+  while (state->home.head != NULL) {
+    report(L, state, state->home.head);
+    om_job_drop(om_jobs_shift(&state->home)); /* the engine's reference; the pending has its own */
+  }
+}
+
+/* The event loop sleeps on a descriptor that a drain outside dispatch has emptied. */
+static void keep_readable(struct om_state *state) {
+  if (state->collecting && state->ready_count > 0 && state->port != NULL) {
+    om_port_ring(state->port);
+  }
+}
+
+static int fail_submit(lua_State *L, const struct om_work *work, enum om_submitted why, int error) {
+  switch (why) {
+  case OM_SUBMIT_FULL:
+    return om_fail(L, "not_sent", NULL,
+                   "the queue is full; wait for some of the calls in flight before this %s",
+                   work->what);
+  case OM_SUBMIT_STOPPED:
+    return om_fail(L, "closed", "not_sent", "the process is ending; this %s was not begun",
+                   work->what);
+  default:
+    return om_fail(L, "not_sent", NULL, "no thread could be started for this %s: %s", work->what,
+                   strerror(error));
+  }
+}
+
+int om_pending_start(lua_State *L, struct om_state *state, int index, const struct om_work *work,
+                     struct om_job *job, bool track) {
+  struct om_pending *pending = (struct om_pending *)lua_touserdata(L, index);
+  index = lua_absindex(L, index);
+  pending->work = work;
+  pending->job = job;
+  if (track) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->tracked);
+    lua_pushvalue(L, index);
+    lua_rawsetp(L, -2, job);
+    lua_pop(L, 1);
+  }
+  om_job_hold(job);
+  enum om_submitted submitted = work->submit(job);
+  if (submitted == OM_SUBMITTED) {
+    return 0;
+  }
+  int error = errno;
+  om_job_drop(job);
+  if (track) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->tracked);
+    lua_pushnil(L);
+    lua_rawsetp(L, -2, job);
+    lua_pop(L, 1);
+  }
+  return fail_submit(L, work, submitted, error);
+}
+
+static int push_answer(lua_State *L, struct om_state *state, int index) {
+  const struct om_pending *pending = (const struct om_pending *)lua_touserdata(L, index);
+  push_kept(L, index, pending, KEEPS_CHANGES);
+  int changes = lua_gettop(L);
+  return pending->work->answer(L, state, pending->job, changes);
+}
+
+int om_pending_wait(lua_State *L, struct om_state *state, int index, int64_t deadline_us) {
+  const struct om_pending *pending = (const struct om_pending *)lua_touserdata(L, index);
+  struct om_job *job = pending->job;
+  index = lua_absindex(L, index);
+  if (job == NULL) {
+    return om_fail(L, "closed", "not_sent", "this operation was never begun");
+  }
+  while (!job->done) {
+    if (om_port_foreign(job->port)) {
+      return om_fail(L, "closed", "unknown",
+                     "this %s belongs to the process that began it; wait for it there",
+                     pending->work->what);
+    }
+    if (state->port == NULL) {
+      return om_fail(L, "closed", "unknown", "the Lua state is ending");
+    }
+    if (!om_port_wait(state->port, deadline_us)) {
+      return om_fail(L, "timeout", "pending", "the %s is still under way; wait again, or cancel it",
+                     pending->work->what);
+    }
+    om_pending_drain(L, state);
+  }
+  keep_readable(state);
+  return push_answer(L, state, index);
+}
+
+void om_pending_wait_group(lua_State *L, struct om_state *state, int index, int64_t deadline_us) {
+  index = lua_absindex(L, index);
+  om_pending_drain(L, state);
+  for (;;) {
+    lua_rawgeti(L, index, 0);
+    lua_Integer count = lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    if (count > 0 || state->port == NULL || !om_port_wait(state->port, deadline_us)) {
+      keep_readable(state);
+      return;
+    }
+    om_pending_drain(L, state);
+  }
+}
+
+/* ---- methods ---- */
+
+static int64_t deadline_of(lua_State *L, int index) {
+  if (lua_isnoneornil(L, index)) {
+    return INT64_MAX;
+  }
+  return om_now_us() + (int64_t)ceil(om_check_seconds(L, index, "the time to wait", 0) * 1e6);
+}
+
+/* pending:ready() -> boolean: true when wait would return at once. */
+static int pending_ready(lua_State *L) {
+  struct om_state *state = om_state_of(L);
+  const struct om_pending *pending = check_pending(L);
+  om_pending_drain(L, state);
+  keep_readable(state);
+  lua_pushboolean(L, pending->job != NULL && pending->job->done);
+  return 1;
+}
+
+/* pending:wait([seconds]) -> what the operation returns, or nil, "timeout: …", info. */
+static int pending_wait(lua_State *L) {
+  check_pending(L);
+  return om_pending_wait(L, om_state_of(L), 1, deadline_of(L, 2));
+}
+
+/* pending:cancel() -> boolean: false when it had already ended. What was handed to the network by
+ * then stays `unknown`; wait tells. */
+static int pending_cancel(lua_State *L) {
+  struct om_pending *pending = check_pending(L);
+  om_pending_drain(L, om_state_of(L));
+  keep_readable(om_state_of(L));
+  bool under_way =
+      pending->job != NULL && !pending->job->done && !om_port_foreign(pending->job->port);
+  if (under_way) {
+    pending->work->cancel(pending->job);
+  }
+  lua_pushboolean(L, under_way);
+  return 1;
+}
+
+static int pending_gc(lua_State *L) {
+  struct om_pending *pending = check_pending(L);
+  struct om_job *job = pending->job;
+  pending->job = NULL;
+  if (job != NULL) {
+    om_job_drop(job);
+  }
+  return 0;
+}
+
+static int pending_tostring(lua_State *L) {
+  const struct om_pending *pending = check_pending(L);
+  bool done = pending->job != NULL && pending->job->done;
+  lua_pushfstring(L, "onemsg.pending (%s, %s)",
+                  pending->work != NULL ? pending->work->what : "empty",
+                  done ? "ready" : "under way");
+  return 1;
+}
+
+/* ---- functions ---- */
+
+/* onemsg.fd() -> descriptor, readable while dispatch has something to return. It belongs to onemsg:
+ * watch it, neither read nor close it. After a fork, ask again. */
+static int module_fd(lua_State *L) {
+  struct om_state *state = om_state_of(L);
+  struct om_port *port = om_state_port(state);
+  int fd = port != NULL ? om_port_fd(port) : -1;
+  if (fd < 0) {
+    return om_fail(L, "config", "invalid", "no descriptor for completions: %s", strerror(errno));
+  }
+  state->collecting = true;
+  lua_pushinteger(L, fd);
+  return 1;
+}
+
+/* onemsg.dispatch() -> list of the pendings that became ready since the last call; never waits. */
+static int module_dispatch(lua_State *L) {
+  struct om_state *state = om_state_of(L);
+  bool collecting = state->collecting;
+  state->collecting = true;
+  om_pending_drain(L, state);
+  state->collecting = collecting;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, state->ready);
+  if (state->ready_count > 0) {
+    lua_newtable(L);
+    lua_rawseti(L, LUA_REGISTRYINDEX, state->ready);
+    state->ready_count = 0;
+    lua_pushnil(L);
+    lua_rawseti(L, -2, 0);
+    return 1;
+  }
+  lua_newtable(L); /* the caller may keep what it gets */
+  return 1;
+}
+
+/* core.listen() -> path | nil, err. core.accept() -> true | false (nobody yet) | nil, err.
+ * core.hangup(). See om_port_listen. */
+static int core_listen(lua_State *L) {
+  struct om_state *state = om_state_of(L);
+  struct om_port *port = om_state_port(state);
+  char path[OM_PORT_PATH_BYTES];
+  if (port == NULL || om_port_listen(port, path) != 0) {
+    return om_fail(L, "config", "invalid", "no Unix socket for completions: %s", strerror(errno));
+  }
+  lua_pushstring(L, path);
+  return 1;
+}
+
+static int core_accept(lua_State *L) {
+  struct om_state *state = om_state_of(L);
+  if (state->port == NULL || om_port_accept(state->port) != 0) {
+    if (state->port != NULL && (errno == EAGAIN || errno == EINTR)) {
+      lua_pushboolean(L, 0);
+      return 1;
+    }
+    return om_fail(L, "config", "invalid", "no connection for completions: %s", strerror(errno));
+  }
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int core_hangup(lua_State *L) {
+  struct om_state *state = om_state_of(L);
+  if (state->port != NULL) {
+    om_port_hangup(state->port);
+  }
+  return 0;
+}
+
+/* core.group(pending) -> the group it was made for, or nil. */
+static int core_group(lua_State *L) {
+  push_kept(L, 1, check_pending(L), KEEPS_GROUP);
+  return 1;
+}
+
+/* core.wait_group(group [, seconds]): see om_pending_wait_group. */
+static int core_wait_group(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  om_pending_wait_group(L, om_state_of(L), 1, deadline_of(L, 2));
+  return 0;
+}
+
+void om_pending_open(lua_State *L, int module, int core) {
+  static const luaL_Reg methods[] = {
+      {"ready", pending_ready}, {"wait", pending_wait}, {"cancel", pending_cancel}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+      {"__gc", pending_gc}, {"__tostring", pending_tostring}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"fd", module_fd}, {"dispatch", module_dispatch}, {NULL, NULL}};
+  static const luaL_Reg inner[] = {{"listen", core_listen},         {"accept", core_accept},
+                                   {"hangup", core_hangup},         {"group", core_group},
+                                   {"wait_group", core_wait_group}, {NULL, NULL}};
+  int state = lua_gettop(L);
+  om_newmetatable(L, PENDING);
+  lua_pushvalue(L, state);
+  om_setfuncs(L, meta, 1);
+  lua_newtable(L);
+  lua_pushvalue(L, state);
+  om_setfuncs(L, methods, 1);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, core, "pending"); /* the table of methods */
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+  lua_pushvalue(L, module);
+  lua_pushvalue(L, state);
+  om_setfuncs(L, functions, 1);
+  lua_pushvalue(L, core);
+  lua_pushvalue(L, state);
+  om_setfuncs(L, inner, 1);
+  lua_pop(L, 2);
+}

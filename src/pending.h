@@ -1,0 +1,76 @@
+/* pending.h: one operation under way, as Lua sees it, and what a Lua state needs for all of them.
+ *
+ * A pending owns one reference to its job until it is collected; waiting twice gives the same
+ * answer twice. No lock is held and no raw memory is unowned while Lua may raise: the pending
+ * exists first.
+ */
+#ifndef OM_PENDING_H
+#define OM_PENDING_H
+
+#include "check.h"
+#include "port.h"
+
+enum om_submitted {
+  OM_SUBMITTED = 0,
+  OM_SUBMIT_FULL,    /* the engine's queue is at its bound */
+  OM_SUBMIT_STOPPED, /* the process is ending, or the handle was closed */
+  OM_SUBMIT_FAILED   /* no thread or no memory: errno says which */
+};
+
+/* One Lua state's share: made by the first luaopen, found as upvalue 1 of every function of ours.
+ */
+struct om_state {
+  struct om_port *port; /* NULL before the first use and after the end */
+  struct om_jobs home;  /* taken from the port, not yet reported */
+  int tracked;          /* registry ref: table, job address -> pending */
+  int ready;            /* registry ref: list of pendings for the next dispatch */
+  lua_Integer ready_count;
+  bool collecting; /* somebody asked for a descriptor: fill `ready` */
+  int encode;      /* registry refs: cjson's functions, codes.explain, hooks.report */
+  int decode;
+  int explain;
+  int report;
+};
+
+struct om_pending;
+
+/* What can be done with a kind of job. answer pushes `value` or `nil, err, info` of a done job and
+ * returns how many; `changes` is the stack index of what om_pending_keep kept, or of nil. */
+struct om_work {
+  const char *what; /* in sentences: "send" */
+  enum om_submitted (*submit)(struct om_job *job);
+  void (*cancel)(struct om_job *job);
+  int (*answer)(lua_State *L, struct om_state *state, struct om_job *job, int changes);
+};
+
+struct om_state *om_state_of(lua_State *L); /* from upvalue 1 */
+
+/* The state's port, made when there is none or when it was inherited over a fork. NULL: no memory.
+ */
+struct om_port *om_state_port(struct om_state *state);
+
+/* Pushes a pending that has no job yet. */
+struct om_pending *om_pending_new(lua_State *L, struct om_state *state);
+/* Keeps two values with the pending at index, 0 for either: `changes`, for its answer, and `group`,
+ * a list with its length at [0], to which the pending is appended when it is done. */
+void om_pending_keep(lua_State *L, int index, int changes, int group);
+/* Gives the pending at index its job (it owns the caller's reference from here on, whatever
+ * happens) and submits it. track: dispatch shall report it. Returns 0, or pushes `nil, err, info`
+ * and returns 3. */
+int om_pending_start(lua_State *L, struct om_state *state, int index, const struct om_work *work,
+                     struct om_job *job, bool track);
+/* Blocks until the pending at index is done; pushes its answer, returns the number of values.
+ * deadline_us as om_port_wait's; past it, the answer is `nil, "timeout: …", info`. */
+int om_pending_wait(lua_State *L, struct om_state *state, int index, int64_t deadline_us);
+
+/* Blocks until the list at index (a group) is no longer empty, or the deadline passed. */
+void om_pending_wait_group(lua_State *L, struct om_state *state, int index, int64_t deadline_us);
+
+/* Takes home what is done, without waiting. Raises nothing but memory errors, and loses nothing. */
+void om_pending_drain(lua_State *L, struct om_state *state);
+
+/* Makes the metatable of pendings, and puts fd and dispatch into the table `module`, and what only
+ * resty/onemsg needs into `core`. The state is on top of the stack, and stays there. */
+void om_pending_open(lua_State *L, int module, int core);
+
+#endif
