@@ -1,0 +1,185 @@
+--- A stand-in for 1MSG inside nginx, on loopback: `onemsg fake` and the specs start it (fake_server.lua).
+-- Every call that onemsg uses; behaviour chosen by the last two digits of the phone (fake_numbers.lua); hooks
+-- (fake_hooks.lua); a journal of every request whose body arrived whole (fake_journal.lua); and controls under
+-- /_fake/. One worker: its state is plain Lua tables.
+
+local cjson = require "cjson"
+local calls = require "resty.onemsg.fake_calls"
+local hooks = require "resty.onemsg.fake_hooks"
+local journal = require "resty.onemsg.fake_journal"
+local messages = require "resty.onemsg.fake_messages"
+local sender = require "resty.onemsg.fake_send"
+local state = require "resty.onemsg.fake_state"
+local templates = require "resty.onemsg.fake_templates"
+
+local M = {}
+local config
+local reply = sender.reply
+
+--- In init_by_lua.
+-- @tparam table c dir, token, channel, owner (pid after whose end the server ends; 0: none), options (table)
+function M.init(c)
+  config = c
+  state.start = {}
+  for name, text in pairs(c.options or {}) do
+    assert(state.set(name, text))
+    state.start[name] = state.option[name]
+  end
+end
+
+local ffi = require "ffi"
+ffi.cdef "int kill(int pid, int number); int getppid(void);"
+
+--- The server ends when the process that wanted it is gone: no spec leaves an nginx behind.
+local function watch_owner()
+  if config.owner > 0 and ffi.C.kill(config.owner, 0) ~= 0 then ffi.C.kill(ffi.C.getppid(), 15) end
+end
+
+--- In init_worker_by_lua.
+function M.init_worker()
+  cjson.decode_max_depth(1000)
+  math.randomseed(ngx.worker.pid())
+  journal.open(config.dir .. "/journal.jsonl")
+  hooks.start(watch_owner)
+  local ready = assert(io.open(config.dir .. "/worker.pid", "w"))
+  ready:write(ngx.worker.pid(), "\n")
+  ready:close()
+end
+
+--- The whole body, also when nginx put it into a file.
+local function read_body()
+  ngx.req.read_body()
+  local body = ngx.req.get_body_data()
+  if body then return body end
+  local path = ngx.req.get_body_file()
+  if not path then return "" end
+  local file = assert(io.open(path, "rb"))
+  body = file:read "*a"
+  file:close()
+  return body
+end
+
+local function hide_token(text)
+  local from, to = text:find(config.token, 1, true)
+  if not from then return text end
+  return text:sub(1, from - 1) .. "(token)" .. hide_token(text:sub(to + 1))
+end
+
+local function write_journal(verb, method, phone, body, token)
+  local headers, var = ngx.req.get_headers(), ngx.var
+  headers.authorization = nil
+  journal.write(hide_token(cjson.encode {
+    time = ngx.now(), verb = verb, method = method, path = var.request_uri, headers = headers, token = token,
+    body = body, phone = phone, connection = tonumber(var.connection), request = tonumber(var.connection_requests),
+    protocol = var.server_protocol, scheme = var.scheme,
+  }))
+end
+
+local function token_state()
+  local given = ngx.var.http_authorization
+  if not given then return "missing", "" end
+  local token = given:match "^Bearer (.+)$"
+  return token == config.token and "right" or "wrong", token or given
+end
+
+local function html(status)
+  return ("<html>\n<head><title>%d</title></head>\n<body>\n<h1>%d</h1>\n</body>\n</html>\n"):format(status, status)
+end
+
+local function refuse_token(given)
+  local echo = given:gsub('[%c"\\]', "")
+  reply(401, ('{"error":"Wrong token \\"%s\\" for channel \\"%s\\". Provide the token as a GET parameter: ?token=%s"}')
+    :format(echo, config.channel, echo))
+end
+
+local function down(mode)
+  if mode == "hang" then return ngx.exec "@hang" end
+  local status = tonumber(mode) or 503
+  reply(status, html(status), { ["Content-Type"] = "text/html" })
+end
+
+--- The API: /<channel>/<method>.
+function M.serve()
+  local option = state.option
+  if option.down == "close" then return ngx.exec "@close" end
+  local verb, uri = ngx.req.get_method(), ngx.var.uri
+  local channel, method = uri:match "^/([%w_-]+)/(%w+)$"
+  local body = read_body()
+  local token, given = token_state()
+  local ok, sent = pcall(cjson.decode, body)
+  if not ok or type(sent) ~= "table" then sent = nil end
+  local send = method == "sendTemplate" and verb == "POST"
+  local phone = send and sent and templates.recipient(sent) or nil
+  local nth = phone and journal.count(phone) or 1
+  if option.journal then write_journal(verb, method, phone, body, token) end
+  if option.latency_ms > 0 then ngx.sleep(option.latency_ms / 1000) end
+  if option.down ~= "" then return down(option.down) end
+  if not channel then return reply(404, '{"error":"Not found"}') end
+  if channel ~= config.channel then return reply(404, '{"error":"Channel \\"' .. channel .. '\\" is not found"}') end
+  if token ~= "right" then return refuse_token(given) end
+  if (ngx.var.args or ""):find("token", 1, true) or sent and sent.token then
+    return reply(401, '{"error":"This fake takes the token in the Authorization header only"}')
+  end
+  if send then return sender.send(sent, body, phone, nth, config) end
+  local call = calls[verb .. " " .. method]
+  if call then return call(ngx.req.get_uri_args(), sent) end
+  if calls.methods[method] then return reply(405, '{"error":"Method not allowed"}') end
+  reply(404, '{"error":"Unknown method \\"' .. method .. '\\""}')
+end
+
+local control = {}
+
+function control.ping() return { pong = true } end
+
+function control.count(args)
+  local n = journal.counted(args.phone or "")
+  if not n then return { error = "too many phones to count in memory: read the journal" }, 507 end
+  return { count = n }
+end
+
+function control.journal(args)
+  local part = args.phone and '"phone":"' .. args.phone .. '"' or args.part
+  return journal.read(part)
+end
+
+function control.reset()
+  state.reset()
+  messages.reset()
+  hooks.reset()
+  journal.reset()
+  return state.option
+end
+
+--- Options of state.DEFAULTS, and the channel's settings under their own names.
+function control.set(args)
+  for name, text in pairs(args) do
+    text = text == true and "" or text
+    if type(state.settings[name]) == "boolean" then
+      state.settings[name] = text == "true" or text == "on" or text == "1"
+    else
+      local ok, why = state.set(name, text)
+      if not ok then return { error = why }, 400 end
+    end
+  end
+  return state.option
+end
+
+function control.hooks() return hooks.stats() end
+
+--- Post a text of the caller's to the registered URLs, as 1MSG would.
+function control.hook()
+  local body = read_body()
+  hooks.schedule(state.targets(), ngx.now(), body, state.option.pace_ms / 1000)
+  return { urls = #state.targets() }
+end
+
+--- The controls: /_fake/<name>, arguments in the query.
+function M.control()
+  local name = ngx.var.uri:match "^/_fake/(%a+)$"
+  local act = control[name]
+  if not act then return reply(404, '{"error":"no such control"}') end
+  local answer, status = act(ngx.req.get_uri_args())
+  reply(status or 200, type(answer) == "string" and answer or cjson.encode(answer))
+end
+
+return M

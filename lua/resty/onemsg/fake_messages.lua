@@ -1,0 +1,171 @@
+--- The messages of the fake 1MSG. Almost no state: an id carries the phone and the moment of acceptance, and the
+-- phone's ending (fake_numbers.lua) tells the rest, so that hookInfo answers for the millionth message as for the
+-- first. A bounded history serves GET messages.
+-- Pure but for the serial number and the history; the time comes as an argument, in seconds.
+
+local numbers = require "resty.onemsg.fake_numbers"
+
+local M = {}
+
+--- How many messages GET messages can look back. About 500 bytes each.
+M.HISTORY = 20000
+
+local serial, history, forced
+
+--- Forget everything.
+function M.reset()
+  serial, history, forced = 0, {}, {}
+end
+M.reset()
+
+local format, byte, char = string.format, string.byte, string.char
+local floor = math.floor
+
+local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+local function unbase64(text)
+  local bits, count, out = 0, 0, {}
+  for c in text:gmatch "[%w+/]" do
+    bits, count = bits * 64 + ALPHABET:find(c, 1, true) - 1, count + 6
+    if count >= 8 then
+      count = count - 8
+      local unit = 2 ^ count
+      out[#out + 1] = char(floor(bits / unit))
+      bits = bits % unit
+    end
+  end
+  return table.concat(out)
+end
+
+--- A new message id.
+-- Looks like WhatsApp's; always ends in "+/8=", so that a client that forgets to percent-encode it is found out.
+-- @tparam string phone digits
+-- @tparam number now seconds
+-- @tparam ?string kind "legacy" for the old form
+-- @tparam function base64 encoder
+-- @treturn string
+function M.new_id(phone, now, kind, base64)
+  serial = serial + 1
+  local stamp = format("%011X%07X", floor(now * 1000), serial % 0x10000000)
+  if kind == "legacy" then return "true_" .. phone .. "@c.us_" .. stamp end
+  local head = "\28\24" .. char(#phone) .. phone .. "\21\2\0\17\24\18" .. stamp
+  return "wamid." .. base64(head .. ("\0"):rep(-#head % 3) .. "\251\255")
+end
+
+--- What an id says.
+-- @tparam string id
+-- @treturn ?string phone, nil when the id is none of ours
+-- @treturn number seconds at which the message was accepted
+-- @treturn number the serial number, counted from 1 since the last reset
+function M.parse_id(id)
+  local phone, stamp = id:match "^true_(%d+)@c%.us_(%x+)$"
+  if not phone then
+    local packed = id:match "^wamid%.([%w+/]+)=?$"
+    if not packed or #packed > 200 then return nil end
+    local raw = unbase64(packed)
+    local length = byte(raw, 3) or 0
+    phone, stamp = raw:sub(4, 3 + length), raw:sub(10 + length, 27 + length)
+    if raw:sub(1, 2) ~= "\28\24" or raw:sub(-2) ~= "\251\255" or not phone:find "^%d+$" then return nil end
+  end
+  if #stamp ~= 18 or not stamp:find "^%x+$" then return nil end
+  return phone, tonumber(stamp:sub(1, 11), 16) / 1000, tonumber(stamp:sub(12), 16)
+end
+
+--- A message whose story is not the row's own (the second message of a number that fails only once). The newest
+-- M.HISTORY of them are remembered.
+function M.force(id, story)
+  if forced[id] == nil then
+    forced[#forced + 1] = id
+    if #forced > M.HISTORY then forced = {} end
+  end
+  forced[id] = story
+end
+
+--- One status, as WhatsApp words it.
+-- @tparam string id
+-- @tparam string phone
+-- @tparam table event { status =, error = } out of a story
+-- @tparam number at seconds
+-- @treturn table
+function M.status(id, phone, event, at)
+  local status = { id = id, type = "message", status = event.status, timestamp = format("%d", floor(at)),
+                   recipient_id = phone,
+                   pricing = { billable = true, pricing_model = "PMP", category = "utility" } }
+  local why = event.error
+  if why then
+    status.pricing = nil
+    if why.text then status.error = why.title
+    else
+      status.errors = { { code = why.code, title = why.title, message = why.title,
+                          error_data = { details = why.title } } }
+    end
+  end
+  return status
+end
+
+--- The statuses that hookInfo knows by now, newest first: order is not promised, so it is not the obvious one.
+-- @tparam string id
+-- @tparam number now seconds
+-- @tparam number pace seconds that one unit of a story takes
+-- @treturn table list, empty for an id that is none of ours
+function M.hook_info(id, now, pace)
+  local list = {}
+  local phone, accepted = M.parse_id(id)
+  if not phone then return list end
+  local row = numbers.row(phone)
+  for _, event in ipairs(forced[id] or row.info or row.story) do
+    local at = accepted + event.at * pace
+    if at <= now then table.insert(list, 1, M.status(id, phone, event, at)) end
+  end
+  return list
+end
+
+--- Keep a message for GET messages.
+-- @tparam string id
+-- @tparam string phone
+-- @tparam string|function text a function is called when the text is asked for
+-- @tparam number now seconds
+-- @tparam boolean incoming it comes from the customer
+-- @treturn number its place in the history, from 1
+function M.remember(id, phone, text, now, incoming)
+  local n = (history.last or 0) + 1
+  history.last = n
+  history[n % M.HISTORY] = { n, id, phone, text, now, incoming }
+  return n
+end
+
+local function shown(entry)
+  local n, id, phone, text, at, incoming = entry[1], entry[2], entry[3], entry[4], entry[5], entry[6]
+  if type(text) == "function" then text = text() end
+  local chat = phone .. "@c.us"
+  return { messageNumber = n, id = id, body = text, fromMe = incoming and 0 or 1, self = incoming and 0 or 1,
+           time = floor(at), type = "chat", author = incoming and chat or "100200300@c.us", chatId = chat,
+           chatName = phone, senderName = incoming and phone or "onemsg fake" }
+end
+M.shown = shown
+
+--- GET messages.
+-- @tparam table args chatId, msgId, min_time, max_time (unix seconds), lastMessageNumber, last, limit (100; 0: all)
+-- @treturn table list, oldest first
+function M.find(args)
+  local limit = tonumber(args.limit) or 100
+  if limit == 0 then limit = M.HISTORY end
+  local newest = history.last or 0
+  local from = math.max(newest - M.HISTORY + 1, (tonumber(args.lastMessageNumber) or 0) + 1, 1)
+  local low, high = tonumber(args.min_time) or 0, tonumber(args.max_time) or math.huge
+  local list = {}
+  local first, last, step = from, newest, 1
+  if args.last then first, last, step = newest, from, -1 end
+  for n = first, last, step do
+    local e = history[n % M.HISTORY]
+    local at = floor(e[5])
+    if at >= low and at <= high and (not args.chatId or args.chatId == e[3] .. "@c.us")
+       and (not args.msgId or args.msgId == e[2]) then
+      table.insert(list, step == 1 and #list + 1 or 1, shown(e))
+      if #list >= limit then break end
+    end
+  end
+  return list
+end
+
+return M
