@@ -1,0 +1,364 @@
+--- onemsg.hooks: reads what 1MSG posts to a webhook or answers to hookInfo, and folds statuses. PLATFORM.md 1.5 and 3.
+-- Pure: no I/O, no clock (received_at is an argument), no state. A body is the work of a stranger: wrong types, nulls
+-- and floods end in counts or in "invalid: …", never in a raised error.
+local cjson = require "cjson.safe"
+local codes = require "onemsg.codes"
+
+local M = {}
+
+M.BYTES = 3 * 1024 * 1024 -- longest body: what Meta itself may post
+M.DEPTH = 32              -- deepest JSON; a raw envelope needs about 10
+M.ITEMS = 5000            -- most events and messages in one body; more is refused, not cut
+local KINDS = 16          -- names of unknown kinds kept; the rest is counted as "other"
+local ID_BYTES, WORD_BYTES, NAME_BYTES = 512, 64, 200
+
+local json = cjson.new()
+json.decode_max_depth(M.DEPTH)
+json.decode_invalid_numbers(false)
+
+-- Values --------------------------------------------------------------------------------------------------------
+
+--- A short text without control bytes, or nil. A whole number counts as its digits.
+local function word(value, bytes)
+  if type(value) == "number" and value == math.floor(value) and math.abs(value) < 2 ^ 53 then
+    value = ("%.0f"):format(value)
+  end
+  if type(value) ~= "string" or #value > bytes then return nil end
+  value = value:match("^%s*(.-)%s*$")
+  return value ~= "" and not value:find("%c") and value or nil
+end
+
+--- Digits of "12025550123", 12025550123, "+12025550123", "12025550123@c.us", or nil.
+local function digits(value)
+  local s = word(value, 64)
+  s = s and (s:match("^%+?(%d+)$") or s:match("^%+?(%d+)@[cs][%w%.]+$"))
+  return s and #s >= 5 and #s <= 20 and s or nil
+end
+
+--- Unix seconds from a number or a string of digits, in s, ms or µs; nil where it is no time of this epoch.
+local function seconds(value)
+  if type(value) == "string" then
+    value = #value <= 24 and value:match("^%s*%d+%.?%d*%s*$") and tonumber(value)
+  end
+  if type(value) ~= "number" or value ~= value then return nil end
+  if value > 1e14 then value = value / 1e6 elseif value > 1e11 then value = value / 1e3 end
+  if value < 1e9 or value > 1e10 then return nil end
+  return value == math.floor(value) and math.floor(value) or value
+end
+
+local function time_of(item)
+  return seconds(item.timestamp) or seconds(item.time)
+end
+
+local function object(value)
+  return type(value) == "table" and value or nil
+end
+
+--- The items of an array, of an object that stands where an array belongs, or none.
+local function items(value)
+  if type(value) ~= "table" then return {} end
+  if value[1] == nil and next(value) ~= nil then return { value } end
+  return value
+end
+
+local function instance_of(body)
+  local name = word(body.instanceId, NAME_BYTES) or word(body.instance_id, NAME_BYTES)
+  return name and name:gsub("^instance", "") or nil
+end
+
+-- Statuses ------------------------------------------------------------------------------------------------------
+
+local ranks = { unknown = 0, queued = 0, pending = 0, accepted = 1, sent = 2, failed = 3, undelivered = 3,
+  delivered = 4, read = 5, viewed = 5, played = 6 }
+local one_word = { undelivered = "failed", viewed = "read", unknown = "queued", pending = "queued" }
+local FAILED, DELIVERED = ranks.failed, ranks.delivered
+
+local function status_word(value)
+  local s = word(value, WORD_BYTES)
+  return s and s:lower()
+end
+
+--- The rank of a status word, upper or lower case: 0 (queued) to 6 (played); nil for a word that changes no state
+-- (deleted, warning, anything unknown). PLATFORM.md 3.2.
+function M.rank(status)
+  return ranks[status_word(status) or ""]
+end
+
+local function earliest(a, b)
+  if a and b then return math.min(a, b) end
+  return a or b
+end
+
+--- Which of two failures tells more: the one with a code, then the earlier, then by value; so that order never matters.
+local function better_failure(a, b)
+  if not a or not b then return a or b end
+  if (a.code ~= nil) ~= (b.code ~= nil) then return a.code and a or b end
+  if (a.at or math.huge) ~= (b.at or math.huge) then return (a.at or math.huge) < (b.at or math.huge) and a or b end
+  if a.code ~= b.code then return a.code < b.code and a or b end
+  return (a.error or "") >= (b.error or "") and a or b
+end
+
+--- Folds one event into the state of its message; the result does not depend on the order of events.
+-- @param state what an earlier fold returned, or nil; it is not changed
+-- @param event { status, at (s, may be nil), code, error }
+-- @return the new state: { status (accepted sent failed delivered read played; undelivered counts as failed, viewed as
+--   read; nil while only words without rank came), times = { status = first time, … }, failure = { at, code, error } or
+--   nil, kept also when it was delivered after all, contradiction = true when both were reported,
+--   notes = { word = first time or true } }
+-- @return true when status rose; duplicates and late events don't
+-- @return true when this event brought the first contradiction: failed and delivered for the same message
+function M.fold(state, event)
+  local new = { times = {}, notes = {} }
+  for key, value in pairs(state or {}) do
+    if key ~= "times" and key ~= "notes" then new[key] = value end
+  end
+  for key, value in pairs(state and state.times or {}) do new.times[key] = value end
+  for key, value in pairs(state and state.notes or {}) do new.notes[key] = value end
+
+  local name = status_word(event.status)
+  local rank = ranks[name or ""]
+  if not rank then
+    if name then
+      local before = new.notes[name]
+      new.notes[name] = earliest(type(before) == "number" and before or nil, event.at) or true
+    end
+    return new, false, false
+  end
+  name = one_word[name] or name
+  new.times[name] = earliest(new.times[name], event.at)
+  if rank == FAILED then
+    new.failure = better_failure(new.failure, { at = event.at, code = event.code, error = event.error })
+  end
+  local before = ranks[new.status or ""] or -1
+  if rank > before then new.status = name end
+  local contradiction = new.failure ~= nil and math.max(rank, before) >= DELIVERED
+  if contradiction then new.contradiction = true end
+  return new, rank > before, contradiction and not (state and state.contradiction or false)
+end
+
+--- code, text of an item's error in any of its forms: errors = { … }, error = { … }, error = "a sentence".
+local function error_of(item)
+  local said = { errors = object(item.errors), error = item.error }
+  if type(said.error) ~= "table" and type(said.error) ~= "string" then said.error = nil end
+  if not said.errors and not said.error then return nil, nil end
+  return (codes.find(said)), codes.text(said)
+end
+
+local function category_of(item)
+  local pricing, conversation = object(item.pricing), object(item.conversation)
+  local origin = conversation and object(conversation.origin)
+  return word(item.category, WORD_BYTES) or word(pricing and pricing.category, WORD_BYTES)
+    or word(origin and origin.type, WORD_BYTES)
+end
+
+--- One status item of any shape as an event; nil where it has no status. id may be nil.
+local function event_of(item, instance, received_at)
+  item = object(item)
+  local status = item and status_word(item.status)
+  if not status then return nil end
+  local code, text = error_of(item)
+  local chat_id = word(item.chatId, NAME_BYTES)
+  return {
+    id = word(item.id, ID_BYTES), status = status, at = time_of(item) or received_at, instance = instance,
+    recipient = digits(item.phone) or digits(item.recipient_id) or digits(chat_id), chat_id = chat_id,
+    bsuid = word(item.bsuid, NAME_BYTES) or word(item.recipient_user_id, NAME_BYTES),
+    code = code, error = text, category = category_of(item),
+  }
+end
+
+-- Messages ------------------------------------------------------------------------------------------------------
+
+local function text_of(item)
+  local text = object(item.text)
+  local s = item.body or text and text.body or item.caption
+  return type(s) == "string" and s or nil
+end
+
+local function truth(value)
+  return value == true or value == 1 or value == "1" or value == "true"
+end
+
+--- One message, written by the customer or (from_me) by the business, normalised or raw.
+local function message_of(item, instance, received_at, echo)
+  item = object(item)
+  local id = item and word(item.id, ID_BYTES)
+  if not id then return nil end
+  local chat_id = word(item.chatId, NAME_BYTES)
+  return {
+    id = id, from_me = echo or truth(item.fromMe), at = time_of(item) or received_at, instance = instance,
+    phone = digits(chat_id) or digits(echo and item.to or item.from) or digits(item.author), chat_id = chat_id,
+    bsuid = word(item.authorBsuid, NAME_BYTES) or word(item.from_user_id, NAME_BYTES),
+    type = word(item.type, WORD_BYTES), text = text_of(item), name = word(item.senderName, NAME_BYTES),
+  }
+end
+
+-- Bodies --------------------------------------------------------------------------------------------------------
+
+--- Collects one body; `found` is the table that parse returns.
+local function collector(received_at)
+  local found = { events = {}, messages = {}, templates = {}, errors = {}, others = {}, ignored = 0 }
+  local room, kinds = M.ITEMS, 0
+  local c = { found = found }
+
+  function c.full()
+    return room < 0
+  end
+
+  function c.other(kind)
+    kind = word(kind, WORD_BYTES) or "other"
+    if not kind:find("^[%w_%.%-]+$") then kind = "other" end
+    if not found.others[kind] then
+      kinds = kinds + 1
+      if kinds > KINDS then kind = "other" end
+    end
+    found.others[kind] = (found.others[kind] or 0) + 1
+    found.ignored = found.ignored + 1
+  end
+
+  function c.each(value, kind, into, make)
+    if value ~= nil and value ~= cjson.null and type(value) ~= "table" then return c.other(kind) end
+    for _, item in ipairs(items(value)) do
+      room = room - 1
+      if room < 0 then return end
+      local made = make(item)
+      if made then into[#into + 1] = made else c.other(kind) end
+    end
+  end
+
+  function c.statuses(value, kind, instance)
+    c.each(value, kind, found.events, function(item)
+      local event = event_of(item, instance, received_at)
+      return event and event.id and event
+    end)
+  end
+
+  function c.messages(value, instance, echo)
+    c.each(value, "messages", found.messages, function(item)
+      return message_of(item, instance, received_at, echo)
+    end)
+  end
+
+  function c.errors(value)
+    c.each(value, "errors", found.errors, function(item)
+      local code, text = error_of { errors = { item } }
+      return (code or text) and { code = code, error = text, at = received_at }
+    end)
+  end
+
+  function c.template(value)
+    local name, status = word(value.message_template_name, ID_BYTES), status_word(value.event)
+    if not name or not status then return c.other("message_template_status_update") end
+    room = room - 1
+    found.templates[#found.templates + 1] = { name = name, status = status:upper(), at = received_at,
+      language = word(value.message_template_language, WORD_BYTES), reason = word(value.reason, NAME_BYTES) }
+  end
+  return c
+end
+
+--- changes[] of Meta's own envelope (rawHooks).
+local function collect_changes(c, changes, instance)
+  for _, change in ipairs(items(changes)) do
+    local value = object(change) and object(change.value)
+    if c.full() then
+      return
+    elseif not value then
+      c.other("changes")
+    elseif change.field == "message_template_status_update" then
+      c.template(value)
+    elseif value.statuses or value.messages or value.message_echoes or value.errors then
+      c.statuses(value.statuses, "statuses", instance)
+      c.messages(value.messages, instance)
+      c.messages(value.message_echoes, instance, true)
+      c.errors(value.errors)
+    else
+      c.other(change.field)
+    end
+  end
+end
+
+local function collect(c, body)
+  local instance = instance_of(body)
+  local known = body.hooks or body.ack or body.statuses or body.messages or body.entry or body.changes
+  c.statuses(body.hooks, "hooks", instance)
+  c.statuses(body.ack, "ack", instance)
+  c.statuses(body.statuses, "statuses", instance)
+  c.messages(body.messages, instance)
+  collect_changes(c, body.changes, instance)
+  for _, entry in ipairs(items(body.entry)) do
+    if c.full() then break end
+    if object(entry) then collect_changes(c, entry.changes, instance) else c.other("entry") end
+  end
+  if not known then c.other(body.type or body.field or body.event) end
+end
+
+--- Reads the body of a webhook call.
+-- @param body JSON text, or the table decoded from it
+-- @param received_at when it came, Unix seconds; the time of everything that bears none (acks never do)
+-- @return { events, messages, templates, errors, others, ignored } or nil, "invalid: …"
+--   events    { id, status (lower case), at (s), recipient (digits), chat_id, bsuid, code, error, category, instance }
+--   messages  { id, from_me, at, phone (digits, the customer's), chat_id, bsuid, text, type, name, instance }
+--   templates { name, language, status (upper case), reason, at }: a template was paused, approved, …
+--   errors    { code, error, at }: of the account, not of one message
+--   others    { kind = count } of what was not understood; ignored is their sum. Answer such a body with 200 all the
+--             same: it was read, and a repeat would not help (PLATFORM.md 3.1).
+function M.parse(body, received_at)
+  if type(received_at) ~= "number" then
+    error("hooks.parse(body, received_at): received_at is the time in seconds, for example os.time()", 2)
+  end
+  if type(body) == "string" then
+    if #body > M.BYTES then return nil, ("invalid: the body is longer than %d bytes"):format(M.BYTES) end
+    local decoded, why = json.decode(body)
+    if decoded == nil then return nil, "invalid: the body is not JSON (" .. tostring(why) .. ")" end
+    body = decoded
+  end
+  if type(body) ~= "table" then return nil, "invalid: the body is not a JSON object" end
+  local c = collector(received_at)
+  if body[1] ~= nil then -- an array of bodies, or of status items
+    for _, one in ipairs(body) do
+      if c.full() then break end
+      if not object(one) then c.other("array")
+      elseif one.status ~= nil and one.id ~= nil then c.statuses({ one }, "array")
+      else collect(c, one) end
+    end
+  else
+    collect(c, body)
+  end
+  if c.full() then return nil, ("invalid: the body has more than %d items"):format(M.ITEMS) end
+  return c.found
+end
+
+--- The report that hookInfo gives about one message. PLATFORM.md 1.5.
+-- @param id the message's id; entries that name another id are left out and counted
+-- @param decoded the answer; anything at all
+-- @return { id, status (as fold says it; nil: nothing reported yet, which proves nothing), hooks = events without id,
+--   in order of rank, then time; code, error, contradiction as of the fold, ignored = entries left out }
+function M.report(id, decoded)
+  decoded = object(decoded) or {}
+  local list = decoded[1] ~= nil and decoded or decoded.hooks or decoded.ack or decoded.statuses
+  local report, state = { id = id, hooks = {}, ignored = 0 }, nil
+  local order = {}
+  for _, item in ipairs(items(list)) do
+    local event = #report.hooks < M.ITEMS and event_of(item, instance_of(decoded))
+    if event and (event.id == nil or event.id == id) then
+      event.id = nil
+      state = M.fold(state, event)
+      report.hooks[#report.hooks + 1] = event
+      order[event] = #report.hooks
+    else
+      report.ignored = report.ignored + 1
+    end
+  end
+  table.sort(report.hooks, function(a, b)
+    local rank_a, rank_b = ranks[a.status] or 99, ranks[b.status] or 99
+    if rank_a ~= rank_b then return rank_a < rank_b end
+    if a.at and b.at and a.at ~= b.at then return a.at < b.at end
+    return order[a] < order[b]
+  end)
+  if state then
+    report.status, report.contradiction = state.status, state.contradiction
+    if state.failure then report.code, report.error = state.failure.code, state.failure.error end
+  end
+  return report
+end
+
+return M
