@@ -1,0 +1,33 @@
+/* hmac.c: see hmac.h. Two calls into libcrypto, and what their interfaces leave to the caller: an
+ * int for the key's length, and a key pointer that must not be NULL even when it is empty.
+ */
+#include "hmac.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+bool om_hmac_sha256(const void *key, size_t key_len, const void *data, size_t data_len,
+                    unsigned char out[OM_HMAC_BYTES]) {
+  static const unsigned char nothing[1] = {0};
+  unsigned int len = 0;
+
+  memset(out, 0, OM_HMAC_BYTES);
+  if (key_len > INT_MAX) {
+    return false;
+  }
+  const void *k = key_len > 0 ? key : nothing; /* HMAC() takes NULL for "the key of before" */
+  const void *d = data_len > 0 ? data : nothing;
+  unsigned char *mac = HMAC(EVP_sha256(), k, (int)key_len, d, data_len, out, &len);
+  return mac != NULL && len == OM_HMAC_BYTES;
+}
+
+bool om_equal(const void *a, size_t a_len, const void *b, size_t b_len) {
+  if (a_len != b_len) {
+    return false;
+  }
+  return a_len == 0 || CRYPTO_memcmp(a, b, a_len) == 0;
+}
