@@ -10,13 +10,6 @@
 #include "check.h"
 #include "port.h"
 
-enum om_submitted {
-  OM_SUBMITTED = 0,
-  OM_SUBMIT_FULL,    /* the engine's queue is at its bound */
-  OM_SUBMIT_STOPPED, /* the process is ending, or the handle was closed */
-  OM_SUBMIT_FAILED   /* no thread or no memory: errno says which */
-};
-
 /* One Lua state's share: made by the first luaopen, found as upvalue 1 of every function of ours.
  */
 struct om_state {

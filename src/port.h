@@ -34,6 +34,14 @@ struct om_job {
   bool done;            /* owner's thread only; set by om_port_take */
 };
 
+/* What an engine says to a job. */
+enum om_submitted {
+  OM_SUBMITTED = 0,
+  OM_SUBMIT_FULL,    /* the engine's queue is at its bound */
+  OM_SUBMIT_STOPPED, /* the process is ending, or the handle was closed */
+  OM_SUBMIT_FAILED   /* no thread or no memory: errno says which */
+};
+
 /* A list of jobs, oldest first. */
 struct om_jobs {
   struct om_job *head;

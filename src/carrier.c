@@ -1,0 +1,191 @@
+/* carrier.c: one request in libcurl's terms.
+ *
+ * The trap: when a reused connection turns out to be dead, libcurl by itself repeats the request on
+ * a fresh one, POST included, also when the server had read all of it (MEASURED.md, shown by
+ * spec/repeat_spec.lua). For a send that would be a second message. Two locks stand against it:
+ *   1. the body comes from a read callback and there is no seek callback, so libcurl cannot rewind
+ *      and fails with CURLE_SEND_FAIL_REWIND instead;
+ *   2. before a request goes out on any connection, prerequest() refuses if a byte of the body was
+ *      ever handed over.
+ */
+#include "carrier.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ANSWER_FIRST_BYTES 512 /* an acceptance has about 150 */
+
+/* ---- callbacks ---- */
+
+static size_t read_body(char *to, size_t size, size_t count, void *user) {
+  struct om_transfer *transfer = ((struct om_carrier *)user)->transfer;
+  size_t room = size * count;
+  size_t left = transfer->body_bytes - transfer->handed_bytes;
+  size_t n = left < room ? left : room;
+  memcpy(to, transfer->body + transfer->handed_bytes, n);
+  transfer->handed_bytes += n;
+  return n;
+}
+
+static size_t write_answer(char *from, size_t size, size_t count, void *user) {
+  struct om_transfer *transfer = ((struct om_carrier *)user)->transfer;
+  size_t n = size * count;
+  if (n > OM_ANSWER_MAX_BYTES - transfer->answer_bytes) {
+    transfer->end = OM_END_TOO_BIG;
+    return 0;
+  }
+  if (transfer->answer_bytes + n > transfer->answer_room) {
+    size_t room = transfer->answer_room != 0 ? transfer->answer_room : ANSWER_FIRST_BYTES;
+    while (room < transfer->answer_bytes + n) {
+      room *= 2;
+    }
+    char *grown = realloc(transfer->answer, room);
+    if (grown == NULL) {
+      return 0;
+    }
+    transfer->answer = grown;
+    transfer->answer_room = room;
+  }
+  memcpy(transfer->answer + transfer->answer_bytes, from, n);
+  transfer->answer_bytes += n;
+  return n;
+}
+
+static int prerequest(void *user, char *remote_ip, char *local_ip, int remote_port,
+                      int local_port) {
+  const struct om_transfer *transfer = ((struct om_carrier *)user)->transfer;
+  (void)remote_ip;
+  (void)local_ip;
+  (void)remote_port;
+  (void)local_port;
+  return transfer->handed_bytes == 0 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
+/* ---- options ---- */
+
+/* The result of a chain of curl_easy_setopt calls: once false, no more are made. */
+#define SET(option, value)                                                                         \
+  do {                                                                                             \
+    if (curl_easy_setopt(easy, (option), (value)) != CURLE_OK) {                                   \
+      return false;                                                                                \
+    }                                                                                              \
+  } while (0)
+
+/* What stays the same for all transfers of an endpoint. */
+static bool set_endpoint(CURL *easy, struct om_carrier *carrier, const struct om_endpoint *endpoint,
+                         const struct om_carrier_hooks *hooks) {
+  SET(CURLOPT_NOSIGNAL, 1L);
+  SET(CURLOPT_ERRORBUFFER, carrier->error);
+  SET(CURLOPT_USERAGENT, "onemsg/" OM_VERSION);
+  SET(CURLOPT_HTTPHEADER, endpoint->headers);
+  SET(CURLOPT_PROTOCOLS_STR, "https,http");
+  SET(CURLOPT_FOLLOWLOCATION, 0L);
+  SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+  SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+  if (endpoint->ca_file != NULL) {
+    SET(CURLOPT_CAINFO, endpoint->ca_file);
+  }
+  SET(CURLOPT_PROXY, endpoint->proxy); /* always set: libcurl must not call getenv on this thread */
+  SET(CURLOPT_NOPROXY, endpoint->no_proxy);
+  SET(CURLOPT_HTTP_VERSION, endpoint->http_version);
+  SET(CURLOPT_PIPEWAIT, endpoint->http_version == CURL_HTTP_VERSION_2TLS ? 1L : 0L);
+  SET(CURLOPT_CONNECTTIMEOUT_MS, endpoint->connect_timeout_ms);
+  SET(CURLOPT_TCP_KEEPALIVE, 1L);
+  SET(CURLOPT_QUICK_EXIT, 1L);
+  SET(CURLOPT_PRIVATE, carrier);
+  SET(CURLOPT_READFUNCTION, read_body);
+  SET(CURLOPT_READDATA, carrier);
+  SET(CURLOPT_WRITEFUNCTION, write_answer);
+  SET(CURLOPT_WRITEDATA, carrier);
+  SET(CURLOPT_PREREQFUNCTION, prerequest);
+  SET(CURLOPT_PREREQDATA, carrier);
+  SET(CURLOPT_OPENSOCKETFUNCTION, hooks->open_socket);
+  SET(CURLOPT_OPENSOCKETDATA, hooks->thread);
+  SET(CURLOPT_CLOSESOCKETFUNCTION, hooks->close_socket);
+  SET(CURLOPT_CLOSESOCKETDATA, hooks->thread);
+  return true;
+}
+
+static bool set_transfer(CURL *easy, const struct om_transfer *transfer) {
+  int64_t left_ms = transfer->timeout_ms - (om_now_us() - transfer->submitted_us) / 1000;
+  if (transfer->url != NULL) {
+    SET(CURLOPT_CURLU, NULL);
+    SET(CURLOPT_URL, transfer->url);
+  } else {
+    SET(CURLOPT_CURLU, transfer->endpoint->send_url);
+  }
+  if (transfer->body != NULL) {
+    SET(CURLOPT_POST, 1L);
+    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)transfer->body_bytes);
+  } else {
+    SET(CURLOPT_HTTPGET, 1L);
+  }
+  bool usual = strcmp(transfer->method, transfer->body != NULL ? "POST" : "GET") == 0;
+  SET(CURLOPT_CUSTOMREQUEST, usual ? NULL : transfer->method);
+  SET(CURLOPT_TIMEOUT_MS, left_ms > 1 ? (long)left_ms : 1L);
+  return true;
+}
+
+bool om_carrier_load(struct om_carrier *carrier, struct om_transfer *transfer,
+                     const struct om_carrier_hooks *hooks) {
+  carrier->transfer = transfer;
+  carrier->error[0] = '\0';
+  if (carrier->endpoint != transfer->endpoint) {
+    if (carrier->endpoint != NULL) {
+      curl_easy_reset(carrier->easy);
+      om_endpoint_drop(carrier->endpoint);
+    }
+    om_endpoint_hold(transfer->endpoint);
+    carrier->endpoint = transfer->endpoint;
+    if (!set_endpoint(carrier->easy, carrier, transfer->endpoint, hooks)) {
+      return false;
+    }
+  }
+  return set_transfer(carrier->easy, transfer);
+}
+
+struct om_transfer *om_carrier_unload(struct om_carrier *carrier, CURLcode code) {
+  struct om_transfer *transfer = carrier->transfer;
+  curl_off_t retry_after = 0;
+  carrier->transfer = NULL;
+  transfer->ended_us = om_now_us();
+  curl_easy_getinfo(carrier->easy, CURLINFO_RESPONSE_CODE, &transfer->status);
+  if (curl_easy_getinfo(carrier->easy, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK &&
+      retry_after > 0) {
+    transfer->retry_after_s = retry_after < 86400 ? (long)retry_after : 86400;
+  }
+  if (code == CURLE_OK) {
+    transfer->end = OM_END_ANSWER;
+    return transfer;
+  }
+  if (transfer->end != OM_END_TOO_BIG && transfer->end != OM_END_CANCELLED) {
+    transfer->end = code == CURLE_OPERATION_TIMEDOUT ? OM_END_TIMEOUT : OM_END_FAILED;
+  }
+  const char *why = carrier->error[0] != '\0' ? carrier->error : curl_easy_strerror(code);
+  size_t size = strlen(why) + 1;
+  transfer->error = malloc(size);
+  if (transfer->error != NULL) {
+    memcpy(transfer->error, why, size);
+  }
+  return transfer;
+}
+
+struct om_carrier *om_carrier_new(void) {
+  struct om_carrier *carrier = calloc(1, sizeof *carrier);
+  if (carrier != NULL) {
+    carrier->easy = curl_easy_init();
+    if (carrier->easy == NULL) {
+      free(carrier);
+      return NULL;
+    }
+  }
+  return carrier;
+}
+
+void om_carrier_free(struct om_carrier *carrier) {
+  curl_easy_cleanup(carrier->easy);
+  if (carrier->endpoint != NULL) {
+    om_endpoint_drop(carrier->endpoint);
+  }
+  free(carrier);
+}

@@ -1,0 +1,308 @@
+/* endpoint.c: see endpoint.h. */
+#include "endpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define REDACTED         "[token]"
+#define REDACT_MIN_BYTES 7  /* as long as REDACTED: a redacted text never grows */
+#define REDACT_PREFIX    16 /* this much of a token is enough to know it by */
+
+static char *copy(const char *text) {
+  size_t size = strlen(text) + 1;
+  char *out = malloc(size);
+  if (out != NULL) {
+    memcpy(out, text, size);
+  }
+  return out;
+}
+
+/* ---- tokens ---- */
+
+static bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+size_t om_endpoint_clean_token(const char *token, size_t len, char *out) {
+  static const char *const schemes[] = {"Bearer", "Basic"};
+  while (len > 0 && is_blank(token[len - 1])) {
+    len--;
+  }
+  for (size_t i = 0; i < 3; i++) { /* blanks, a scheme, blanks, a scheme pasted twice, blanks */
+    while (len > 0 && is_blank(token[0])) {
+      token++;
+      len--;
+    }
+    for (size_t s = 0; s < sizeof schemes / sizeof schemes[0]; s++) {
+      size_t n = strlen(schemes[s]);
+      if (len > n && is_blank(token[n]) && strncasecmp(token, schemes[s], n) == 0) {
+        token += n;
+        len -= n;
+      }
+    }
+  }
+  if (len == 0 || len > OM_TOKEN_MAX_BYTES || strspn(token, "_") >= len) {
+    return 0;
+  }
+  for (size_t i = 0; i < len; i++) {
+    if ((unsigned char)token[i] <= ' ' || (unsigned char)token[i] >= 0x7f) {
+      return 0;
+    }
+  }
+  memcpy(out, token, len);
+  out[len] = '\0';
+  return len;
+}
+
+static int base64url_value(char c) {
+  static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  const char *at = c != '\0' ? strchr(alphabet, c) : NULL;
+  return at != NULL ? (int)(at - alphabet) : -1;
+}
+
+size_t om_endpoint_jwt_payload(const char *token, size_t len, char *out) {
+  const char *first = memchr(token, '.', len);
+  const char *end = token + len;
+  const char *second = first != NULL ? memchr(first + 1, '.', (size_t)(end - first - 1)) : NULL;
+  size_t written = 0;
+  unsigned bits = 0;
+  int held = 0;
+  if (second == NULL || memchr(second + 1, '.', (size_t)(end - second - 1)) != NULL) {
+    return 0;
+  }
+  for (const char *at = first + 1; at < second && *at != '='; at++) {
+    int value = base64url_value(*at);
+    if (value < 0) {
+      return 0;
+    }
+    bits = (bits << 6 | (unsigned)value) & 0xffff;
+    held += 6;
+    if (held >= 8) {
+      held -= 8;
+      out[written++] = (char)(bits >> held & 0xff);
+    }
+  }
+  return written;
+}
+
+/* How many bytes of text at `at` are the token or the beginning of it; 0: none. A slash may be
+ * escaped, as lua-cjson and PHP do. */
+static size_t token_at(const char *token, const char *text, size_t len) {
+  size_t matched = 0;
+  size_t at = 0;
+  while (at < len && token[matched] != '\0') {
+    size_t escape = text[at] == '\\' && at + 1 < len && text[at + 1] == '/' ? 1 : 0;
+    if (text[at + escape] != token[matched]) {
+      break;
+    }
+    at += escape + 1;
+    matched++;
+  }
+  return token[matched] == '\0' || matched >= REDACT_PREFIX ? at : 0;
+}
+
+size_t om_endpoint_redact(const struct om_endpoint *endpoint, const char *text, size_t len,
+                          char *out) {
+  size_t written = 0;
+  for (size_t at = 0; at < len;) {
+    size_t found = 0;
+    if (text[at] == endpoint->token[0]) {
+      found = token_at(endpoint->token, text + at, len - at);
+    }
+    if (found >= REDACT_MIN_BYTES) {
+      memcpy(out + written, REDACTED, sizeof REDACTED - 1);
+      written += sizeof REDACTED - 1;
+    } else if (found > 0) {
+      out[written++] = '*';
+    } else {
+      out[written++] = text[at];
+      found = 1;
+    }
+    at += found;
+  }
+  return written;
+}
+
+/* ---- the base URL ---- */
+
+static bool is_loopback(const char *host) {
+  return strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
+         (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == strlen(host));
+}
+
+/* Cuts trailing slashes, and a last segment that repeats the channel. */
+static void trim_path(char *path, const char *channel) {
+  size_t len = strlen(path);
+  size_t channel_len = strlen(channel);
+  while (len > 0 && path[len - 1] == '/') {
+    path[--len] = '\0';
+  }
+  if (len > channel_len && path[len - channel_len - 1] == '/' &&
+      strcmp(path + len - channel_len, channel) == 0) {
+    path[len - channel_len - 1] = '\0';
+    trim_path(path, "\n"); /* slashes before it */
+  }
+}
+
+/* Says what is wrong with a parsed base URL, or NULL. */
+static const char *base_fault(CURLU *url, const char *scheme, const char *host) {
+  char *part = NULL;
+  if (curl_url_get(url, CURLUPART_USER, &part, 0) == CURLUE_OK ||
+      curl_url_get(url, CURLUPART_PASSWORD, &part, 0) == CURLUE_OK) {
+    curl_free(part);
+    return "must not carry a user or password";
+  }
+  if (curl_url_get(url, CURLUPART_QUERY, &part, 0) == CURLUE_OK ||
+      curl_url_get(url, CURLUPART_FRAGMENT, &part, 0) == CURLUE_OK) {
+    curl_free(part);
+    return "must not carry a query: the token goes into a header, not into a URL";
+  }
+  if (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0) {
+    return "must begin with https://";
+  }
+  if (strcmp(scheme, "http") == 0 && !is_loopback(host)) {
+    return "must begin with https:// (plain http would show the token to the network; only "
+           "loopback "
+           "may use it)";
+  }
+  return NULL;
+}
+
+/* Fills base, host and send_url from options->base_url. NULL, or what is wrong. */
+static const char *set_base(struct om_endpoint *endpoint,
+                            const struct om_endpoint_options *options) {
+  const char *fault = "is not a URL; write it like https://api.1msg.io";
+  char *scheme = NULL;
+  char *host = NULL;
+  char *path = NULL;
+  char *whole = NULL;
+  char text[OM_URL_MAX_BYTES + 1];
+  CURLU *url = endpoint->send_url;
+  size_t given = strlen(options->base_url);
+  if (given == 0 || given > OM_URL_MAX_BYTES / 2 ||
+      strcspn(options->base_url, " \t\r\n\\\"<>") != given ||
+      curl_url_set(url, CURLUPART_URL, options->base_url,
+                   strstr(options->base_url, "://") == NULL ? CURLU_DEFAULT_SCHEME : 0) !=
+          CURLUE_OK) {
+    return fault;
+  }
+  if (curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+      curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+      curl_url_get(url, CURLUPART_PATH, &path, 0) == CURLUE_OK) {
+    fault = base_fault(url, scheme, host);
+    if (fault == NULL) {
+      fault = "is too long";
+      trim_path(path, options->channel);
+      int n = snprintf(text, sizeof text, "%s/%s", path, options->channel);
+      if (n > 0 && (size_t)n < sizeof text &&
+          curl_url_set(url, CURLUPART_PATH, text, 0) == CURLUE_OK &&
+          curl_url_get(url, CURLUPART_URL, &whole, 0) == CURLUE_OK) {
+        endpoint->base = copy(whole);
+        endpoint->host = copy(host);
+        n = snprintf(text, sizeof text, "%s/%s/sendTemplate", path, options->channel);
+        fault = n > 0 && (size_t)n < sizeof text && endpoint->base != NULL &&
+                        endpoint->host != NULL &&
+                        curl_url_set(url, CURLUPART_PATH, text, 0) == CURLUE_OK
+                    ? NULL
+                    : fault;
+      }
+    }
+  }
+  curl_free(scheme);
+  curl_free(host);
+  curl_free(path);
+  curl_free(whole);
+  return fault;
+}
+
+/* As curl(1) chooses: the scheme's own variable, then the one for all. HTTP_PROXY is not read: a
+ * CGI client could set it. */
+static const char *proxy_from_environment(const char *base) {
+  static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
+  if (strncmp(base, "https://", 8) != 0) {
+    return ""; /* loopback */
+  }
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    const char *value = getenv(names[i]);
+    if (value != NULL && value[0] != '\0') {
+      return value;
+    }
+  }
+  return "";
+}
+
+static bool set_proxy(struct om_endpoint *endpoint, const char *proxy) {
+  const char *except = getenv("no_proxy");
+  if (except == NULL) {
+    except = getenv("NO_PROXY");
+  }
+  endpoint->proxy = copy(proxy != NULL ? proxy : proxy_from_environment(endpoint->base));
+  endpoint->no_proxy = copy(except != NULL ? except : "");
+  return endpoint->proxy != NULL && endpoint->no_proxy != NULL;
+}
+
+static bool set_headers(struct om_endpoint *endpoint, const char *token) {
+  static const char *const fixed[] = {"Content-Type: application/json", "Accept: application/json",
+                                      "Expect:"};
+  char line[OM_TOKEN_MAX_BYTES + sizeof "Authorization: Bearer "];
+  snprintf(line, sizeof line, "Authorization: Bearer %s", token);
+  endpoint->headers = curl_slist_append(NULL, line);
+  for (size_t i = 0; endpoint->headers != NULL && i < sizeof fixed / sizeof fixed[0]; i++) {
+    if (curl_slist_append(endpoint->headers, fixed[i]) == NULL) {
+      return false;
+    }
+  }
+  endpoint->token = copy(token);
+  return endpoint->headers != NULL && endpoint->token != NULL;
+}
+
+struct om_endpoint *om_endpoint_new(const struct om_endpoint_options *options, char *sentence,
+                                    size_t sentence_bytes) {
+  struct om_endpoint *endpoint = calloc(1, sizeof *endpoint);
+  if (endpoint == NULL) {
+    snprintf(sentence, sentence_bytes, "out of memory");
+    return NULL;
+  }
+  endpoint->refs = 1;
+  endpoint->connect_timeout_ms = options->connect_timeout_ms;
+  endpoint->http_version = options->http_version;
+  endpoint->max_connections = options->max_connections;
+  endpoint->send_url = curl_url();
+  const char *fault = endpoint->send_url != NULL ? set_base(endpoint, options) : "needs memory";
+  if (fault != NULL) {
+    snprintf(sentence, sentence_bytes, "base_url (ONE_MSG_BASE_URL) %s", fault);
+    om_endpoint_drop(endpoint);
+    return NULL;
+  }
+  if (options->ca_file != NULL) {
+    endpoint->ca_file = copy(options->ca_file);
+  }
+  if (!set_headers(endpoint, options->token) || !set_proxy(endpoint, options->proxy) ||
+      (options->ca_file != NULL && endpoint->ca_file == NULL)) {
+    snprintf(sentence, sentence_bytes, "out of memory");
+    om_endpoint_drop(endpoint);
+    return NULL;
+  }
+  return endpoint;
+}
+
+void om_endpoint_hold(struct om_endpoint *endpoint) {
+  __atomic_add_fetch(&endpoint->refs, 1, __ATOMIC_RELAXED);
+}
+
+void om_endpoint_drop(struct om_endpoint *endpoint) {
+  if (__atomic_sub_fetch(&endpoint->refs, 1, __ATOMIC_ACQ_REL) != 0) {
+    return;
+  }
+  curl_url_cleanup(endpoint->send_url);
+  curl_slist_free_all(endpoint->headers);
+  free(endpoint->base);
+  free(endpoint->host);
+  free(endpoint->token);
+  free(endpoint->ca_file);
+  free(endpoint->proxy);
+  free(endpoint->no_proxy);
+  free(endpoint);
+}

@@ -1,0 +1,568 @@
+/* transfer.c: the transfer thread (see transfer.h).
+ *
+ * Owners put transfers into the inbox under the lock and wake the thread only if it sleeps; the
+ * thread takes the whole inbox at once. Everything else below belongs to the thread alone.
+ *
+ * libcurl is driven by curl_multi_socket_action and epoll with lazy registration: a descriptor
+ * stays registered when libcurl stops caring for it, and goes only when an event nobody wants
+ * arrives. That saves two system calls a request against an API that is a round trip away
+ * (MEASURED.md).
+ */
+#include "transfer.h"
+#include "carrier.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS_AT_ONCE  256
+#define STREAMS_MAX     256L /* default 100; a cold burst of 256 over HTTP/2 is 4 times faster */
+#define CONNECTIONS_MIN 8L
+#define IDLE_MAX        1024 /* easy handles kept for reuse */
+#define IDLE_SEARCH     8    /* how deep to look for one with the same endpoint */
+
+struct watch {
+  unsigned registered : 8; /* with epoll: 1 in, 2 out */
+  unsigned wanted : 8;     /* by libcurl */
+  unsigned ours : 1;       /* opened and closed through our callbacks: laziness is safe */
+};
+
+struct engine {
+  pthread_mutex_t lock;
+  pthread_cond_t ended;
+  struct om_jobs inbox; /* lock */
+  bool sleeping;        /* lock */
+  bool cancelling;      /* lock */
+  bool stop;            /* lock */
+  bool over;            /* lock: the thread is done */
+  int load;             /* __atomic: transfers under way */
+  pid_t pid;
+  pthread_t thread;
+  int wake_fd;
+  int epoll_fd;
+  CURLM *multi;
+  long max_connections;
+  int64_t timer_us; /* INT64_MAX: none */
+  struct watch *watches;
+  size_t watches_room;
+  struct om_carrier *idle;
+  int idle_count;
+  struct om_transfer *newest; /* the ones libcurl has */
+  struct om_jobs finished;
+};
+
+static pthread_mutex_t the_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static struct engine *the_engine; /* the_lock */
+static bool ending;               /* the_lock: the process is on its way out */
+
+/* ---- the transfer ---- */
+
+static void destroy(struct om_job *job) {
+  struct om_transfer *transfer = (struct om_transfer *)job;
+  om_endpoint_drop(transfer->endpoint);
+  free(transfer->url);
+  free(transfer->body);
+  free(transfer->answer);
+  free(transfer->error);
+  free(transfer);
+}
+
+struct om_transfer *om_transfer_new(struct om_port *port, struct om_endpoint *endpoint,
+                                    const char *method, char *url, char *body, size_t body_bytes,
+                                    long timeout_ms) {
+  static const struct om_job_type type = {"transfer", destroy};
+  struct om_transfer *transfer = calloc(1, sizeof *transfer);
+  if (transfer == NULL) {
+    free(url);
+    free(body);
+    return NULL;
+  }
+  om_job_init(&transfer->job, &type, port);
+  om_endpoint_hold(endpoint);
+  transfer->endpoint = endpoint;
+  transfer->method = method;
+  transfer->url = url;
+  transfer->body = body;
+  transfer->body_bytes = body_bytes;
+  transfer->timeout_ms = timeout_ms;
+  return transfer;
+}
+
+/* ---- epoll ---- */
+
+static struct watch *watch_of(struct engine *engine, int fd) {
+  size_t index = (size_t)fd;
+  if (index >= engine->watches_room) {
+    size_t room = engine->watches_room != 0 ? engine->watches_room : 64;
+    while (room <= index) {
+      room *= 2;
+    }
+    struct watch *grown = realloc(engine->watches, room * sizeof *grown);
+    if (grown == NULL) {
+      return NULL;
+    }
+    memset(grown + engine->watches_room, 0, (room - engine->watches_room) * sizeof *grown);
+    engine->watches = grown;
+    engine->watches_room = room;
+  }
+  return &engine->watches[index];
+}
+
+static void register_watch(struct engine *engine, int fd, struct watch *watch, unsigned wanted) {
+  struct epoll_event event = {.data = {.fd = fd}};
+  event.events =
+      ((wanted & 1) != 0 ? (uint32_t)EPOLLIN : 0) | ((wanted & 2) != 0 ? (uint32_t)EPOLLOUT : 0);
+  int operation = wanted == 0              ? EPOLL_CTL_DEL
+                  : watch->registered == 0 ? EPOLL_CTL_ADD
+                                           : EPOLL_CTL_MOD;
+  if (epoll_ctl(engine->epoll_fd, operation, fd, &event) != 0 && wanted != 0) {
+    /* Our note was wrong (a descriptor closed behind our back and opened again): the other way. */
+    epoll_ctl(engine->epoll_fd, operation == EPOLL_CTL_ADD ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd,
+              &event);
+  }
+  watch->registered = wanted & 3;
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user) {
+  struct engine *engine = user;
+  struct watch *watch = watch_of(engine, fd);
+  unsigned wanted = what == CURL_POLL_REMOVE ? 0 : (unsigned)what & 3;
+  (void)easy;
+  (void)socket_user;
+  if (watch == NULL) {
+    return -1; /* no memory: libcurl ends the transfers */
+  }
+  watch->wanted = wanted & 3;
+  bool enough = (watch->registered & wanted) == wanted;
+  if (!enough || (!watch->ours && watch->registered != wanted)) {
+    register_watch(engine, fd, watch, wanted);
+  }
+  return 0;
+}
+
+static int on_timer(CURLM *multi, long timeout_ms, void *user) {
+  struct engine *engine = user;
+  (void)multi;
+  engine->timer_us = timeout_ms < 0 ? INT64_MAX : om_now_us() + (int64_t)timeout_ms * 1000;
+  return 0;
+}
+
+static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address) {
+  struct engine *engine = user;
+  int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  struct watch *watch = fd >= 0 ? watch_of(engine, fd) : NULL;
+  (void)purpose;
+  if (watch != NULL) {
+    memset(watch, 0, sizeof *watch);
+    watch->ours = 1;
+  }
+  return fd;
+}
+
+static int close_socket(void *user, curl_socket_t fd) {
+  struct engine *engine = user;
+  if ((size_t)fd < engine->watches_room) {
+    memset(&engine->watches[fd], 0,
+           sizeof engine->watches[fd]); /* close() leaves epoll by itself */
+  }
+  return close(fd);
+}
+
+/* ---- the thread ---- */
+
+static void finish(struct engine *engine, struct om_transfer *transfer) {
+  __atomic_sub_fetch(&engine->load, 1, __ATOMIC_RELAXED);
+  __atomic_sub_fetch(&transfer->endpoint->in_flight, 1, __ATOMIC_RELAXED);
+  om_jobs_append(&engine->finished, &transfer->job);
+}
+
+static void link_active(struct engine *engine, struct om_transfer *transfer) {
+  transfer->older = engine->newest;
+  transfer->newer = NULL;
+  if (engine->newest != NULL) {
+    engine->newest->newer = transfer;
+  }
+  engine->newest = transfer;
+}
+
+static void unlink_active(struct engine *engine, struct om_transfer *transfer) {
+  if (transfer->newer != NULL) {
+    transfer->newer->older = transfer->older;
+  } else {
+    engine->newest = transfer->older;
+  }
+  if (transfer->older != NULL) {
+    transfer->older->newer = transfer->newer;
+  }
+}
+
+/* An idle carrier, at best one that has the endpoint's options already. */
+static struct om_carrier *take_carrier(struct engine *engine, const struct om_endpoint *endpoint) {
+  struct om_carrier **link = &engine->idle;
+  for (int i = 0; i < IDLE_SEARCH && *link != NULL && (*link)->endpoint != endpoint; i++) {
+    link = &(*link)->next;
+  }
+  if (*link == NULL) {
+    link = &engine->idle;
+  }
+  struct om_carrier *carrier = *link;
+  if (carrier == NULL) {
+    return om_carrier_new();
+  }
+  *link = carrier->next;
+  engine->idle_count--;
+  return carrier;
+}
+
+static void give_carrier(struct engine *engine, struct om_carrier *carrier) {
+  if (engine->idle_count >= IDLE_MAX) {
+    om_carrier_free(carrier);
+    return;
+  }
+  carrier->next = engine->idle;
+  engine->idle = carrier;
+  engine->idle_count++;
+}
+
+static void allow_connections(struct engine *engine, long connections) {
+  if (connections > engine->max_connections) {
+    engine->max_connections = connections;
+    curl_multi_setopt(engine->multi, CURLMOPT_MAX_HOST_CONNECTIONS, connections);
+    curl_multi_setopt(engine->multi, CURLMOPT_MAXCONNECTS, connections + CONNECTIONS_MIN);
+  }
+}
+
+static void begin(struct engine *engine, struct om_transfer *transfer) {
+  const struct om_carrier_hooks hooks = {open_socket, close_socket, engine};
+  struct om_carrier *carrier = NULL;
+  if (__atomic_load_n(&transfer->cancel, __ATOMIC_RELAXED) == 0) {
+    carrier = take_carrier(engine, transfer->endpoint);
+  } else {
+    transfer->end = OM_END_CANCELLED;
+  }
+  if (carrier == NULL) {
+    transfer->end = transfer->end == OM_END_CANCELLED ? OM_END_CANCELLED : OM_END_FAILED;
+    transfer->ended_us = om_now_us();
+    finish(engine, transfer);
+    return;
+  }
+  allow_connections(engine, transfer->endpoint->max_connections);
+  if (!om_carrier_load(carrier, transfer, &hooks) ||
+      curl_multi_add_handle(engine->multi, carrier->easy) != CURLM_OK) {
+    om_carrier_unload(carrier, CURLE_FAILED_INIT);
+    transfer->status = 0; /* of an earlier transfer */
+    om_carrier_free(carrier);
+    finish(engine, transfer);
+    return;
+  }
+  transfer->carrier = carrier;
+  link_active(engine, transfer);
+}
+
+static void complete(struct engine *engine, struct om_carrier *carrier, CURLcode code) {
+  curl_multi_remove_handle(engine->multi, carrier->easy);
+  struct om_transfer *transfer = om_carrier_unload(carrier, code);
+  unlink_active(engine, transfer);
+  transfer->carrier = NULL;
+  give_carrier(engine, carrier);
+  finish(engine, transfer);
+}
+
+static void complete_all(struct engine *engine) {
+  int left = 0;
+  for (CURLMsg *message = curl_multi_info_read(engine->multi, &left); message != NULL;
+       message = curl_multi_info_read(engine->multi, &left)) {
+    struct om_carrier *carrier = NULL;
+    CURLcode code = message->data.result; /* the message dies with the handle's removal */
+    if (curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&carrier) == CURLE_OK) {
+      complete(engine, carrier, code);
+    }
+  }
+}
+
+/* Ends the transfers that their owners gave up, or all. */
+static void cancel_some(struct engine *engine, bool all) {
+  struct om_transfer *older = NULL;
+  for (struct om_transfer *t = engine->newest; t != NULL; t = older) {
+    older = t->older;
+    if (all || __atomic_load_n(&t->cancel, __ATOMIC_RELAXED) != 0) {
+      t->end = OM_END_CANCELLED;
+      complete(engine, t->carrier, CURLE_ABORTED_BY_CALLBACK);
+    }
+  }
+}
+
+/* Takes the inbox. True: go on; false: the process is ending. */
+static bool take_inbox(struct engine *engine) {
+  struct om_jobs taken;
+  om_jobs_init(&taken);
+  pthread_mutex_lock(&engine->lock);
+  om_jobs_move(&taken, &engine->inbox);
+  bool cancelling = engine->cancelling;
+  bool stop = engine->stop;
+  engine->cancelling = false;
+  engine->sleeping = taken.head == NULL && !stop;
+  pthread_mutex_unlock(&engine->lock);
+  for (struct om_job *job = om_jobs_shift(&taken); job != NULL; job = om_jobs_shift(&taken)) {
+    if (stop) {
+      ((struct om_transfer *)job)->cancel = 1;
+    }
+    begin(engine, (struct om_transfer *)job);
+  }
+  if (cancelling || stop) {
+    cancel_some(engine, stop);
+  }
+  return !stop;
+}
+
+static int wait_ms(const struct engine *engine) {
+  if (engine->finished.head != NULL) {
+    return 0;
+  }
+  if (engine->timer_us == INT64_MAX) {
+    return -1;
+  }
+  int64_t left_us = engine->timer_us - om_now_us();
+  if (left_us <= 0) {
+    return 0;
+  }
+  return left_us > 60000000 ? 60000 : (int)((left_us + 999) / 1000);
+}
+
+static void handle_event(struct engine *engine, const struct epoll_event *event) {
+  int fd = event->data.fd;
+  int running = 0;
+  if (fd == engine->wake_fd) {
+    uint64_t count;
+    ssize_t n = read(fd, &count, sizeof count);
+    (void)n;
+    return;
+  }
+  struct watch *watch = watch_of(engine, fd);
+  unsigned happened = ((event->events & (uint32_t)EPOLLIN) != 0 ? 1u : 0u) |
+                      ((event->events & (uint32_t)EPOLLOUT) != 0 ? 2u : 0u);
+  bool broken = (event->events & (uint32_t)(EPOLLERR | EPOLLHUP)) != 0;
+  if (watch == NULL || watch->registered == 0) {
+    return;
+  }
+  if ((happened & ~(unsigned)watch->wanted) != 0 || (watch->wanted == 0 && broken)) {
+    register_watch(engine, fd, watch, watch->wanted); /* nobody wants that any more */
+  }
+  if (watch->wanted != 0) {
+    int mask = ((happened & 1) != 0 ? CURL_CSELECT_IN : 0) |
+               ((happened & 2) != 0 ? CURL_CSELECT_OUT : 0) | (broken ? CURL_CSELECT_ERR : 0);
+    curl_multi_socket_action(engine->multi, fd, mask, &running);
+  }
+}
+
+static void run(struct engine *engine) {
+  struct epoll_event events[EVENTS_AT_ONCE];
+  int running = 0;
+  while (take_inbox(engine)) {
+    int n = epoll_wait(engine->epoll_fd, events, EVENTS_AT_ONCE, wait_ms(engine));
+    for (int i = 0; i < n; i++) {
+      handle_event(engine, &events[i]);
+    }
+    if (engine->timer_us <= om_now_us()) {
+      engine->timer_us = INT64_MAX;
+      curl_multi_socket_action(engine->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    }
+    complete_all(engine);
+    om_port_deliver(&engine->finished);
+  }
+  om_port_deliver(&engine->finished);
+}
+
+static void close_engine(struct engine *engine) {
+  struct om_carrier *next = NULL;
+  if (engine->multi != NULL) {
+    curl_multi_cleanup(engine->multi); /* first: it closes connections through our callbacks */
+  }
+  for (struct om_carrier *carrier = engine->idle; carrier != NULL; carrier = next) {
+    next = carrier->next;
+    om_carrier_free(carrier);
+  }
+  if (engine->epoll_fd >= 0) {
+    close(engine->epoll_fd);
+  }
+  if (engine->wake_fd >= 0) {
+    close(engine->wake_fd);
+  }
+  free(engine->watches);
+  pthread_mutex_destroy(&engine->lock);
+  pthread_cond_destroy(&engine->ended);
+  free(engine);
+}
+
+static void *main_of_thread(void *user) {
+  struct engine *engine = user;
+  prctl(PR_SET_NAME, "onemsg-transfer", 0, 0, 0);
+  run(engine);
+  pthread_mutex_lock(&engine->lock);
+  engine->over = true;
+  pthread_mutex_unlock(&engine->lock);
+  pthread_cond_signal(&engine->ended);
+  return NULL;
+}
+
+/* ---- start and stop ---- */
+
+static bool open_multi(struct engine *engine) {
+  struct epoll_event event = {.events = (uint32_t)EPOLLIN, .data = {.fd = engine->wake_fd}};
+  engine->multi = curl_multi_init();
+  if (engine->wake_fd < 0 || engine->epoll_fd < 0 || engine->multi == NULL ||
+      epoll_ctl(engine->epoll_fd, EPOLL_CTL_ADD, engine->wake_fd, &event) != 0) {
+    return false;
+  }
+  curl_multi_setopt(engine->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+  curl_multi_setopt(engine->multi, CURLMOPT_SOCKETDATA, engine);
+  curl_multi_setopt(engine->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+  curl_multi_setopt(engine->multi, CURLMOPT_TIMERDATA, engine);
+  curl_multi_setopt(engine->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, STREAMS_MAX);
+  return true;
+}
+
+/* the_lock is held. NULL and errno: it could not be made. */
+static struct engine *start(void) {
+  pthread_condattr_t attributes;
+  sigset_t all;
+  sigset_t before;
+  struct engine *engine = calloc(1, sizeof *engine);
+  if (engine == NULL) {
+    return NULL;
+  }
+  om_jobs_init(&engine->inbox);
+  om_jobs_init(&engine->finished);
+  pthread_mutex_init(&engine->lock, NULL);
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&engine->ended, &attributes);
+  pthread_condattr_destroy(&attributes);
+  engine->pid = getpid();
+  engine->timer_us = INT64_MAX;
+  engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  engine->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+  int error = ENOMEM;
+  if (open_multi(engine)) {
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the host's threads */
+    error = pthread_create(&engine->thread, NULL, main_of_thread, engine);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+  }
+  if (error != 0) {
+    close_engine(engine);
+    errno = error;
+    return NULL;
+  }
+  return engine;
+}
+
+/* Runs at exit, before libcurl's and OpenSSL's own clean-up. */
+static void stop_at_exit(void) {
+  pthread_mutex_lock(&the_lock);
+  struct engine *engine = the_engine;
+  ending = true;
+  the_engine = NULL;
+  pthread_mutex_unlock(&the_lock);
+  if (engine == NULL || engine->pid != getpid()) {
+    return;
+  }
+  int64_t until_us = om_now_us() + OM_STOP_WAIT_MS * 1000;
+  struct timespec until = {.tv_sec = (time_t)(until_us / 1000000),
+                           .tv_nsec = (long)(until_us % 1000000) * 1000};
+  uint64_t one = 1;
+  pthread_mutex_lock(&engine->lock);
+  engine->stop = true;
+  ssize_t n = write(engine->wake_fd, &one, sizeof one);
+  (void)n;
+  int error = 0;
+  while (!engine->over && error == 0) {
+    error = pthread_cond_timedwait(&engine->ended, &engine->lock, &until);
+  }
+  bool over = engine->over;
+  pthread_mutex_unlock(&engine->lock);
+  if (over) {
+    pthread_join(engine->thread, NULL);
+    close_engine(engine);
+  }
+}
+
+static void lock_for_fork(void) {
+  pthread_mutex_lock(&the_lock);
+}
+
+static void unlock_after_fork(void) {
+  pthread_mutex_unlock(&the_lock);
+}
+
+static void prepare(void) {
+  curl_global_init(CURL_GLOBAL_DEFAULT);
+  pthread_atfork(lock_for_fork, unlock_after_fork, unlock_after_fork);
+  atexit(stop_at_exit); /* after curl_global_init: runs before what that registered */
+}
+
+/* the_lock is held. The running engine of this very process; a forked child gets one of its own. */
+static struct engine *running_engine(void) {
+  if (the_engine == NULL || the_engine->pid != getpid()) {
+    the_engine = start();
+  }
+  return the_engine;
+}
+
+/* the_lock is held, so that the process cannot end under it. */
+static enum om_submitted enqueue(struct engine *engine, struct om_transfer *transfer) {
+  if (__atomic_add_fetch(&engine->load, 1, __ATOMIC_RELAXED) > OM_QUEUE_MAX) {
+    __atomic_sub_fetch(&engine->load, 1, __ATOMIC_RELAXED);
+    return OM_SUBMIT_FULL;
+  }
+  __atomic_add_fetch(&transfer->endpoint->in_flight, 1, __ATOMIC_RELAXED);
+  transfer->submitted_us = om_now_us();
+  pthread_mutex_lock(&engine->lock);
+  om_jobs_append(&engine->inbox, &transfer->job);
+  bool wake = engine->sleeping;
+  engine->sleeping = false;
+  pthread_mutex_unlock(&engine->lock);
+  if (wake) {
+    uint64_t one = 1;
+    ssize_t n = write(engine->wake_fd, &one, sizeof one);
+    (void)n;
+  }
+  return OM_SUBMITTED;
+}
+
+enum om_submitted om_transfer_submit(struct om_job *job) {
+  enum om_submitted result = OM_SUBMIT_STOPPED;
+  pthread_once(&once, prepare);
+  pthread_mutex_lock(&the_lock);
+  if (!ending) {
+    struct engine *engine = running_engine();
+    result = engine != NULL ? enqueue(engine, (struct om_transfer *)job) : OM_SUBMIT_FAILED;
+  }
+  pthread_mutex_unlock(&the_lock);
+  return result;
+}
+
+void om_transfer_cancel(struct om_job *job) {
+  struct om_transfer *transfer = (struct om_transfer *)job;
+  uint64_t one = 1;
+  __atomic_store_n(&transfer->cancel, 1, __ATOMIC_RELAXED);
+  pthread_mutex_lock(&the_lock);
+  struct engine *engine = the_engine;
+  if (engine != NULL && engine->pid == getpid()) {
+    pthread_mutex_lock(&engine->lock);
+    engine->cancelling = true;
+    pthread_mutex_unlock(&engine->lock);
+    ssize_t n = write(engine->wake_fd, &one, sizeof one);
+    (void)n;
+  }
+  pthread_mutex_unlock(&the_lock);
+}

@@ -1,0 +1,65 @@
+/* transfer.h: one HTTP request and its answer, carried by the process's transfer thread.
+ *
+ * The thread owns one curl multi handle, starts at the first submit, and is stopped and joined (in
+ * bounded time) when the process exits. It decides nothing: it fills in what happened and sends the
+ * transfer home through its port. A body is handed to libcurl once; see carrier.c.
+ */
+#ifndef OM_TRANSFER_H
+#define OM_TRANSFER_H
+
+#include "endpoint.h"
+#include "port.h"
+
+#define OM_ANSWER_MAX_BYTES (1024 * 1024) /* a page of 100 templates has about 300 KB */
+#define OM_QUEUE_MAX        65536 /* transfers under way in a process, waiting ones included */
+#define OM_STOP_WAIT_MS     2000  /* at exit; longer only if a thread hangs in the resolver */
+
+enum om_transfer_end {
+  OM_END_ANSWER,   /* a complete answer; status and answer are set */
+  OM_END_FAILED,   /* libcurl gave up: error says why */
+  OM_END_TOO_BIG,  /* status is set, the answer was cut at OM_ANSWER_MAX_BYTES */
+  OM_END_TIMEOUT,  /* timeout_ms passed */
+  OM_END_CANCELLED /* by the owner, or the process ended */
+};
+
+struct om_carrier;
+
+struct om_transfer {
+  struct om_job job;
+  struct om_endpoint *endpoint; /* counted */
+  const char *method;           /* static: "GET", "POST", … */
+  char *url;                    /* NULL: the endpoint's send_url */
+  char *body;
+  size_t body_bytes;
+  long timeout_ms;
+  int64_t submitted_us;
+  int cancel; /* __atomic: the owner wants it to end */
+
+  /* the thread's, until it comes home */
+  struct om_carrier *carrier; /* NULL: libcurl does not have it */
+  struct om_transfer *newer;
+  struct om_transfer *older;
+  size_t handed_bytes; /* of the body, to libcurl */
+  char *answer;
+  size_t answer_bytes;
+  size_t answer_room;
+  enum om_transfer_end end;
+  long status;        /* 0: none */
+  long retry_after_s; /* 0: none */
+  int64_t ended_us;
+  char *error; /* malloced; may be NULL */
+
+  bool counted; /* owner: its outcome is in the channel's statistics */
+};
+
+/* Owner. A transfer with one reference, the caller's; takes over url and body (malloced, may be
+ * NULL) whatever happens. NULL: no memory. */
+struct om_transfer *om_transfer_new(struct om_port *port, struct om_endpoint *endpoint,
+                                    const char *method, char *url, char *body, size_t body_bytes,
+                                    long timeout_ms);
+
+/* For struct om_work: job is a struct om_transfer's. */
+enum om_submitted om_transfer_submit(struct om_job *job);
+void om_transfer_cancel(struct om_job *job);
+
+#endif
