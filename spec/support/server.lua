@@ -6,7 +6,7 @@
 --     fake:journal { phone = }   whole requests as tables, oldest first
 --     fake:set { pace_ms = 0 }   options of resty.onemsg.fake_state, and the channel's settings
 --     fake:reset()               options, settings, messages, hooks and journal back to the start
---     fake:hooks()               counters of the hook poster
+--     fake:stats()               messages that went out, counters of the hook poster
 --     fake:stop()
 --
 -- The fake also ends by itself within two seconds after this process: a spec that dies leaves nothing behind.
@@ -87,8 +87,9 @@ function Fake:set(options) self:control("set", options) end
 --- Everything back to the start.
 function Fake:reset() self:control "reset" end
 
---- Counters of the hook poster: posted, refused, given_up, dropped, foreign, waiting.
-function Fake:hooks() return cjson.decode(self:control "hooks") end
+--- What happened since the last reset: messages (that went out), and the hook poster's posted, refused, given_up,
+-- dropped, foreign, waiting.
+function Fake:stats() return cjson.decode(self:control "stats") end
 
 --- Let the fake post a body of ours to the registered URLs.
 -- @tparam string body JSON

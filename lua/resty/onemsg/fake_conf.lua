@@ -14,6 +14,7 @@ error_log "$dir/error.log" warn;
 events { worker_connections $connections; }
 http {
   access_log off;
+  default_type "application/json; charset=utf-8";
   server_tokens off;
   keepalive_requests 100000000;
   keepalive_timeout 65;

@@ -168,13 +168,18 @@ local function post(url, body)
   if not ok then return nil, err end
   local line = socket:receive "*l"
   local status = line and tonumber(line:match "^HTTP/1%.%d (%d%d%d)")
-  local length
+  local length, closes
   while line and line ~= "" do
     line = socket:receive "*l"
-    length = length or line and tonumber(line:lower():match "^content%-length:%s*(%d+)")
+    local lower = line and line:lower() or ""
+    length = length or tonumber(lower:match "^content%-length:%s*(%d+)")
+    closes = closes or lower:find "^connection:%s*close"
   end
-  if status and (length == 0 or length and socket:receive(length)) then socket:setkeepalive(10000, POSTERS)
-  else socket:close() end
+  if status and not closes and length and (length == 0 or socket:receive(length)) then
+    socket:setkeepalive(10000, POSTERS)
+  else
+    socket:close()
+  end
   return status or nil, "no answer"
 end
 

@@ -12,6 +12,9 @@ M.HISTORY = 20000
 
 local serial, history, forced
 
+--- The encoder that new_id uses; whoever runs this sets it.
+M.base64 = nil
+
 --- Forget everything.
 function M.reset()
   serial, history, forced = 0, {}, {}
@@ -42,15 +45,17 @@ end
 -- @tparam string phone digits
 -- @tparam number now seconds
 -- @tparam ?string kind "legacy" for the old form
--- @tparam function base64 encoder
 -- @treturn string
-function M.new_id(phone, now, kind, base64)
+function M.new_id(phone, now, kind)
   serial = serial + 1
   local stamp = format("%011X%07X", floor(now * 1000), serial % 0x10000000)
   if kind == "legacy" then return "true_" .. phone .. "@c.us_" .. stamp end
   local head = "\28\24" .. char(#phone) .. phone .. "\21\2\0\17\24\18" .. stamp
-  return "wamid." .. base64(head .. ("\0"):rep(-#head % 3) .. "\251\255")
+  return "wamid." .. M.base64(head .. ("\0"):rep(-#head % 3) .. "\251\255")
 end
+
+--- How many ids were made since the last reset.
+function M.made() return serial end
 
 --- What an id says.
 -- @tparam string id

@@ -225,6 +225,13 @@ function M.row(phone)
   return ending and M.list[tonumber(ending)] or PLAIN
 end
 
+--- Is the phone accepted, delivered and read, without any difficulty?
+-- @tparam string phone digits
+-- @treturn boolean
+function M.is_plain(phone)
+  return M.row(phone) == PLAIN
+end
+
 --- Does the row's difficulty hold for this request?
 -- @tparam table row
 -- @tparam number nth 1 for the first whole request of this phone

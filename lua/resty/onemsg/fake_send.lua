@@ -33,10 +33,18 @@ local function accepted(id, phone)
     .. '@c.us","description":"Message has been sent to the provider"}'
 end
 
+--- The bare acceptance.
+-- @tparam string phone
+function M.accept(phone)
+  local body = accepted(messages.new_id(phone, ngx.now()), phone)
+  ngx.header["Content-Length"] = #body
+  ngx.print(body)
+end
+
 --- A message leaves: it gets an id, a place in the history and its hooks.
 local function go_out(row, holds, sent, phone, channel)
   local now, option = ngx.now(), state.option
-  local id = messages.new_id(phone, now, row.id, ngx.encode_base64)
+  local id = messages.new_id(phone, now, row.id)
   local story = row.story
   if not holds and story ~= numbers.DELIVERED then
     story = numbers.DELIVERED
@@ -52,7 +60,7 @@ local function go_out(row, holds, sent, phone, channel)
                { urls = urls, channel = channel, shape = shape, pace = pace })
     if row.reply then
       hooks.schedule(urls, now + 3 * pace, function()
-        local back = messages.new_id(phone, ngx.now(), nil, ngx.encode_base64)
+        local back = messages.new_id(phone, ngx.now())
         local n = messages.remember(back, phone, row.reply, ngx.now(), true)
         local message = messages.shown { n, back, phone, row.reply, ngx.now(), true }
         message.fromMe, message.self = false, false

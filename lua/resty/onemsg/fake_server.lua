@@ -161,6 +161,16 @@ function M.stop(options)
   return true
 end
 
+--- Make ca.pem, server.pem and server.key (for localhost and 127.0.0.1) unless they are there.
+-- @tparam string dir
+-- @treturn ?boolean true
+-- @treturn ?string why not
+function M.certificates(dir)
+  local log = quote(dir .. "/openssl.log")
+  if run(("(%s) >%s 2>&1"):format(CERTIFICATES:format(quote(dir)), log)) then return true end
+  return nil, "openssl could not make the certificate: see " .. dir .. "/openssl.log"
+end
+
 local function modules_directory()
   for _, dir in ipairs { "/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules" } do
     if read(dir .. "/ngx_http_lua_module.so") then return dir end
@@ -218,9 +228,8 @@ function M.start(options)
   local modules = modules_directory()
   if not modules then return nil, "nginx's Lua module is missing: apt-get install libnginx-mod-http-lua" end
   M.stop { dir = dir }
-  if not run("(" .. CERTIFICATES:format(quote(dir)) .. ") >" .. quote(dir .. "/openssl.log") .. " 2>&1") then
-    return nil, "openssl could not make the certificate: see " .. dir .. "/openssl.log"
-  end
+  local certified, why = M.certificates(dir)
+  if not certified then return nil, why end
   options.set = options.set or {}
   options.set.latency_ms = options.latency or options.set.latency_ms
   if options.journal == false then options.set.journal = "off" end

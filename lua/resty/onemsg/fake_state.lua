@@ -7,6 +7,7 @@ M.DEFAULTS = {
   latency_ms        = 0,        -- before every answer of the API
   pace_ms           = 200,      -- one unit of a story: sent after 1, delivered after 2, read after 4
   journal           = true,     -- off for benchmarks
+  check             = true,     -- off, with the journal off: the cheapest acceptance, for benchmarks
   down              = "",       -- a status (401, 403, 429, 502, 503 …), "close" or "hang", for every call of the API
   webhook_form      = "array",  -- how GET webhook lists: array, string (when there is one), comma
   webhook_disabled  = "",       -- a URL that is listed as disabled and gets nothing until the list is written again

@@ -1,0 +1,93 @@
+--- Servers for faults that nginx can't do; see raw_server.lua (HTTP/1.1, plain) and h2_server.js (HTTP/2, TLS) for the
+-- behaviours.
+--
+--     local raw = require "support.raw"
+--     local s = raw.http("close", { answer = 1 })     -- the first request of a connection is answered, then this
+--     local s = raw.h2("goaway_older", { answer = 1 })
+--     s.url, s.ca_file    s:count(phone)    s:journal()    s:stop()
+--
+-- A server ends by itself within a second or two after this process.
+
+local cjson = require "cjson"
+local fake_server = require "resty.onemsg.fake_server"
+local server = require "support.server"
+
+local M = {}
+
+local HERE = debug.getinfo(1, "S").source:match "^@(.*)raw%.lua$"
+
+local Raw = {}
+Raw.__index = Raw
+
+--- Requests whose body arrived whole, oldest first.
+-- @treturn table list of { connection, request, verb, path, phone, body }
+function Raw:journal()
+  local list = {}
+  for line in io.lines(self.dir .. "/raw.jsonl") do list[#list + 1] = cjson.decode(line) end
+  return list
+end
+
+--- How many whole requests there were, for a phone or in all.
+-- @tparam ?string phone
+-- @treturn number
+function Raw:count(phone)
+  local n = 0
+  for _, entry in ipairs(self:journal()) do
+    if not phone or entry.phone == phone then n = n + 1 end
+  end
+  return n
+end
+
+--- End the server and remove its directory.
+function Raw:stop()
+  os.execute("kill " .. self.pid .. " 2>/dev/null; rm -rf '" .. self.dir .. "'")
+end
+
+local function output(command)
+  local pipe = assert(io.popen(command))
+  local text = pipe:read "*a"
+  pipe:close()
+  return (text:gsub("%s+$", ""))
+end
+
+local function start(program, behaviour, options, dir)
+  local own = fake_server.own_pid()
+  local command = ("%s %s --dir '%s' --answer %d --owner %d >'%s/raw.log' 2>&1 & echo $!")
+    :format(program, behaviour, dir, options and options.answer or 0, own, dir)
+  local pid = output(command)
+  local port = server.eventually(function()
+    local file = io.open(dir .. "/raw.port")
+    local text = file and file:read "*n"
+    if file then file:close() end
+    return text
+  end)
+  local log = not port and io.open(dir .. "/raw.log")
+  assert(port, "the raw server did not start: " .. (log and log:read "*a" or ""))
+  io.open(dir .. "/raw.jsonl", "a"):close()
+  return setmetatable({ dir = dir, pid = pid, port = port }, Raw)
+end
+
+--- A plain HTTP/1.1 server.
+-- @tparam string behaviour a key of BEHAVIOURS in raw_server.lua
+-- @tparam ?table options answer: how many requests of each connection are answered properly first (0)
+-- @treturn table
+function M.http(behaviour, options)
+  local lua = output("readlink /proc/" .. fake_server.own_pid() .. "/exe")
+  local it = start(lua .. " '" .. HERE .. "raw_server.lua'", behaviour, options, server.directory())
+  it.url = ("http://127.0.0.1:%d"):format(it.port)
+  return it
+end
+
+--- A TLS server that speaks HTTP/2 only. Needs node.
+-- @tparam string behaviour a key of behaviours in h2_server.js
+-- @tparam ?table options answer
+-- @treturn table
+function M.h2(behaviour, options)
+  local dir = server.directory()
+  assert(fake_server.certificates(dir))
+  local it = start("node '" .. HERE .. "h2_server.js'", behaviour, options, dir)
+  it.url, it.ca_file = ("https://127.0.0.1:%d"):format(it.port), dir .. "/ca.pem"
+  return it
+end
+
+return M
