@@ -22,7 +22,10 @@ $(B)/$(1)/%.o: src/%.c
 	@mkdir -p $$(@D)
 	$$(CC) $$(STD) $$(CFLAGS) $$(cflags_$(1)) -MMD -MP -c $$< -o $$@
 $(B)/$(1)/onemsg.so: $(SRC:src/%.c=$(B)/$(1)/%.o)
-	$$(CC) -shared -pthread -Wl,-z,nodelete $$(SAN) $$(LDFLAGS) $$^ -o $$@ $$(shell $$(PKG) --libs $$(LIBS))
+	$$(CC) -shared -pthread -Wl,-z,nodelete $$(SAN) $$(LDFLAGS) $$^ -o $$@ $$(shell $$(PKG) --libs $$(LIBS)) -lm
+$(B)/$(1)/support/sys.so: spec/support/sys.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(STD) $$(CFLAGS) $$(cflags_$(1)) -shared $$(LDFLAGS) $$< -o $$@
 -include $(SRC:src/%.c=$(B)/$(1)/%.d)
 endef
 $(foreach lua,$(LUAS),$(eval $(call build_one,$(lua))))

@@ -1,5 +1,5 @@
-/* answer.c: see answer.h. JSON is read by lua-cjson; the outcome is outcome.c's; words and advice for
- * an error come from lua/onemsg/codes.lua. Nothing here shows the token. */
+/* answer.c: see answer.h. JSON is read by lua-cjson; the outcome is outcome.c's; words and advice
+ * for an error come from lua/onemsg/codes.lua. Nothing here shows the token. */
 #include "answer.h"
 
 #include "outcome.h"
@@ -74,8 +74,8 @@ static enum om_sent read_sent(lua_State *L, int answer) {
 
 static bool has_job(lua_State *L, int answer) {
   lua_getfield(L, answer, "jobId");
-  bool has = (lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) > 0) ||
-             lua_type(L, -1) == LUA_TNUMBER;
+  bool has =
+      (lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) > 0) || lua_type(L, -1) == LUA_TNUMBER;
   lua_pop(L, 1);
   return has;
 }

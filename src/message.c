@@ -1,5 +1,5 @@
-/* message.c: see message.h. The wire format is the sample program's of the use case, field for field;
- * the rules of texts and numbers are PLATFORM.md section 5.
+/* message.c: see message.h. The wire format is the sample program's of the use case, field for
+ * field; the rules of texts and numbers are PLATFORM.md section 5.
  */
 #include "message.h"
 
@@ -13,9 +13,9 @@
  * service. */
 static const char *const use_case[] = {"name", "action", "next_step"};
 
-static const char *const fields[] = {
-    "phone", "chat_id",  "name",    "action",    "next_step", "body", "header",
-    "buttons", "template", "namespace", "language", "ttl",     "text", NULL};
+static const char *const fields[] = {"phone",    "chat_id", "name",    "action",   "next_step",
+                                     "body",     "header",  "buttons", "template", "namespace",
+                                     "language", "ttl",     "text",    NULL};
 
 #define FIELD_BYTES 48
 
@@ -53,14 +53,16 @@ const char *om_message_template_fault(const char *name, size_t len) {
   if (len > 512) {
     return "is longer than 512 characters";
   }
-  return all_of(name, len, "") ? NULL
-                               : "takes lower-case letters, digits and _ only, as Meta names templates";
+  return all_of(name, len, "")
+             ? NULL
+             : "takes lower-case letters, digits and _ only, as Meta names templates";
 }
 
 const char *om_message_namespace_fault(const char *name, size_t len) {
-  return len <= 256 && all_of(name, len, UPPER "-") ? NULL
-                                                    : "is not a namespace; copy it from the list of "
-                                                      "templates (channel:templates())";
+  return len <= 256 && all_of(name, len, UPPER "-")
+             ? NULL
+             : "is not a namespace; copy it from the list of "
+               "templates (channel:templates())";
 }
 
 const char *om_message_language_fault(const char *code, size_t len) {
@@ -390,7 +392,8 @@ static int read_list(struct build *b, int parameters) {
   return 0;
 }
 
-/* The filled-in body must stay within Meta's limit: clean shortens the longest value, strict refuses. */
+/* The filled-in body must stay within Meta's limit: clean shortens the longest value, strict
+ * refuses. */
 static int fit_length(struct build *b, size_t room) {
   lua_State *L = b->L;
   size_t total = 0;
@@ -426,7 +429,8 @@ static int fit_length(struct build *b, size_t room) {
   return failed;
 }
 
-/* texts[i] -> parameters[i] = { type = "text", text = … }, but for those that stand there already. */
+/* texts[i] -> parameters[i] = { type = "text", text = … }, but for those that stand there already.
+ */
 static void fill_parameters(struct build *b, int parameters) {
   lua_State *L = b->L;
   int count = (int)lua_rawlen(L, b->texts);
@@ -535,7 +539,8 @@ static int read_header(struct build *b, int components) {
       }
     }
     if (!found) {
-      return fail_value(L, "header", "must be a text, or { image = \"https://…\" } (or video, document)");
+      return fail_value(L, "header",
+                        "must be a text, or { image = \"https://…\" } (or video, document)");
     }
   }
   lua_createtable(L, 0, 2);
@@ -674,8 +679,9 @@ static void read_mode(struct build *b) {
 
 int om_message_build(lua_State *L, int index, const struct om_message_defaults *defaults) {
   if (!lua_istable(L, index)) {
-    om_raise(L, "a message must be a table like { phone = …, name = …, action = …, next_step = … }, "
-                "and is a %s",
+    om_raise(L,
+             "a message must be a table like { phone = …, name = …, action = …, next_step = … }, "
+             "and is a %s",
              luaL_typename(L, index));
   }
   luaL_checkstack(L, 40, NULL);

@@ -3,6 +3,7 @@
  * Each Lua state has one om_state, in the registry and as upvalue of every function; it ends with
  * the Lua state. Loading starts no thread and opens nothing: nginx loads modules before it forks.
  */
+#include "answer.h"
 #include "channel.h"
 #include "database.h"
 #include "hmac.h"
@@ -93,6 +94,11 @@ static void push_core(lua_State *L) {
     lua_newtable(L);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &core_key);
+    lua_getglobal(L, "package"); /* our Lua files find it by require "onemsg.core" */
+    lua_getfield(L, -1, "loaded");
+    lua_pushvalue(L, -3);
+    lua_setfield(L, -2, "onemsg.core");
+    lua_pop(L, 2);
   }
 }
 

@@ -15,7 +15,7 @@ enum om_outcome {
 enum om_sent { OM_SENT_ABSENT, OM_SENT_TRUE, OM_SENT_FALSE };
 
 struct om_evidence {
-  bool answered; /* a complete answer; without it all below but body_left is meaningless */
+  bool answered;  /* a complete answer; without it all below but body_left is meaningless */
   bool body_left; /* every byte of the request body was handed to the network */
   long status;    /* HTTP */
   bool parsed;    /* the answer is a JSON object */

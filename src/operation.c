@@ -1,0 +1,428 @@
+/* operation.c: see operation.h. One function an operation: arguments to method, path and body. */
+#include "operation.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ID_MAX_BYTES   512 /* message ids have about 60 */
+#define PATH_MAX_BYTES OM_URL_MAX_BYTES
+#define URLS_MAX       5 /* PLATFORM.md 1.6 */
+#define ARGUMENTS_MAX  3 /* of an operation: request(method, path, body) */
+
+static const struct om_work send_work = {"send", om_transfer_submit, om_transfer_cancel,
+                                         om_answer_send};
+static const struct om_work read_work = {"request", om_transfer_submit, om_transfer_cancel,
+                                         om_answer_read};
+static const struct om_work request_work = {"request", om_transfer_submit, om_transfer_cancel,
+                                            om_answer_request};
+static const struct om_work hooks_work = {"hookInfo", om_transfer_submit, om_transfer_cancel,
+                                          om_answer_hooks};
+static const struct om_work webhook_work = {"webhook", om_transfer_submit, om_transfer_cancel,
+                                            om_answer_webhook};
+
+/* ---- pieces ---- */
+
+/* Replaces the value on top of the stack by its JSON; 0, or 3 and `nil, err, info`. */
+static int encode(lua_State *L, struct om_state *state) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, state->encode);
+  lua_insert(L, -2);
+  lua_call(L, 1, 2);
+  if (lua_isnil(L, -2)) {
+    return om_fail(L, "invalid", NULL, "the message cannot be written as JSON: %s",
+                   lua_tostring(L, -1));
+  }
+  lua_pop(L, 1);
+  return 0;
+}
+
+/* Pushes what a GET of this path needs. */
+static int push_get(lua_State *L, const char *path) {
+  lua_pushliteral(L, "GET");
+  lua_pushstring(L, path);
+  lua_pushnil(L);
+  lua_pushnil(L);
+  return 0;
+}
+
+/* The table on top becomes the body of a POST to this path. */
+static int push_post(lua_State *L, struct om_state *state, const char *path) {
+  int body = lua_gettop(L);
+  int failed = encode(L, state);
+  if (failed != 0) {
+    return failed;
+  }
+  lua_pushliteral(L, "POST");
+  lua_pushstring(L, path);
+  lua_pushvalue(L, body);
+  lua_pushnil(L);
+  return 0;
+}
+
+/* Appends text, percent-encoded, to the string on top of the stack. */
+static void append_escaped(lua_State *L, const char *text, size_t len) {
+  char *escaped = curl_easy_escape(NULL, text, (int)len);
+  if (escaped == NULL) {
+    om_raise(L, "not enough memory");
+  }
+  /* three bytes at most for one: within what a caller of ours may pass */
+  char copy[ID_MAX_BYTES * 3 + 1];
+  snprintf(copy, sizeof copy, "%s", escaped);
+  curl_free(escaped);
+  lua_pushstring(L, copy);
+  lua_concat(L, 2);
+}
+
+/* ---- operations ---- */
+
+static int build_send(lua_State *L, struct om_state *state, const struct om_channel *channel,
+                      int first) {
+  int top = lua_gettop(L);
+  int failed = om_message_build(L, first, &channel->defaults);
+  if (failed != 0) {
+    channel->endpoint->statistics.counts[OM_COUNT_INVALID]++;
+    return failed;
+  }
+  int changes = top + 3;
+  lua_pushvalue(L, top + 1);
+  failed = encode(L, state);
+  if (failed != 0) {
+    return failed;
+  }
+  int body = lua_gettop(L);
+  lua_pushliteral(L, "POST");
+  lua_pushnil(L);
+  lua_pushvalue(L, body);
+  lua_pushvalue(L, changes);
+  return 0;
+}
+
+static int build_hook_info(lua_State *L, struct om_state *state, const struct om_channel *channel,
+                           int first) {
+  size_t len = 0;
+  (void)state;
+  (void)channel;
+  if (lua_type(L, first) != LUA_TSTRING) {
+    om_raise(L, "hookInfo takes a message id (receipt.id), and got a %s", luaL_typename(L, first));
+  }
+  const char *id = lua_tolstring(L, first, &len);
+  if (len == 0 || len > ID_MAX_BYTES || strlen(id) != len) {
+    return om_fail(L, "invalid", NULL,
+                   "a message id has 1 to %d characters and no NUL; give receipt.id as it came",
+                   ID_MAX_BYTES);
+  }
+  lua_pushliteral(L, "GET");
+  lua_pushliteral(L, "hookInfo?messageId=");
+  append_escaped(L, id, len);
+  lua_pushnil(L);
+  lua_createtable(L, 0, 1);
+  lua_pushvalue(L, first);
+  lua_setfield(L, -2, "id");
+  return 0;
+}
+
+static int build_status(lua_State *L, struct om_state *state, const struct om_channel *channel,
+                        int first) {
+  (void)state;
+  (void)channel;
+  (void)first;
+  return push_get(L, "status");
+}
+
+/* settings() reads; settings{ ackNotificationsOn = true } changes what it names. */
+static int build_settings(lua_State *L, struct om_state *state, const struct om_channel *channel,
+                          int first) {
+  (void)channel;
+  if (lua_isnoneornil(L, first)) {
+    return push_get(L, "settings");
+  }
+  if (!lua_istable(L, first)) {
+    om_raise(L, "settings takes a table of what to change, or nothing to read, and got a %s",
+             luaL_typename(L, first));
+  }
+  lua_pushnil(L);
+  if (lua_next(L, first) == 0) {
+    return om_fail(L, "invalid", NULL,
+                   "settings has nothing to change; call it without a table to "
+                   "read");
+  }
+  lua_pop(L, 2);
+  lua_pushvalue(L, first);
+  return push_post(L, state, "settings");
+}
+
+/* messages{ chatId =, min_time =, … }: the API's own names. */
+static int build_messages(lua_State *L, struct om_state *state, const struct om_channel *channel,
+                          int first) {
+  static const char *const names[] = {"last",   "lastMessageNumber", "firstMessageNumber", "limit",
+                                      "chatId", "min_time",          "max_time",           "msgId",
+                                      NULL};
+  char number[40];
+  const char *mark = "?";
+  (void)state;
+  (void)channel;
+  if (lua_isnoneornil(L, first)) {
+    return push_get(L, "messages");
+  }
+  if (!lua_istable(L, first)) {
+    om_raise(L, "messages takes a table like { chatId = …, limit = 10 }, and got a %s",
+             luaL_typename(L, first));
+  }
+  om_check_names(L, first, "messages", names);
+  lua_pushliteral(L, "GET");
+  lua_pushliteral(L, "messages");
+  for (int i = 0; names[i] != NULL; i++) {
+    size_t len = 0;
+    lua_getfield(L, first, names[i]);
+    if (lua_isnil(L, -1)) {
+      lua_pop(L, 1);
+      continue;
+    }
+    if (lua_type(L, -1) == LUA_TNUMBER) {
+      snprintf(number, sizeof number, "%.0f", (double)om_check_whole(L, -1, names[i], 0, 1e15));
+      lua_pushstring(L, number);
+      lua_replace(L, -2);
+    }
+    const char *value = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
+    if (value == NULL || len == 0 || len > ID_MAX_BYTES) {
+      om_raise(L, "messages: %s must be a whole number or a text of 1 to %d characters", names[i],
+               ID_MAX_BYTES);
+    }
+    lua_insert(L, -2); /* value, path */
+    lua_pushstring(L, mark);
+    lua_pushstring(L, names[i]);
+    lua_pushliteral(L, "=");
+    lua_concat(L, 4);
+    append_escaped(L, value, len);
+    lua_remove(L, -2);
+    mark = "&";
+  }
+  lua_pushnil(L);
+  lua_pushnil(L);
+  return 0;
+}
+
+static int build_webhook(lua_State *L, struct om_state *state, const struct om_channel *channel,
+                         int first) {
+  (void)state;
+  (void)channel;
+  (void)first;
+  return push_get(L, "webhook");
+}
+
+/* setWebhook(list): replaces the whole list; an empty list clears it (by /settings, the documented
+ * way: an empty list cannot be told from an empty object by lua-cjson). */
+static int build_set_webhook(lua_State *L, struct om_state *state, const struct om_channel *channel,
+                             int first) {
+  (void)channel;
+  bool single = lua_type(L, first) == LUA_TSTRING;
+  if (!single && !lua_istable(L, first)) {
+    om_raise(L, "setWebhook takes a list of URLs, and got a %s", luaL_typename(L, first));
+  }
+  size_t count = single ? 1 : lua_rawlen(L, first);
+  if (count > URLS_MAX) {
+    return om_fail(L, "invalid", NULL, "%zu webhook URLs; 1MSG keeps %d", count, URLS_MAX);
+  }
+  for (int i = 1; i <= (int)count; i++) {
+    if (single) {
+      lua_pushvalue(L, first);
+    } else {
+      lua_rawgeti(L, first, i);
+    }
+    size_t len = 0;
+    const char *url = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
+    if (url == NULL) {
+      om_raise(L, "setWebhook takes a list of URLs, and its entry %d is a %s", i,
+               luaL_typename(L, -1));
+    }
+    if ((strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0) ||
+        len > PATH_MAX_BYTES || strcspn(url, " ,\t\r\n\"\\") != len) {
+      return om_fail(L, "invalid", NULL,
+                     "webhook URL %d must begin with https:// and have no blanks, "
+                     "commas or quotes",
+                     i);
+    }
+    lua_pop(L, 1);
+  }
+  lua_createtable(L, 0, 1);
+  if (count == 0) {
+    lua_pushliteral(L, "");
+  } else {
+    lua_pushvalue(L, first);
+  }
+  lua_setfield(L, -2, "webhookUrl");
+  return push_post(L, state, count == 0 ? "settings" : "webhook");
+}
+
+/* What is wrong with a path for request, or NULL. It is appended to the base: it can neither leave
+ * the host nor, without "..", the channel. */
+static const char *path_fault(const struct om_channel *channel, const char *path, size_t len) {
+  static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                "-._~!$&'()*+,;=:@%/?";
+  if (len == 0 || len > PATH_MAX_BYTES || strspn(path, allowed) != len) {
+    return "must be like templates?limit=10, percent-encoded";
+  }
+  if (strstr(path, "..") != NULL || strstr(path, "//") != NULL) {
+    return "must stay within the channel: no .. and no //";
+  }
+  if (strstr(path, channel->endpoint->token) != NULL || strstr(path, "token=") != NULL) {
+    return "must not carry a token: it goes into a header, not into a URL";
+  }
+  return NULL;
+}
+
+/* request(method, path [, body]) */
+static int build_request(lua_State *L, struct om_state *state, const struct om_channel *channel,
+                         int first) {
+  static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", NULL};
+  size_t len = 0;
+  int known = 0;
+  const char *method = lua_type(L, first) == LUA_TSTRING ? lua_tostring(L, first) : "";
+  while (methods[known] != NULL && strcmp(methods[known], method) != 0) {
+    known++;
+  }
+  if (methods[known] == NULL) {
+    om_raise(L, "request takes \"GET\", \"POST\", \"PUT\", \"PATCH\" or \"DELETE\" first");
+  }
+  if (lua_type(L, first + 1) != LUA_TSTRING) {
+    om_raise(L, "request takes a path second, and got a %s", luaL_typename(L, first + 1));
+  }
+  const char *path = lua_tolstring(L, first + 1, &len);
+  if (path[0] == '/') {
+    path++;
+    len--;
+  }
+  const char *fault = path_fault(channel, path, len);
+  if (fault != NULL) {
+    return om_fail(L, "invalid", NULL, "the path %s", fault);
+  }
+  if (!lua_isnoneornil(L, first + 2) && !lua_istable(L, first + 2)) {
+    om_raise(L, "request takes a table as body third, and got a %s", luaL_typename(L, first + 2));
+  }
+  if (lua_istable(L, first + 2) && known == 0) {
+    om_raise(L, "a GET has no body; put the values into the path");
+  }
+  if (known != 0 && known != 4 && !lua_istable(L, first + 2)) {
+    om_raise(L, "request takes a table as body for %s", method);
+  }
+  lua_pushstring(L, methods[known]);
+  lua_pushstring(L, path);
+  lua_pushnil(L);
+  if (lua_istable(L, first + 2)) {
+    lua_pushvalue(L, first + 2);
+    int failed = encode(L, state);
+    if (failed != 0) {
+      return failed;
+    }
+    lua_replace(L, -2);
+  }
+  lua_pushnil(L);
+  return 0;
+}
+
+const struct om_operation om_operations[] = {
+    {"send", build_send, &send_work},
+    {"hookInfo", build_hook_info, &hooks_work},
+    {"status", build_status, &read_work},
+    {"settings", build_settings, &read_work},
+    {"messages", build_messages, &read_work},
+    {"webhook", build_webhook, &webhook_work},
+    {"setWebhook", build_set_webhook, &read_work},
+    {"request", build_request, &request_work},
+    {NULL, NULL, NULL},
+};
+
+/* ---- beginning ---- */
+
+static int check_open(lua_State *L, struct om_channel *channel) {
+  if (channel->endpoint == NULL) {
+    return om_fail(L, "closed", "not_sent",
+                   "this channel was closed; make a new one with onemsg.new");
+  }
+  if (channel->used_by != 0 && channel->used_by != getpid()) {
+    return om_fail(L, "closed", "not_sent",
+                   "this channel was in use before the process forked; make a new one with "
+                   "onemsg.new");
+  }
+  return 0;
+}
+
+static char *copy_bytes(const char *bytes, size_t len) {
+  char *copy = malloc(len + 1);
+  if (copy != NULL) {
+    memcpy(copy, bytes, len);
+    copy[len] = '\0';
+  }
+  return copy;
+}
+
+static const char *static_method(const char *method) {
+  static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+  for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+    if (strcmp(methods[i], method) == 0) {
+      return methods[i];
+    }
+  }
+  return "GET";
+}
+
+/* A transfer from the four values at `at`; NULL: no memory. Raises nothing. */
+static struct om_transfer *make_transfer(lua_State *L, struct om_state *state,
+                                         const struct om_channel *channel, int at) {
+  size_t path_len = 0;
+  size_t body_len = 0;
+  const char *path = lua_tolstring(L, at + 1, &path_len);
+  const char *bytes = lua_tolstring(L, at + 2, &body_len);
+  char *url = NULL;
+  struct om_port *port = om_state_port(state);
+  if (path != NULL) {
+    size_t base_len = strlen(channel->endpoint->base);
+    url = malloc(base_len + path_len + 2);
+    if (url != NULL) {
+      memcpy(url, channel->endpoint->base, base_len);
+      url[base_len] = '/';
+      memcpy(url + base_len + 1, path, path_len + 1);
+    }
+  }
+  char *body = bytes != NULL ? copy_bytes(bytes, body_len) : NULL;
+  if (port == NULL || (path != NULL && url == NULL) || (bytes != NULL && body == NULL)) {
+    free(url);
+    free(body);
+    return NULL;
+  }
+  return om_transfer_new(port, channel->endpoint, static_method(lua_tostring(L, at)), url, body,
+                         body_len, channel->timeout_ms);
+}
+
+int om_operation_begin(lua_State *L, struct om_state *state, struct om_channel *channel,
+                       const struct om_operation *operation, int first, int group, bool track) {
+  luaL_checkstack(L, 20, NULL);
+  int failed = check_open(L, channel);
+  if (failed != 0) {
+    return failed;
+  }
+  if (lua_gettop(L) < first + ARGUMENTS_MAX - 1) {
+    lua_settop(L, first + ARGUMENTS_MAX - 1); /* so that no argument is mistaken for a temporary */
+  }
+  om_pending_new(L, state);
+  int pending = lua_gettop(L);
+  failed = operation->build(L, state, channel, first);
+  if (failed != 0) {
+    return failed;
+  }
+  int at = lua_gettop(L) - 3;
+  om_pending_keep(L, pending, lua_isnil(L, at + 3) ? 0 : at + 3, group);
+  struct om_transfer *transfer = make_transfer(L, state, channel, at);
+  if (transfer == NULL) {
+    return om_fail(L, "not_sent", NULL, "out of memory");
+  }
+  failed = om_pending_start(L, state, pending, operation->work, &transfer->job, track);
+  if (failed != 0) {
+    return failed;
+  }
+  channel->used_by = getpid();
+  lua_settop(L, pending);
+  return 0;
+}
