@@ -173,7 +173,8 @@ describe("hooks.parse", function()
     local found = parse [[{"instanceId":"instance371267300","ack":[
       {"id":"wamid.A=","chatId":"12025550123@c.us","phone":"12025550123","bsuid":"US.abc","userName":null,
        "status":"delivered","category":"utility"},
-      {"id":"wamid.B","chatId":"12025550124@c.us","status":"failed","error":"User's number is part of an experiment"}]}]]
+      {"id":"wamid.B","chatId":"12025550124@c.us","status":"failed",
+       "error":"User's number is part of an experiment"}]}]]
     assert.same({
       { id = "wamid.A=", status = "delivered", at = NOW, recipient = "12025550123", chat_id = "12025550123@c.us",
         bsuid = "US.abc", category = "utility", instance = "371267300" },
@@ -267,8 +268,8 @@ describe("hooks.parse", function()
 
   it("reads messages: echoes of the business and texts of customers, normalised and raw", function()
     local found = parse [[{"instanceId":"VAN388218473","messages":[
-      {"id":"m1","body":"Hello","type":"chat","author":"5215550000@c.us","chatId":"12025550123@c.us","fromMe":1,"self":0,
-       "time":"1654864094","senderName":"Shop"},
+      {"id":"m1","body":"Hello","type":"chat","author":"5215550000@c.us","chatId":"12025550123@c.us","fromMe":1,
+       "self":0,"time":"1654864094","senderName":"Shop"},
       {"id":"m2","body":"STOP","type":"chat","author":"12025550123@c.us","chatId":"12025550123@c.us","fromMe":false,
        "time":1654864095}]}]]
     assert.same({ id = "m1", from_me = true, at = 1654864094, phone = "12025550123", chat_id = "12025550123@c.us",
