@@ -10,6 +10,7 @@
  */
 #include "transfer.h"
 #include "carrier.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -29,12 +30,6 @@
 #define IDLE_MAX        1024 /* easy handles kept for reuse */
 #define IDLE_SEARCH     8    /* how deep to look for one with the same endpoint */
 
-struct watch {
-  unsigned registered : 8; /* with epoll: 1 in, 2 out */
-  unsigned wanted : 8;     /* by libcurl */
-  unsigned ours : 1;       /* opened and closed through our callbacks: laziness is safe */
-};
-
 struct engine {
   pthread_mutex_t lock;
   pthread_cond_t ended;
@@ -47,12 +42,10 @@ struct engine {
   pid_t pid;
   pthread_t thread;
   int wake_fd;
-  int epoll_fd;
   CURLM *multi;
   long max_connections;
   int64_t timer_us; /* INT64_MAX: none */
-  struct watch *watches;
-  size_t watches_room;
+  struct om_watches watches;
   struct om_carrier *idle;
   int idle_count;
   struct om_transfer *newest; /* the ones libcurl has */
@@ -97,56 +90,14 @@ struct om_transfer *om_transfer_new(struct om_port *port, struct om_endpoint *en
   return transfer;
 }
 
-/* ---- epoll ---- */
-
-static struct watch *watch_of(struct engine *engine, int fd) {
-  size_t index = (size_t)fd;
-  if (index >= engine->watches_room) {
-    size_t room = engine->watches_room != 0 ? engine->watches_room : 64;
-    while (room <= index) {
-      room *= 2;
-    }
-    struct watch *grown = realloc(engine->watches, room * sizeof *grown);
-    if (grown == NULL) {
-      return NULL;
-    }
-    memset(grown + engine->watches_room, 0, (room - engine->watches_room) * sizeof *grown);
-    engine->watches = grown;
-    engine->watches_room = room;
-  }
-  return &engine->watches[index];
-}
-
-static void register_watch(struct engine *engine, int fd, struct watch *watch, unsigned wanted) {
-  struct epoll_event event = {.data = {.fd = fd}};
-  event.events =
-      ((wanted & 1) != 0 ? (uint32_t)EPOLLIN : 0) | ((wanted & 2) != 0 ? (uint32_t)EPOLLOUT : 0);
-  int operation = wanted == 0              ? EPOLL_CTL_DEL
-                  : watch->registered == 0 ? EPOLL_CTL_ADD
-                                           : EPOLL_CTL_MOD;
-  if (epoll_ctl(engine->epoll_fd, operation, fd, &event) != 0 && wanted != 0) {
-    /* Our note was wrong (a descriptor closed behind our back and opened again): the other way. */
-    epoll_ctl(engine->epoll_fd, operation == EPOLL_CTL_ADD ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd,
-              &event);
-  }
-  watch->registered = wanted & 3;
-}
+/* ---- libcurl's callbacks ---- */
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user) {
   struct engine *engine = user;
-  struct watch *watch = watch_of(engine, fd);
-  unsigned wanted = what == CURL_POLL_REMOVE ? 0 : (unsigned)what & 3;
+  unsigned wanted = what == CURL_POLL_REMOVE ? 0 : (unsigned)what & (OM_WATCH_IN | OM_WATCH_OUT);
   (void)easy;
   (void)socket_user;
-  if (watch == NULL) {
-    return -1; /* no memory: libcurl ends the transfers */
-  }
-  watch->wanted = wanted & 3;
-  bool enough = (watch->registered & wanted) == wanted;
-  if (!enough || (!watch->ours && watch->registered != wanted)) {
-    register_watch(engine, fd, watch, wanted);
-  }
-  return 0;
+  return om_watch_want(&engine->watches, fd, wanted) ? 0 : -1; /* -1: it ends the transfers */
 }
 
 static int on_timer(CURLM *multi, long timeout_ms, void *user) {
@@ -159,21 +110,14 @@ static int on_timer(CURLM *multi, long timeout_ms, void *user) {
 static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address) {
   struct engine *engine = user;
   int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-  struct watch *watch = fd >= 0 ? watch_of(engine, fd) : NULL;
   (void)purpose;
-  if (watch != NULL) {
-    memset(watch, 0, sizeof *watch);
-    watch->ours = 1;
-  }
+  om_watch_opened(&engine->watches, fd);
   return fd;
 }
 
 static int close_socket(void *user, curl_socket_t fd) {
   struct engine *engine = user;
-  if ((size_t)fd < engine->watches_room) {
-    memset(&engine->watches[fd], 0,
-           sizeof engine->watches[fd]); /* close() leaves epoll by itself */
-  }
+  om_watch_closing(&engine->watches, fd);
   return close(fd);
 }
 
@@ -339,36 +283,36 @@ static int wait_ms(const struct engine *engine) {
 }
 
 static void handle_event(struct engine *engine, const struct epoll_event *event) {
-  int fd = event->data.fd;
   int running = 0;
-  if (fd == engine->wake_fd) {
-    uint64_t count;
-    ssize_t n = read(fd, &count, sizeof count);
-    (void)n;
-    return;
+  bool broken = false;
+  unsigned happened = om_watch_happened(&engine->watches, event, &broken);
+  if (happened != 0 || broken) {
+    int mask = ((happened & OM_WATCH_IN) != 0 ? CURL_CSELECT_IN : 0) |
+               ((happened & OM_WATCH_OUT) != 0 ? CURL_CSELECT_OUT : 0) |
+               (broken ? CURL_CSELECT_ERR : 0);
+    curl_multi_socket_action(engine->multi, event->data.fd, mask, &running);
   }
-  struct watch *watch = watch_of(engine, fd);
-  unsigned happened = ((event->events & (uint32_t)EPOLLIN) != 0 ? 1u : 0u) |
-                      ((event->events & (uint32_t)EPOLLOUT) != 0 ? 2u : 0u);
-  bool broken = (event->events & (uint32_t)(EPOLLERR | EPOLLHUP)) != 0;
-  if (watch == NULL || watch->registered == 0) {
-    return;
-  }
-  if ((happened & ~(unsigned)watch->wanted) != 0 || (watch->wanted == 0 && broken)) {
-    register_watch(engine, fd, watch, watch->wanted); /* nobody wants that any more */
-  }
-  if (watch->wanted != 0) {
-    int mask = ((happened & 1) != 0 ? CURL_CSELECT_IN : 0) |
-               ((happened & 2) != 0 ? CURL_CSELECT_OUT : 0) | (broken ? CURL_CSELECT_ERR : 0);
-    curl_multi_socket_action(engine->multi, fd, mask, &running);
+}
+
+static void sleep_until_something(struct engine *engine, struct epoll_event *events, int *count) {
+  uint64_t rung;
+  *count = epoll_wait(engine->watches.epoll_fd, events, EVENTS_AT_ONCE, wait_ms(engine));
+  for (int i = 0; i < *count; i++) {
+    if (events[i].data.fd == engine->wake_fd) {
+      ssize_t n = read(engine->wake_fd, &rung, sizeof rung);
+      (void)n;
+      events[i] = events[--*count];
+      break;
+    }
   }
 }
 
 static void run(struct engine *engine) {
   struct epoll_event events[EVENTS_AT_ONCE];
   int running = 0;
+  int n = 0;
   while (take_inbox(engine)) {
-    int n = epoll_wait(engine->epoll_fd, events, EVENTS_AT_ONCE, wait_ms(engine));
+    sleep_until_something(engine, events, &n);
     for (int i = 0; i < n; i++) {
       handle_event(engine, &events[i]);
     }
@@ -391,13 +335,10 @@ static void close_engine(struct engine *engine) {
     next = carrier->next;
     om_carrier_free(carrier);
   }
-  if (engine->epoll_fd >= 0) {
-    close(engine->epoll_fd);
-  }
   if (engine->wake_fd >= 0) {
     close(engine->wake_fd);
   }
-  free(engine->watches);
+  om_watches_close(&engine->watches);
   pthread_mutex_destroy(&engine->lock);
   pthread_cond_destroy(&engine->ended);
   free(engine);
@@ -419,8 +360,8 @@ static void *main_of_thread(void *user) {
 static bool open_multi(struct engine *engine) {
   struct epoll_event event = {.events = (uint32_t)EPOLLIN, .data = {.fd = engine->wake_fd}};
   engine->multi = curl_multi_init();
-  if (engine->wake_fd < 0 || engine->epoll_fd < 0 || engine->multi == NULL ||
-      epoll_ctl(engine->epoll_fd, EPOLL_CTL_ADD, engine->wake_fd, &event) != 0) {
+  if (engine->wake_fd < 0 || !om_watches_open(&engine->watches) || engine->multi == NULL ||
+      epoll_ctl(engine->watches.epoll_fd, EPOLL_CTL_ADD, engine->wake_fd, &event) != 0) {
     return false;
   }
   curl_multi_setopt(engine->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
@@ -450,7 +391,7 @@ static struct engine *start(void) {
   engine->pid = getpid();
   engine->timer_us = INT64_MAX;
   engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  engine->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+  engine->watches.epoll_fd = -1;
   int error = ENOMEM;
   if (open_multi(engine)) {
     sigfillset(&all);
