@@ -1,0 +1,136 @@
+--- onemsg.signature: signs and verifies events after Standard Webhooks 1.0 (webhook-id, webhook-timestamp,
+-- webhook-signature): HMAC-SHA256 over "id.timestamp.body", several secrets and several signatures at once, so that a
+-- secret can be changed without a gap. Pure: the time is an argument. 1MSG itself signs nothing (PLATFORM.md 3.4); this
+-- is for the events that your own systems send.
+local M = {}
+
+M.TOLERANCE = 300 -- seconds that sender's and receiver's clocks may differ, either way
+local PREFIX = "whsec_"
+local HEADER_BYTES = 4096
+local SIGNATURES = 16 -- signatures looked at in one header
+
+-- Base64 --------------------------------------------------------------------------------------------------------
+
+local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+local VALUE = {}
+for i = 1, #ALPHABET do VALUE[ALPHABET:sub(i, i)] = i - 1 end
+
+local function digit(n)
+  return ALPHABET:sub(n + 1, n + 1)
+end
+
+local function encode(bytes)
+  local out = {}
+  for i = 1, #bytes, 3 do
+    local a, b, c = bytes:byte(i, i + 2)
+    local n = a * 65536 + (b or 0) * 256 + (c or 0)
+    out[#out + 1] = digit(math.floor(n / 262144)) .. digit(math.floor(n / 4096) % 64)
+      .. (b and digit(math.floor(n / 64) % 64) or "=") .. (c and digit(n % 64) or "=")
+  end
+  return table.concat(out)
+end
+
+--- The bytes of a base64 text (padding may be missing), or nil.
+local function decode(text)
+  text = text:gsub("==?$", "")
+  if #text % 4 == 1 or text:find("[^%w+/]") then return nil end
+  local out = {}
+  for i = 1, #text, 4 do
+    local group = text:sub(i, i + 3)
+    local n = 0
+    for k = 1, 4 do n = n * 64 + (VALUE[group:sub(k, k)] or 0) end
+    local bytes = string.char(math.floor(n / 65536), math.floor(n / 256) % 256, n % 256)
+    out[#out + 1] = bytes:sub(1, #group - 1)
+  end
+  return table.concat(out)
+end
+
+-- Signatures ----------------------------------------------------------------------------------------------------
+
+--- The key in a secret: base64, with or without "whsec_" before it.
+-- @return bytes; or nil and a sentence, which does not contain the secret
+function M.key(secret)
+  if type(secret) ~= "string" then return nil, "config: a signing secret must be a text such as whsec_…" end
+  local text = secret:match("^%s*(.-)%s*$")
+  if text:sub(1, #PREFIX) == PREFIX then text = text:sub(#PREFIX + 1) end
+  local key = decode(text)
+  if not key or key == "" then
+    return nil, "config: a signing secret must be whsec_ and base64; make one with: openssl rand -base64 32"
+  end
+  return key
+end
+
+local function signed(key, id, timestamp, body)
+  return encode(require "onemsg".hmac(key, id .. "." .. timestamp .. "." .. body))
+end
+
+--- The value of the header webhook-signature. Raises when an argument is wrong.
+-- @param secret "whsec_…"
+-- @param id value of webhook-id: the event's own id, the same at each repeat
+-- @param timestamp value of webhook-timestamp: Unix seconds, a whole number
+-- @param body the bytes of the request body
+-- @return "v1,<base64>"
+function M.sign(secret, id, timestamp, body)
+  local key, err = M.key(secret)
+  if not key then error("signature.sign: " .. err, 2) end
+  if type(id) ~= "string" or id == "" or id:find("[%c%s]") then
+    error("signature.sign: id must be a text without blanks", 2)
+  end
+  if type(timestamp) ~= "number" or timestamp ~= math.floor(timestamp) or timestamp < 0 or timestamp > 1e11 then
+    error("signature.sign: timestamp must be whole Unix seconds", 2)
+  end
+  if type(body) ~= "string" then error("signature.sign: body must be a string", 2) end
+  return "v1," .. signed(key, id, ("%d"):format(timestamp), body)
+end
+
+--- A header's value, whatever the case of its name; nil where it is absent, or present more than once.
+local function header(headers, name)
+  local value = headers[name]
+  if value == nil then
+    for key, one in pairs(headers) do
+      if type(key) == "string" and key:lower() == name then value = one end
+    end
+  end
+  return type(value) == "string" and #value <= HEADER_BYTES and value ~= "" and value or nil
+end
+
+--- Is this request signed with one of our secrets, and recent? Compares in constant time. A replay inside the
+-- tolerance is for the caller to notice, by the event's id. Raises on a wrong secret: that is a fault of the set-up.
+-- @param secrets "whsec_…" or a list of them (the old and the new one while a secret is changed)
+-- @param headers table of the request's headers, names in any case
+-- @param body the bytes as they came, before any parsing
+-- @param now Unix seconds
+-- @return true; or nil and the reason (no secret, no signature in it)
+function M.verify(secrets, headers, body, now)
+  if type(secrets) == "string" then secrets = { secrets } end
+  if type(secrets) ~= "table" or #secrets == 0 then error("signature.verify: there is no secret to verify with", 2) end
+  if type(headers) ~= "table" then error("signature.verify: headers must be a table", 2) end
+  if type(body) ~= "string" then error("signature.verify: body must be a string", 2) end
+  if type(now) ~= "number" then error("signature.verify: now is the time in seconds, for example os.time()", 2) end
+  local id = header(headers, "webhook-id")
+  local timestamp, given = header(headers, "webhook-timestamp"), header(headers, "webhook-signature")
+  if not id then return nil, "webhook-id is missing" end
+  if not timestamp then return nil, "webhook-timestamp is missing" end
+  if not given then return nil, "webhook-signature is missing" end
+  local seconds = #timestamp <= 12 and timestamp:find("^%d+$") and tonumber(timestamp)
+  if not seconds then return nil, "webhook-timestamp is not a number of seconds" end
+  if seconds < now - M.TOLERANCE then return nil, "webhook-timestamp is too old" end
+  if seconds > now + M.TOLERANCE then return nil, "webhook-timestamp is in the future" end
+  local equal, expected, matched, count = require "onemsg".equal, {}, false, 0
+  for i, secret in ipairs(secrets) do
+    local key, err = M.key(secret)
+    if not key then error("signature.verify: " .. err, 2) end
+    expected[i] = signed(key, id, timestamp, body)
+  end
+  for one in given:gmatch("%S+") do
+    local mac = one:match("^v1,(.*)$")
+    count = count + 1
+    for i = 1, mac and count <= SIGNATURES and #expected or 0 do
+      if equal(mac, expected[i]) then matched = true end
+    end
+  end
+  if matched then return true end
+  return nil, "no signature matches: another secret, or the body was changed on its way"
+end
+
+return M
