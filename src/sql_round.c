@@ -1,0 +1,297 @@
+/* sql_round.c: reading, and the group commit (see sql_round.h).
+ *
+ * A unit that fails undoes its savepoint and hurts no other. Some faults take the whole transaction
+ * with them (a full disk, INSERT OR ROLLBACK): then nothing of the batch has happened, the unit at
+ * fault is answered, and the others are run again, each in a transaction of its own, so that none
+ * can fail by a neighbour twice. No answer leaves before the commit that makes it true. */
+#include "sql_round.h"
+
+#include <stdlib.h>
+
+#define PAUSE_MIN_US 100  /* a commit of another process takes about that long */
+#define PAUSE_MAX_US 2000 /* the lock is polled: longer pauses would starve beside a busy writer   \
+                           */
+
+static struct om_sql_unit *unit_of(struct om_job *job) {
+  return (struct om_sql_unit *)job;
+}
+
+/* Puts a job back to where it came from. */
+static void unshift(struct om_jobs *list, struct om_job *job) {
+  struct om_jobs all;
+  om_jobs_init(&all);
+  om_jobs_append(&all, job);
+  om_jobs_move(&all, list);
+  om_jobs_move(list, &all);
+}
+
+/* The unit gets an answer: the rows it has, or this error. */
+static void finish(struct om_sql_round *round, struct om_job *job,
+                   const struct om_sql_error *error) {
+  struct om_sql_unit *unit = unit_of(job);
+  if (error != NULL) {
+    int failed = unit->failed;
+    om_sql_unit_rewind(unit);
+    unit->failed = failed;
+    unit->error = *error;
+  }
+  round->stats.failed += unit->error.fault != OM_SQL_FINE;
+  om_jobs_append(&round->done, job);
+}
+
+static void fail_all(struct om_sql_round *round, struct om_jobs *list,
+                     const struct om_sql_error *error) {
+  for (struct om_job *job = om_jobs_shift(list); job != NULL; job = om_jobs_shift(list)) {
+    unit_of(job)->failed = 0; /* it is about none of its statements */
+    finish(round, job, error);
+  }
+}
+
+/* The next unit of the list that nobody cancelled. */
+static struct om_job *next_unit(struct om_sql_round *round, struct om_jobs *list) {
+  struct om_job *job = om_jobs_shift(list);
+  while (job != NULL && __atomic_load_n(&unit_of(job)->cancelled, __ATOMIC_RELAXED) != 0) {
+    struct om_sql_error error = {.fault = OM_SQL_FINE};
+    om_sql_fail(&error, OM_SQL_CLOSED, 0, "this unit was cancelled before it ran");
+    finish(round, job, &error);
+    job = om_jobs_shift(list);
+  }
+  return job;
+}
+
+/* ---- another process has the lock ---- */
+
+static void expire(struct om_sql_round *round, struct om_jobs *list, int64_t now_us,
+                   const struct om_sql_error *error) {
+  struct om_jobs stay;
+  om_jobs_init(&stay);
+  for (struct om_job *job = next_unit(round, list); job != NULL; job = next_unit(round, list)) {
+    if (unit_of(job)->deadline_us <= now_us || round->until_us <= now_us) {
+      finish(round, job, error);
+    } else {
+      om_jobs_append(&stay, job);
+    }
+  }
+  om_jobs_move(list, &stay);
+}
+
+/* Whoever has waited long enough is told; the others are tried again after a pause. */
+static void wait_for_lock(struct om_sql_round *round, const struct om_sql_error *error) {
+  int64_t now_us = om_now_us();
+  round->stats.busy++;
+  expire(round, &round->reads, now_us, error);
+  expire(round, &round->writes, now_us, error);
+  round->pause_us = round->pause_us == 0 ? PAUSE_MIN_US : round->pause_us * 2;
+  round->pause_us = round->pause_us > PAUSE_MAX_US ? PAUSE_MAX_US : round->pause_us;
+  round->retry_us = now_us + round->pause_us;
+}
+
+/* ---- the connection ---- */
+
+void om_sql_round_add(struct om_sql_round *round, struct om_job *job) {
+  om_jobs_append(unit_of(job)->reads ? &round->reads : &round->writes, job);
+}
+
+bool om_sql_round_empty(const struct om_sql_round *round) {
+  return round->reads.head == NULL && round->writes.head == NULL;
+}
+
+bool om_sql_round_connect(struct om_sql_round *round) {
+  struct om_sql_error error = {.fault = OM_SQL_FINE};
+  round->retry_us = 0;
+  if (round->connection != NULL) {
+    return true;
+  }
+  round->connection = round->driver->open(round->name, round->create, &error);
+  if (round->connection != NULL) {
+    round->create = false; /* if it is gone one day, an empty one in its place would hide that */
+    round->stats.opened++;
+    return true;
+  }
+  if (error.fault == OM_SQL_BUSY) {
+    wait_for_lock(round, &error);
+    return false;
+  }
+  fail_all(round, &round->reads, &error);
+  fail_all(round, &round->writes, &error);
+  return false;
+}
+
+void om_sql_round_close(struct om_sql_round *round) {
+  if (round->connection != NULL) {
+    round->driver->close(round->connection);
+    round->connection = NULL;
+  }
+}
+
+/* ---- units ---- */
+
+static bool run_unit(struct om_sql_round *round, struct om_sql_unit *unit,
+                     struct om_sql_error *error) {
+  for (int i = 0; i < unit->statement_count; i++) {
+    struct om_sql_statement *statement = &unit->statements[i];
+    unit->failed = i + 1;
+    if (!round->driver->run(round->connection, unit, statement, error)) {
+      return false;
+    }
+    bool by_rows = statement->column_count > 0;
+    int64_t count = by_rows ? statement->row_count : statement->changes;
+    if (statement->expect >= 0 && statement->expect != count) {
+      return om_sql_fail(error, OM_SQL_EXPECT, 0,
+                         "statement %d %s %lld rows where exactly %lld were expected; the unit was "
+                         "undone",
+                         i + 1, by_rows ? "returned" : "changed", (long long)count,
+                         (long long)statement->expect);
+    }
+  }
+  unit->failed = 0;
+  return true;
+}
+
+void om_sql_round_read(struct om_sql_round *round) {
+  struct om_sql_error error = {.fault = OM_SQL_FINE};
+  while (round->connection != NULL && round->retry_us == 0) {
+    struct om_job *job = next_unit(round, &round->reads);
+    if (job == NULL) {
+      return;
+    }
+    error = (struct om_sql_error){.fault = OM_SQL_FINE};
+    bool fine = round->driver->begin(round->connection, true, &error) &&
+                run_unit(round, unit_of(job), &error);
+    round->driver->rollback(round->connection); /* there is nothing to keep */
+    if (!fine && error.fault == OM_SQL_BUSY) {
+      om_sql_unit_rewind(unit_of(job));
+      unshift(&round->reads, job);
+      wait_for_lock(round, &error);
+    } else {
+      round->stats.reads += fine;
+      finish(round, job, fine ? NULL : &error);
+    }
+    if (error.broken) {
+      om_sql_round_close(round);
+    }
+  }
+}
+
+/* ---- the group commit ---- */
+
+static int64_t take_batch(struct om_sql_round *round, struct om_jobs *batch) {
+  int64_t count = 0;
+  om_jobs_init(batch);
+  for (struct om_job *job = next_unit(round, &round->writes); job != NULL;
+       job = next_unit(round, &round->writes)) {
+    if (count > 0 && unit_of(job)->alone) {
+      unshift(&round->writes, job);
+      break;
+    }
+    om_jobs_append(batch, job);
+    count++;
+    if (count == OM_SQL_BATCH_MAX || unit_of(job)->alone) {
+      break;
+    }
+  }
+  return count;
+}
+
+/* Nothing of the batch has happened: its units stand at the front again. */
+static void put_back(struct om_sql_round *round, struct om_jobs *batch, bool alone) {
+  for (struct om_job *job = batch->head; job != NULL; job = job->next) {
+    om_sql_unit_rewind(unit_of(job));
+    unit_of(job)->alone = unit_of(job)->alone || alone;
+  }
+  om_jobs_move(batch, &round->writes);
+  om_jobs_move(&round->writes, batch);
+}
+
+/* Runs the batch inside the open transaction. NULL: it can be committed; units that failed by
+ * themselves are undone and bear their error. Else the unit that ended the transaction. */
+static struct om_sql_unit *run_batch(struct om_sql_round *round, const struct om_jobs *batch,
+                                     bool single, struct om_sql_error *error) {
+  const struct om_sql_driver *driver = round->driver;
+  for (struct om_job *job = batch->head; job != NULL; job = job->next) {
+    struct om_sql_unit *unit = unit_of(job);
+    *error = (struct om_sql_error){.fault = OM_SQL_FINE};
+    if (!single && !driver->savepoint(round->connection, error)) {
+      return unit;
+    }
+    if (run_unit(round, unit, error)) {
+      if (!single && !driver->release(round->connection, error)) {
+        return unit;
+      }
+      continue;
+    }
+    struct om_sql_error undone = {.fault = OM_SQL_FINE};
+    if (single || error->lost || error->broken || error->fault == OM_SQL_BUSY ||
+        !driver->undo(round->connection, &undone)) {
+      return unit;
+    }
+    int failed = unit->failed;
+    om_sql_unit_rewind(unit);
+    unit->failed = failed;
+    unit->error = *error;
+  }
+  return NULL;
+}
+
+static void settle_batch(struct om_sql_round *round, struct om_jobs *batch, int64_t count) {
+  round->stats.commits++;
+  round->stats.largest_batch =
+      count > round->stats.largest_batch ? count : round->stats.largest_batch;
+  for (struct om_job *job = om_jobs_shift(batch); job != NULL; job = om_jobs_shift(batch)) {
+    round->stats.units += unit_of(job)->error.fault == OM_SQL_FINE;
+    finish(round, job, NULL);
+  }
+}
+
+/* The transaction came to nothing. guilty: by this unit; NULL: as a whole. */
+static void lose_batch(struct om_sql_round *round, struct om_jobs *batch,
+                       const struct om_sql_unit *guilty, const struct om_sql_error *error) {
+  if (error->fault == OM_SQL_BUSY) {
+    put_back(round, batch, false);
+    wait_for_lock(round, error);
+    return;
+  }
+  if (guilty == NULL) {
+    fail_all(round, batch, error);
+    return;
+  }
+  struct om_jobs others;
+  om_jobs_init(&others);
+  for (struct om_job *job = om_jobs_shift(batch); job != NULL; job = om_jobs_shift(batch)) {
+    if (unit_of(job) == guilty) {
+      finish(round, job, error);
+    } else {
+      om_jobs_append(&others, job);
+    }
+  }
+  put_back(round, &others, true);
+}
+
+void om_sql_round_write(struct om_sql_round *round) {
+  struct om_sql_error error = {.fault = OM_SQL_FINE};
+  struct om_jobs batch;
+  if (round->connection == NULL || round->retry_us != 0) {
+    return;
+  }
+  int64_t count = take_batch(round, &batch);
+  if (count == 0) {
+    return;
+  }
+  const struct om_sql_unit *guilty = NULL;
+  if (round->driver->begin(round->connection, false, &error)) {
+    guilty = run_batch(round, &batch, count == 1, &error);
+    if (guilty == NULL) {
+      error = (struct om_sql_error){.fault = OM_SQL_FINE};
+      if (round->driver->commit(round->connection, &error)) {
+        round->pause_us = 0;
+        settle_batch(round, &batch, count);
+        return;
+      }
+    }
+  }
+  round->driver->rollback(round->connection);
+  if (error.broken) {
+    om_sql_round_close(round);
+  }
+  lose_batch(round, &batch, guilty, &error);
+}
