@@ -2,3 +2,10 @@ std = "min"
 max_line_length = 120
 files["spec"] = { std = "min+busted" }
 files["lua/resty"] = { std = "min+ngx_lua" }
+files["examples/openresty"] = { std = "min+ngx_lua" }
+files["examples/rules.lua"] = {
+  read_globals = {
+    "template", "defaults", "never", "confirm", "example", "over", "under", "between", "one_of", "starts_with",
+    "ends_with", "missing", "present",
+  },
+}

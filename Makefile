@@ -1,36 +1,110 @@
-# onemsg: make demo, make test. See README.md.
-LUAS   ?= 5.4 luajit
-CC     ?= cc
-PREFIX ?= /usr/local
-PKG    ?= pkg-config
+# onemsg: `make demo`, `make test`; `make help` lists the rest.
+LUAS    ?= 5.4 luajit
+LUA     ?= 5.4
+CC      ?= cc
+PKG     ?= pkg-config
+BUSTED  ?= busted
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CFLAGS  ?= -O2 -g
+B       ?= build
 
-CFLAGS ?= -O2 -g
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wundef -Wwrite-strings -Wcast-qual -Wpointer-arith \
   -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla -Wformat=2 -Wconversion -Werror
 STD  = -std=c99 -D_POSIX_C_SOURCE=200809L -fPIC -fvisibility=hidden -pthread $(WARN) $(SAN)
 LIBS = libcurl sqlite3 libcrypto
 SRC  = $(wildcard src/*.c)
-B   ?= build
+LUA_FILES = $(shell find lua -name '*.lua')
+C_TESTS = $(patsubst spec/c/%_test.c,%,$(wildcard spec/c/*_test.c))
+FAKE_DIR ?= /tmp/onemsg-fake
 
-cflags_5.4    = $(shell $(PKG) --cflags lua5.4 $(LIBS))
-cflags_luajit = $(shell $(PKG) --cflags luajit $(LIBS))
+# What each Lua is called: interpreter, pkg-config name, version directory.
+lua_5.4 = lua5.4
+lua_luajit = luajit
+pc_5.4 = lua5.4
+pc_luajit = luajit
+dir_5.4 = 5.4
+dir_luajit = 5.1
+cflags = $(shell $(PKG) --cflags $(pc_$(1)) $(LIBS))
+ldlibs = $(shell $(PKG) --libs $(LIBS)) -lm
+paths = LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/spec/?.lua;;' LUA_CPATH='$(CURDIR)/$(B)/$(1)/?.so;;'
 
-all: $(LUAS:%=$(B)/%/onemsg.so)
+all: $(LUAS:%=$(B)/%/onemsg.so) ## build for Lua 5.4 and LuaJIT
 
 define build_one
 $(B)/$(1)/%.o: src/%.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(STD) $$(CFLAGS) $$(cflags_$(1)) -MMD -MP -c $$< -o $$@
+	$$(CC) $$(STD) $$(CFLAGS) $(call cflags,$(1)) -MMD -MP -c $$< -o $$@
 $(B)/$(1)/onemsg.so: $(SRC:src/%.c=$(B)/$(1)/%.o)
-	$$(CC) -shared -pthread -Wl,-z,nodelete $$(SAN) $$(LDFLAGS) $$^ -o $$@ $$(shell $$(PKG) --libs $$(LIBS)) -lm
+	$$(CC) -shared -pthread -Wl,-z,nodelete $$(SAN) $$(LDFLAGS) $$^ -o $$@ $$(ldlibs)
 $(B)/$(1)/support/sys.so: spec/support/sys.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(STD) $$(CFLAGS) $$(cflags_$(1)) -shared $$(LDFLAGS) $$< -o $$@
+	$$(CC) $$(STD) $$(CFLAGS) $(call cflags,$(1)) -shared $$(LDFLAGS) $$< -o $$@
 -include $(SRC:src/%.c=$(B)/$(1)/%.d)
 endef
 $(foreach lua,$(LUAS),$(eval $(call build_one,$(lua))))
 
-clean:
+$(B)/c/%_test: spec/c/%_test.c src/%.c $(wildcard src/*.h) spec/c/test.h
+	@mkdir -p $(@D)
+	$(CC) $(STD) $(CFLAGS) -Isrc $(call cflags,5.4) spec/c/$*_test.c src/$*.c -o $@ $(ldlibs)
+
+test-build: all $(LUAS:%=$(B)/%/support/sys.so) $(C_TESTS:%=$(B)/c/%_test)
+
+deps: ## install what is missing, from Debian's packages
+	@.ci/deps
+
+demo: deps ## confirm a payment, from event to delivered
+	@$(MAKE) -s LUAS=5.4 all
+	@$(call paths,5.4) FAKE_DIR=$(FAKE_DIR)-demo $(lua_5.4) examples/demo.lua
+
+test: deps ## build and pass every test
+	@$(MAKE) -s -j2 test-build
+	@$(MAKE) -s lint
+	@LUAS='$(LUAS)' B='$(B)' BUSTED='$(BUSTED)' C_TESTS='$(C_TESTS)' spec/run
+
+lint: ## form and static analysis
+	@clang-format --dry-run -Werror src/*.[ch] spec/c/*.[ch] spec/support/*.c $(wildcard spec/bench/*.c)
+	@cppcheck -q --std=c99 --enable=warning,portability --inline-suppr --error-exitcode=1 \
+	  --suppress=missingIncludeSystem -Isrc src
+	@luacheck -q lua spec examples
+
+asan tsan valgrind: deps ## the specs under a sanitizer
+	@spec/sanitize $@
+
+bench: deps all ## side by side with what else there is; ratios in one run
+	@$(call paths,$(LUA)) $(lua_$(LUA)) spec/bench/run.lua
+
+fake: ## start a stand-in 1MSG on loopback; . $(FAKE_DIR)/fake.env points onemsg at it
+	@$(lua_$(LUA)) lua/resty/onemsg/fake_server.lua start --dir $(FAKE_DIR)
+fake-stop: ## stop it
+	@$(lua_$(LUA)) lua/resty/onemsg/fake_server.lua stop --dir $(FAKE_DIR)
+
+env: ## exports for one Lua: eval "$$(make -s env LUA=luajit)"
+	@echo "export $(call paths,$(LUA))"
+
+define install_one
+	install -d '$(DESTDIR)$(PREFIX)/lib/lua/$(dir_$(1))'
+	install -m 755 $(B)/$(1)/onemsg.so '$(DESTDIR)$(PREFIX)/lib/lua/$(dir_$(1))/'
+	cd lua && find . -name '*.lua' -exec install -D -m 644 {} '$(DESTDIR)$(PREFIX)/share/lua/$(dir_$(1))/{}' ';'
+
+endef
+install: all ## to PREFIX, under DESTDIR
+	$(foreach lua,$(LUAS),$(call install_one,$(lua)))
+
+# For the rockspec: LuaRocks says where the headers are and where things go.
+rock: $(SRC)
+	@mkdir -p $(B)/rock
+	$(CC) $(STD) $(CFLAGS) -I'$(LUA_INCDIR)' $(shell $(PKG) --cflags $(LIBS)) -shared -Wl,-z,nodelete $(SRC) \
+	  -o $(B)/rock/onemsg.so $(ldlibs)
+rock-install:
+	install -d '$(INST_LIBDIR)' '$(INST_LUADIR)'
+	install -m 755 $(B)/rock/onemsg.so '$(INST_LIBDIR)/'
+	cd lua && find . -name '*.lua' -exec install -D -m 644 {} '$(INST_LUADIR)/{}' ';'
+
+clean: ## remove what was built
 	rm -rf build
 
-.PHONY: all clean
+help: ## this list
+	@sed -n 's/^\([a-z][a-z -]*\):.*## \(.*\)/\1: \2/p' Makefile
+
+.PHONY: all test-build deps demo test lint asan tsan valgrind bench fake fake-stop env install rock rock-install clean help

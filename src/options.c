@@ -227,11 +227,11 @@ static int push_channel_id(lua_State *L, struct om_state *state, int token_at) {
   const char *given = lua_isnil(L, -1) ? NULL : without_prefix(lua_tostring(L, -1));
   push_instance(L, state, token_at);
   const char *inside = lua_isnil(L, -1) ? NULL : without_prefix(lua_tostring(L, -1));
-  if (given == NULL && inside == NULL) {
+  const char *id = given != NULL ? given : inside;
+  if (id == NULL) {
     return fail_option(L, &channel_id,
                        "is missing, and the token does not name it; copy it from the 1MSG cabinet");
   }
-  const char *id = given != NULL ? given : inside;
   size_t len = strlen(id);
   if (len == 0 || len > OM_CHANNEL_MAX_BYTES ||
       strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != len) {
