@@ -8,9 +8,10 @@
 
 #include <stdlib.h>
 
-#define PAUSE_MIN_US 100  /* a commit of another process takes about that long */
-#define PAUSE_MAX_US 2000 /* the lock is polled: longer pauses would starve beside a busy writer   \
-                           */
+#define PAUSE_MIN_US 100 /* a commit of another process takes about that long */
+#define PAUSE_MAX_US                                                                               \
+  2000 /* the lock is polled: longer pauses would starve beside a busy writer                      \
+        */
 
 static struct om_sql_unit *unit_of(struct om_job *job) {
   return (struct om_sql_unit *)job;
