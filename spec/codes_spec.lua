@@ -388,6 +388,14 @@ describe("codes.explain", function()
     end
   end)
 
+  it("allows a repeat of what sends nothing", function()
+    local e = codes.explain(502, nil, "<html>", true)
+    assert.same({ false, true, "backoff", 5 }, { e.refusal, e.retry, e.action, e.wait })
+    assert.is_nil(e.hint:find("message left", 1, true))
+    e = codes.explain(401, nil, "", true)
+    assert.same({ true, false, "stop" }, { e.refusal, e.retry, e.action })
+  end)
+
   it("hands out entries that may be changed", function()
     local e = codes.explain(400, { code = 131026 })
     e.class, e.hint = "x", "y"

@@ -90,8 +90,8 @@ describe("template.normalize", function()
       t.header.media })
     local needs, takes = {}, {}
     for i, button in ipairs(t.buttons) do needs[i], takes[i] = button.needs or "-", button.takes or "-" end
-    assert.equal("- - text coupon_code - -", table.concat(needs, " "))
-    assert.equal("payload - text coupon_code action -", table.concat(takes, " "))
+    assert.equal("- - url code - -", table.concat(needs, " "))
+    assert.equal("payload - url code flow -", table.concat(takes, " "))
     for format, media in pairs { IMAGE = "image", VIDEO = "video", DOCUMENT = "document", LOCATION = "location" } do
       assert.equal(media, with({ { type = "HEADER", format = format } }).header.media)
     end
@@ -242,20 +242,22 @@ describe("template.check", function()
   local fits = {
     { seed, { name = maria[1], action = maria[2], next_step = maria[3] } }, { seed, { body = maria } },
     { seed, { body = { "a", 5, { type = "text", text = "c" } } } },
-    { named, { body = { "Maria", "it" } } }, { named, { body = { first_name = "Maria", thing = "it" } } },
+    { named, { body = { { name = "thing", text = "it" }, { name = "first_name", text = "Maria" } } } },
+    { seed, { body = { "a", { type = "currency", currency = { fallback_value = "$9", code = "USD" } }, "c" } } },
     { with { { type = "BODY", text = "Nothing." } }, { body = {} } },
     { with { { type = "BODY", text = "{{1}} {{3}}" } }, { body = { "a", "b" } } },
     { with { header_text, body }, { body = { "a" }, header = "Maria" } },
     { with { image, body }, { body = { "a" }, header = { image = "https://x/y.png" } } },
     { with { image, body }, { body = { "a" }, header = { type = "image", link = "https://x/y.png" } } },
     { with { { type = "HEADER", format = "TEXT", text = "Fixed" }, body }, { body = { "a" } } },
-    { with { body, buttons(dynamic) }, { body = { "a" }, buttons = { "t/1" } } },
-    { with { body, buttons({ type = "PHONE_NUMBER" }, dynamic) }, { body = { "a" }, buttons = { [2] = "t/1" } } },
-    { with { body, buttons({ type = "PHONE_NUMBER" }, dynamic) }, { body = { "a" }, buttons = { { index = 1,
-      text = "t" } } } },
+    { with { body, buttons(dynamic) }, { body = { "a" }, buttons = { { url = "t/1" } } } },
+    { with { body, buttons({ type = "PHONE_NUMBER" }, dynamic) },
+      { body = { "a" }, buttons = { { index = 1, url = "t" } } } },
+    { with { body, buttons(dynamic) },
+      { body = { "a" }, buttons = { { sub_type = "url", parameters = { { type = "text", text = "t" } } } } } },
     { with { body, buttons { type = "QUICK_REPLY" } }, { body = { "a" } } },
-    { with { body, buttons { type = "QUICK_REPLY" } }, { body = { "a" }, buttons = { "yes" } } },
-    { with { body, buttons { type = "COPY_CODE" } }, { body = { "a" }, buttons = { "CODE5" } } },
+    { with { body, buttons { type = "QUICK_REPLY" } }, { body = { "a" }, buttons = { { payload = "yes" } } } },
+    { with { body, buttons { type = "COPY_CODE" } }, { body = { "a" }, buttons = { { code = "CODE5" } } } },
     { seed, { body = { ("é"):rep(1024 - FIXED - 2), "a", "b" } } },
   }
   for i, case in ipairs(fits) do
@@ -266,16 +268,23 @@ describe("template.check", function()
 
   local misfits = {
     { one { status = "PAUSED" }, { body = maria }, "not approved: PAUSED" },
-    { seed, { name = "Maria", action = "x" }, "takes 3 values, the message has 2" },
-    { seed, {}, "takes 3 values, the message has 0" }, { seed, { body = { "a", "b", "c", "d" } }, "has 4" },
+    { seed, { name = "Maria", action = "x" }, "next_step is missing" }, { seed, { name = "M", next_step = "x" },
+      "action" },
+    { seed, {}, "name is missing" }, { seed, { body = {} }, "takes 3 values, the message has 0" },
+    { with { body }, { body = { "a", "b" } }, "takes 1 value, the message has 2" },
+    { seed, { body = { "a", "b", nil, "d" } }, "" }, { seed, { body = { "a", "b", "c", "d" } }, "has 4" },
     { seed, { body = "Maria" }, "must be a list" }, { seed, { body = { "a", "", "c" } }, "{{2}} is empty" },
     { seed, { body = { "a", " \t", "c" } }, "{{2}} is empty" }, { seed, { body = { "a", true, "c" } },
       "{{2}} is empty" },
-    { seed, { body = { "a", cjson.null, "c" } }, "{{2}} is empty" }, { seed, { body = { a = 1, b = 2, c = 3 } },
-      "no variable" },
-    { named, { body = { first_name = "Maria", thang = "it" } },
-      "no variable {{thang}}; it has {{first_name}}, {{thing}}" },
-    { named, { body = { first_name = "Maria" } }, "takes 2 values" },
+    { seed, { body = { "a", cjson.null, "c" } }, "{{2}} is empty" },
+    { seed, { body = { a = 1, b = 2, c = 3 } }, "must be a list" },
+    { seed, { body = { "a", { name = "n", text = "b" }, "c" } }, "without name" },
+    { named, { body = { "Maria", "it" } }, "write each once, as { name = \"first_name\", text = … }" },
+    { named, { body = { { name = "first_name", text = "M" }, { name = "thang", text = "x" } } }, "first_name, thing" },
+    { named, { body = { { name = "thing", text = "M" }, { name = "thing", text = "x" } } }, "write each once" },
+    { named, { body = { { name = "thing", text = "M" }, { name = "first_name", text = " " } } },
+      "{{first_name}} is empty" },
+    { named, { body = { { name = "thing", text = "M" } } }, "takes 2 values" },
     { seed, { body = { ("é"):rep(1024 - FIXED - 1), "a", "b" } }, "1025 characters" },
     { seed, { body = maria, header = "x" }, "takes no header" },
     { with { header_text, body }, { body = { "a" } }, "needs a header (text)" },
@@ -284,14 +293,23 @@ describe("template.check", function()
     { with { image, body }, { body = { "a" } }, "needs a header (image)" },
     { with { image, body }, { body = { "a" }, header = "x" }, "needs { image" },
     { with { image, body }, { body = { "a" }, header = { video = "x" } }, "needs { image" },
-    { seed, { body = maria, buttons = { "x" } }, "button 1 of template action_success is fixed (URL): leave it out" },
-    { seed, { body = maria, buttons = { [2] = "x" } }, "no button 2; it has 1" },
-    { seed, { body = maria, buttons = { first = "x" } }, "no button first" },
-    { seed, { body = maria, buttons = "x" }, "must be a table" },
-    { with { body, buttons(dynamic) }, { body = { "a" } }, "button 1 of template action_success needs a value" },
-    { with { body, buttons(dynamic) }, { body = { "a" }, buttons = { " " } }, "is empty" },
-    { with { body, buttons(dynamic) }, { body = { "a" }, buttons = { ("x"):rep(2001) } }, "longer than 2000" },
-    { with { body, buttons { type = "COPY_CODE" } }, { body = { "a" } }, "needs a value (the code)" },
+    { seed, { body = maria, buttons = { "x" } }, "buttons[1] must be a table" },
+    { seed, { body = maria, buttons = { { url = "x" } } },
+      "button 0 of template action_success is fixed (URL): leave it out" },
+    { seed, { body = maria, buttons = { { index = 1, url = "x" } } }, "no button with index 1; it has 1 button" },
+    { seed, { body = maria, buttons = { { index = "x", url = "x" } } }, "no button with index x" },
+    { seed, { body = maria, buttons = { first = { url = "x" } } }, "must be a list" },
+    { seed, { body = maria, buttons = "x" }, "must be a list" },
+    { with { body, buttons(dynamic) }, { body = { "a" } }, "button 0 of template action_success needs { url = … }" },
+    { with { body, buttons(dynamic) }, { body = { "a" }, buttons = { { url = " " } } },
+      "the url of button 0 is empty" },
+    { with { body, buttons(dynamic) }, { body = { "a" }, buttons = { { code = "x" } } }, "takes url" },
+    { with { body, buttons(dynamic) }, { body = { "a" }, buttons = { {} } }, "takes url" },
+    { with { body, buttons(dynamic) }, { body = { "a" }, buttons = { { url = "x" }, { index = 0, url = "y" } } },
+      "twice" },
+    { with { body, buttons(dynamic) }, { body = { "a" }, buttons = { { url = ("x"):rep(2001) } } },
+      "longer than 2000" },
+    { with { body, buttons { type = "COPY_CODE" } }, { body = { "a" } }, "needs { code = … }" },
   }
   for i, case in ipairs(misfits) do
     it("refuses message " .. i .. ": " .. case[3], function()
@@ -318,6 +336,8 @@ describe("template.fill and length", function()
     assert.equal("%1 {{3}} %1", template.fill(gap, { "{{3}}", "%1" }))
     assert.equal("{{3}} a {{3}}", template.fill(gap, { "a" }))
     assert.equal("Hi Ana 5", template.fill(with { { type = "BODY", text = "Hi {{n}} {{k}}" } }, { n = "Ana", k = 5 }))
+    assert.equal("Hi Ana 5", template.fill(with { { type = "BODY", text = "Hi {{n}} {{k}}" } },
+      { { name = "k", text = 5 }, { name = "n", text = "Ana" } }))
     assert.equal("{{1}}", template.fill(with { { type = "BODY", text = "{{1}}" } }))
     assert.equal("", template.fill(with {}, {}))
   end)

@@ -16,6 +16,7 @@ M.classes = {
   request = "what was sent does not fit: parameters, texts, media, address",
   recipient = "this recipient can't or doesn't want to get it",
   policy = "WhatsApp withholds it by a rule of its own",
+  network = "no answer came: the connection, not the API (set by the channel, no code has it)",
   unclassified = "not known here",
 }
 

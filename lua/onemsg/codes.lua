@@ -247,18 +247,21 @@ end
 -- @param status HTTP status (number; nil or 0 when there was none)
 -- @param decoded the parsed body, or nil
 -- @param raw the body's text, or nil; read only when decoded is not a table
+-- @param harmless true for a call that sends nothing (GET): repeating it hurts nobody
 -- @return a fresh entry, always. `refusal` true: the answer proves that the message was refused, also behind a 5xx.
---   Where refusal is false it is open whether the message left: retry is false and action is "settle".
+--   Where refusal is false it is open whether the message left: retry is false and action is "settle"; or, when
+--   harmless, retry is true and action is "backoff".
 -- @return a sentence of at most 300 characters: "422 namespace is missing" (the status stands there unless it is 2xx)
-function M.explain(status, decoded, raw)
+function M.explain(status, decoded, raw, harmless)
   status = whole(status) or 0
   local code, found, how = search(decoded, raw)
   local e = copy(found or code and rows.unclassified or entry_of_status(status, decoded))
   e.code = code
   e.refusal = proves(status, decoded, e, how)
   if not e.refusal then
-    e.retry, e.fallback, e.suppress = false, nil, nil
-    e.action, e.hint = "settle", rows.actions.settle
+    e.retry, e.fallback, e.suppress = harmless == true, nil, nil
+    e.action = harmless and "backoff" or "settle"
+    e.wait, e.hint = harmless and (e.wait or 5) or nil, rows.actions[e.action]
   end
   local sentence = M.text(decoded, raw) or e.meaning
   if status ~= 0 and (status < 200 or status >= 300) and tonumber(sentence:match("^%d+")) ~= status then

@@ -1,7 +1,7 @@
 --- onemsg.webhook: the list of URLs to which a channel posts its hooks. PLATFORM.md 1.6.
 -- The list is shared: 1MSG's own inbox is normally in it, and a write replaces it whole. So add and remove read,
 -- merge, write and read back; 1MSG has no compare-and-swap, so what another wrote in between is noticed and told.
--- Pure, but for add and remove, which call methods of the channel (webhook, setWebhook, request) and wait as those do.
+-- Pure, but for add and remove, which call channel:webhook and channel:setWebhook and wait as those do.
 local M = {}
 
 M.MAX = 5 -- URLs that a channel can have
@@ -150,12 +150,7 @@ end
 --- Writes a list and reads it back. Writing a list twice does no harm, so a lost answer is settled by the reading.
 -- @return the list as read, its health; or nil, err, info
 local function write(channel, wanted)
-  local done, err, info
-  if #wanted > 0 then
-    done, err, info = channel:setWebhook(wanted)
-  else -- an empty list is cleared through settings (1.6)
-    done, err, info = channel:request("POST", "settings", { webhookUrl = "" })
-  end
+  local done, err, info = channel:setWebhook(wanted)
   if done == nil and not (type(info) == "table" and info.outcome == "unknown") then return nil, err, info end
   local list, health, read_info = channel:webhook()
   if list == nil then return nil, health, read_info end
