@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 #define PENDING "onemsg.pending"
 
@@ -322,6 +323,15 @@ static int module_dispatch(lua_State *L) {
   return 1;
 }
 
+/* onemsg.sleep(seconds) -> true, or false when a signal ended it early. In nginx it yields. */
+static int module_sleep(lua_State *L) {
+  double seconds = om_check_seconds(L, 1, "the time to sleep", 0);
+  struct timespec span = {.tv_sec = (time_t)seconds};
+  span.tv_nsec = (long)((seconds - (double)span.tv_sec) * 1e9);
+  lua_pushboolean(L, nanosleep(&span, NULL) == 0);
+  return 1;
+}
+
 /* core.listen() -> path | nil, err. core.accept() -> true | false (nobody yet) | nil, err.
  * core.hangup(). See om_port_listen. */
 static int core_listen(lua_State *L) {
@@ -375,7 +385,7 @@ void om_pending_open(lua_State *L, int module, int core) {
   static const luaL_Reg meta[] = {
       {"__gc", pending_gc}, {"__tostring", pending_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {
-      {"fd", module_fd}, {"dispatch", module_dispatch}, {NULL, NULL}};
+      {"fd", module_fd}, {"dispatch", module_dispatch}, {"sleep", module_sleep}, {NULL, NULL}};
   static const luaL_Reg inner[] = {{"listen", core_listen},         {"accept", core_accept},
                                    {"hangup", core_hangup},         {"group", core_group},
                                    {"wait_group", core_wait_group}, {NULL, NULL}};
@@ -391,6 +401,8 @@ void om_pending_open(lua_State *L, int module, int core) {
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
   lua_pushvalue(L, module);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, core, "module"); /* resty/onemsg replaces `sleep` there */
   lua_pushvalue(L, state);
   om_setfuncs(L, functions, 1);
   lua_pushvalue(L, core);
