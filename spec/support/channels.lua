@@ -1,0 +1,63 @@
+--- Channels and messages for specs.
+--
+--     local channels = require "support.channels"
+--     local channel = channels.new(fake)                               -- plain HTTP to the fake
+--     local channel = channels.new(fake, { base_url = fake.env.FAKE_H2_URL, timeout = 1 })
+--     local channel = channels.to(raw_server, { http = "1.1" })
+--     channel:send(channels.message "12020721300")
+
+local onemsg = require "onemsg"
+
+local M = {}
+
+--- Made up, and bound to no channel.
+M.TOKEN = "link_made-up-for-the-specs-0123456789"
+
+local function merge(base, more)
+  for name, value in pairs(more or {}) do base[name] = value end
+  return base
+end
+
+--- Options for a fake, all explicit.
+-- @tparam table fake of support.server
+-- @tparam ?table more options that replace them
+-- @treturn table
+function M.options(fake, more)
+  local env = fake.env
+  return merge({
+    base_url = env.FAKE_HTTP_URL, ca_file = env.ONE_MSG_CA_FILE, token = env.ONE_MSG_TOKEN,
+    template = env.ONE_MSG_TEMPLATE, namespace = env.ONE_MSG_TEMPLATE_NAMESPACE,
+    language = env.ONE_MSG_TEMPLATE_LANGUAGE,
+    timeout = 10,
+  }, more)
+end
+
+--- A channel to a fake.
+function M.new(fake, more) return assert(onemsg.new(M.options(fake, more))) end
+
+--- A channel to a server of support.raw.
+function M.to(raw, more)
+  return assert(onemsg.new(merge({
+    base_url = raw.url, ca_file = raw.ca_file, token = M.TOKEN, channel = "RAW1", template = "action_success",
+    namespace = "ns", language = "en", timeout = 10,
+  }, more)))
+end
+
+--- Maria's message.
+-- @tparam string phone
+-- @tparam ?table more fields that replace them
+function M.message(phone, more)
+  return merge({ phone = phone, name = "Maria", action = "subscription payment",
+                 next_step = "Access activated in your account." }, more)
+end
+
+local serial = 0
+--- A phone that nobody used before and whose last two digits choose what the fake does.
+-- @tparam number ending 0 to 99
+-- @treturn string digits
+function M.phone(ending)
+  serial = serial + 1
+  return ("1202%06d%02d"):format(serial, ending)
+end
+
+return M
