@@ -55,14 +55,20 @@ local function start(program, behaviour, options, dir)
   local command = ("%s %s --dir '%s' --answer %d --owner %d >'%s/raw.log' 2>&1 & echo $!")
     :format(program, behaviour, dir, options and options.answer or 0, own, dir)
   local pid = output(command)
-  local port = server.eventually(function()
-    local file = io.open(dir .. "/raw.port")
-    local text = file and file:read "*n"
+  local function read(name)
+    local file = io.open(dir .. name)
+    local text = file and file:read "*a" or ""
     if file then file:close() end
     return text
+  end
+  local port = server.eventually(function()
+    return tonumber(read "/raw.port") or read "/raw.log" ~= "" and "none"
   end)
-  local log = not port and io.open(dir .. "/raw.log")
-  assert(port, "the raw server did not start: " .. (log and log:read "*a" or ""))
+  if type(port) ~= "number" then
+    local log = read "/raw.log"
+    os.execute("rm -rf '" .. dir .. "'")
+    error("the raw server did not start: " .. log)
+  end
   io.open(dir .. "/raw.jsonl", "a"):close()
   return setmetatable({ dir = dir, pid = pid, port = port }, Raw)
 end

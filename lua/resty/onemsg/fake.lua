@@ -8,7 +8,6 @@ local calls = require "resty.onemsg.fake_calls"
 local hooks = require "resty.onemsg.fake_hooks"
 local journal = require "resty.onemsg.fake_journal"
 local messages = require "resty.onemsg.fake_messages"
-local numbers = require "resty.onemsg.fake_numbers"
 local sender = require "resty.onemsg.fake_send"
 local state = require "resty.onemsg.fake_state"
 local templates = require "resty.onemsg.fake_templates"
@@ -22,6 +21,7 @@ local reply = sender.reply
 function M.init(c)
   config = c
   config.bearer = "Bearer " .. c.token
+  config.send_uri = "/" .. c.channel .. "/sendTemplate"
   state.start = {}
   for name, text in pairs(c.options or {}) do
     assert(state.set(name, text))
@@ -40,6 +40,7 @@ end
 --- In init_worker_by_lua.
 function M.init_worker()
   cjson.decode_max_depth(1000)
+  collectgarbage("setpause", 100)   -- little garbage: dead strings too lengthen LuaJIT's hash chains
   math.randomseed(ngx.worker.pid())
   messages.base64 = ngx.encode_base64
   journal.open(config.dir .. "/journal.jsonl")
@@ -101,16 +102,15 @@ local function down(mode)
   reply(status, html(status), { ["Content-Type"] = "text/html" })
 end
 
---- The short way of a benchmark (`check` and `journal` off): a body with a phone that is plainly accepted, and the
--- right token, are answered at once; nothing is decoded, checked, remembered or followed by hooks.
+--- The short way of a benchmark (`check` and `journal` off): whatever its body says, a send with the right token is
+-- accepted, unseen and not followed by hooks. The body is read but never becomes a Lua string.
 -- @treturn boolean false: not such a request, take the long way
 local function serve_fast(option)
+  local var = ngx.var
+  if var.uri ~= config.send_uri or var.http_authorization ~= config.bearer then return false end
   ngx.req.read_body()
-  local body = ngx.req.get_body_data()
-  local phone = body and body:match '"phone":"(%d+)"'
-  if not phone or not numbers.is_plain(phone) or ngx.var.http_authorization ~= config.bearer then return false end
   if option.latency_ms > 0 then ngx.sleep(option.latency_ms / 1000) end
-  sender.accept(phone)
+  sender.accept "10000000000"
   return true
 end
 

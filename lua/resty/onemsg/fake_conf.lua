@@ -10,7 +10,7 @@ $user
 daemon on;
 worker_processes 1;
 pid "$dir/nginx.pid";
-error_log "$dir/error.log" warn;
+error_log "$dir/error.log" error;
 events { worker_connections $connections; }
 http {
   access_log off;

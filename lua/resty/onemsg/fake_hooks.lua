@@ -118,33 +118,37 @@ end
 --- Tell the story of a message.
 -- @tparam table row out of fake_numbers.lua
 -- @tparam table story
--- @tparam table message { id =, phone =, at = seconds, place =, text = }
+-- @tparam table message { id =, phone =, at = seconds, place = in the history, text = or the decoded body }
 -- @tparam table to { urls =, channel =, shape =, pace = }
 function M.tell(row, story, message, to)
   local how, id, phone = row.hooks, message.id, message.phone
   if how.lost or #to.urls == 0 then return end
   local shape = how.shape or to.shape
-  local posts, last = {}, nil
-  for i, event in ipairs(story) do
-    last = message.at + event.at * to.pace
-    posts[i] = { last, { messages.status(id, phone, event, last) } }
-  end
+  local posts = {}
+  for i, event in ipairs(story) do posts[i] = { at = message.at + event.at * to.pace, event } end
   if how.reversed then
     for i = 1, math.floor(#posts / 2) do
       local j = #posts + 1 - i
-      posts[i][2], posts[j][2] = posts[j][2], posts[i][2]
+      posts[i][1], posts[j][1] = posts[j][1], posts[i][1]
     end
   end
-  if how.bundle then
-    local all = {}
-    for i, post in ipairs(posts) do all[i] = post[2][1] end
-    posts = { { last, all } }
+  if how.bundle and #story > 0 then
+    local all = { at = posts[#posts].at }
+    for i, event in ipairs(story) do all[i] = event end
+    posts = { all }
   end
   for _, post in ipairs(posts) do
-    local echo = shape == "both"
-      and messages.shown { message.place, id, phone, message.text, message.at, false } or nil
-    local body = M.body(shape, to.channel, post[2], echo)
-    for _ = 1, how.twice and 2 or 1 do M.schedule(to.urls, post[1], body, to.pace) end
+    -- Made when it is due: many long strings that wait would be slow (see fake_messages.new_id).
+    local function body()
+      local statuses = {}
+      for i, event in ipairs(post) do
+        statuses[i] = messages.status(id, phone, event, message.at + event.at * to.pace)
+      end
+      local echo = shape == "both"
+        and messages.shown { message.place, id, phone, message.text, message.at, false } or nil
+      return M.body(shape, to.channel, statuses, echo)
+    end
+    for _ = 1, how.twice and 2 or 1 do M.schedule(to.urls, post.at, body, to.pace) end
   end
 end
 

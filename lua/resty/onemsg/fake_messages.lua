@@ -4,11 +4,12 @@
 -- Pure but for the serial number and the history; the time comes as an argument, in seconds.
 
 local numbers = require "resty.onemsg.fake_numbers"
+local templates = require "resty.onemsg.fake_templates"
 
 local M = {}
 
---- How many messages GET messages can look back. About 500 bytes each.
-M.HISTORY = 20000
+--- How many messages GET messages can look back. About 1 kB each.
+M.HISTORY = 2000
 
 local serial, history, forced
 
@@ -26,6 +27,8 @@ local floor = math.floor
 
 local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
+local MARK = "\251\255\191"   -- "+/+/" in base64
+
 local function unbase64(text)
   local bits, count, out = 0, 0, {}
   for c in text:gmatch "[%w+/]" do
@@ -40,18 +43,36 @@ local function unbase64(text)
   return table.concat(out)
 end
 
+--- A whole number as so many bytes, the highest first.
+local function pack(n, bytes)
+  local out = ""
+  for _ = 1, bytes do
+    local low = n % 256
+    out, n = char(low) .. out, (n - low) / 256
+  end
+  return out
+end
+
+local function unpack_number(text)
+  local n = 0
+  for i = 1, #text do n = n * 256 + byte(text, i) end
+  return n
+end
+
 --- A new message id.
--- Looks like WhatsApp's; always ends in "+/8=", so that a client that forgets to percent-encode it is found out.
+-- Looks like WhatsApp's, and holds "+/+/" and "=", so that a client that forgets to percent-encode it is found out. The
+-- serial number stands at the end because LuaJIT hashes long strings by their ends: ids that differ only in the middle
+-- would all fall into one chain, and a hundred thousand of them make nginx crawl.
 -- @tparam string phone digits
 -- @tparam number now seconds
 -- @tparam ?string kind "legacy" for the old form
 -- @treturn string
 function M.new_id(phone, now, kind)
   serial = serial + 1
-  local stamp = format("%011X%07X", floor(now * 1000), serial % 0x10000000)
-  if kind == "legacy" then return "true_" .. phone .. "@c.us_" .. stamp end
-  local head = "\28\24" .. char(#phone) .. phone .. "\21\2\0\17\24\18" .. stamp
-  return "wamid." .. M.base64(head .. ("\0"):rep(-#head % 3) .. "\251\255")
+  local ms = floor(now * 1000)
+  if kind == "legacy" then return format("true_%s@c.us_%011X%07X", phone, ms, serial) end
+  local head = "\28\24" .. char(#phone) .. phone
+  return "wamid." .. M.base64(head .. ("\0"):rep(-#head % 3) .. MARK .. pack(ms, 6) .. pack(serial, 5))
 end
 
 --- How many ids were made since the last reset.
@@ -63,17 +84,15 @@ function M.made() return serial end
 -- @treturn number seconds at which the message was accepted
 -- @treturn number the serial number, counted from 1 since the last reset
 function M.parse_id(id)
-  local phone, stamp = id:match "^true_(%d+)@c%.us_(%x+)$"
-  if not phone then
-    local packed = id:match "^wamid%.([%w+/]+)=?$"
-    if not packed or #packed > 200 then return nil end
-    local raw = unbase64(packed)
-    local length = byte(raw, 3) or 0
-    phone, stamp = raw:sub(4, 3 + length), raw:sub(10 + length, 27 + length)
-    if raw:sub(1, 2) ~= "\28\24" or raw:sub(-2) ~= "\251\255" or not phone:find "^%d+$" then return nil end
-  end
-  if #stamp ~= 18 or not stamp:find "^%x+$" then return nil end
-  return phone, tonumber(stamp:sub(1, 11), 16) / 1000, tonumber(stamp:sub(12), 16)
+  local phone, ms, nth = id:match "^true_(%d+)@c%.us_(%x%x%x%x%x%x%x%x%x%x%x)(%x+)$"
+  if phone then return phone, tonumber(ms, 16) / 1000, tonumber(nth, 16) end
+  local packed = id:match "^wamid%.([%w+/]+)=$"
+  if not packed or #packed > 200 then return nil end
+  local raw = unbase64(packed)
+  local length = byte(raw, 3) or 0
+  phone = raw:sub(4, 3 + length)
+  if raw:sub(1, 2) ~= "\28\24" or raw:sub(-14, -12) ~= MARK or not phone:find "^%d+$" then return nil end
+  return phone, unpack_number(raw:sub(-11, -6)) / 1000, unpack_number(raw:sub(-5))
 end
 
 --- A message whose story is not the row's own (the second message of a number that fails only once). The newest
@@ -128,7 +147,7 @@ end
 --- Keep a message for GET messages.
 -- @tparam string id
 -- @tparam string phone
--- @tparam string|function text a function is called when the text is asked for
+-- @tparam string|table text a text, or the decoded body of a sendTemplate, which is put into words when asked for
 -- @tparam number now seconds
 -- @tparam boolean incoming it comes from the customer
 -- @treturn number its place in the history, from 1
@@ -141,7 +160,7 @@ end
 
 local function shown(entry)
   local n, id, phone, text, at, incoming = entry[1], entry[2], entry[3], entry[4], entry[5], entry[6]
-  if type(text) == "function" then text = text() end
+  if type(text) == "table" then text = templates.filled(text) end
   local chat = phone .. "@c.us"
   return { messageNumber = n, id = id, body = text, fromMe = incoming and 0 or 1, self = incoming and 0 or 1,
            time = floor(at), type = "chat", author = incoming and chat or "100200300@c.us", chatId = chat,

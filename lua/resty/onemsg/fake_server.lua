@@ -73,11 +73,11 @@ local function base64url(text)
 end
 M.TOKEN = M.TOKEN:gsub("$PAYLOAD", base64url('{"instanceId":"' .. M.CHANNEL .. '","token":"made-up-for-the-fake"}'))
 
---- Ports of this machine that are taken, by Linux's own list; elsewhere nginx finds out.
+--- Ports on which something listens, by Linux's own list; elsewhere nginx finds out.
 local function taken_ports()
   local taken = {}
   for _, path in ipairs { "/proc/net/tcp", "/proc/net/tcp6" } do
-    for port in (read(path) or ""):gmatch ":(%x%x%x%x) %x+:%x%x%x%x" do taken[tonumber(port, 16)] = true end
+    for port in (read(path) or ""):gmatch ":(%x%x%x%x) %x+:%x%x%x%x 0A" do taken[tonumber(port, 16)] = true end
   end
   return taken
 end
@@ -89,11 +89,12 @@ local function seed()
   return a * 65536 + b * 256 + c + os.time()
 end
 
---- Three free ports, those that the caller fixed included.
+--- Three free ports, those that the caller fixed included; nil and why not.
 local function choose_ports(options)
   local taken, ports, state = taken_ports(), {}, seed()
   for _, name in ipairs { "http", "https", "h2" } do
     ports[name] = options[name]
+    if ports[name] and taken[ports[name]] then return nil, ("port %d is taken"):format(ports[name]) end
     while not ports[name] do
       state = (state * 16807) % 2147483647
       local port = PORT_LOW + state % (PORT_HIGH - PORT_LOW)
@@ -235,7 +236,8 @@ function M.start(options)
   if options.journal == false then options.set.journal = "off" end
   write(dir .. "/journal.jsonl", "")
   for _ = 1, START_TRIES do
-    local ports = choose_ports(options)
+    local ports, taken = choose_ports(options)
+    if not ports then return nil, taken end
     if launch(dir, ports, options, modules) then
       if not wait_until(function() return pid_of(dir, "nginx.pid") and pid_of(dir, "worker.pid") end) then break end
       local env, lines = environment(dir, ports), {}
