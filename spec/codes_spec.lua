@@ -293,6 +293,8 @@ describe("codes.text", function()
     assert.equal("Trial ended", codes.text(nil, " Trial\r\nended "))
     assert.equal("502 Bad Gateway", codes.text(nil, "<html><head><title>502 Bad Gateway</title></head><body>x"))
     assert.is_nil(codes.text(nil, "<html><body>x</body>"))
+    assert.is_nil(codes.text(nil, ' {"sent":true,"id":"wamid.HB'))
+    assert.is_nil(codes.text(nil, "[[[["))
     assert.is_nil(codes.text(nil, ""))
     assert.is_nil(codes.text(nil, nil))
   end)
@@ -329,10 +331,11 @@ describe("codes.explain", function()
     { 200, '{"sent":false}', nil, nil, "unclassified", "fallback", true, false },
     { 200, '{"sent":false,"error":{"code":131000,"message":"Something went wrong"}}',
       nil, 131000, "platform", "backoff", true, true },
-    { 200, '{"sent":false,"jobId":"j1","message":"queued"}', "queued", nil, "platform", "settle", false, false },
+    { 200, '{"sent":false,"jobId":"j1","message":"queued"}', nil, nil, "platform", "settle", false, false },
     { 200, '{"response":{"error":"Rate limit hit"}}', nil, 130429, "rate", "pace", true, true },
     { 200, '', nil, nil, "platform", "settle", false, false },
-    { 200, '<html>', nil, nil, "platform", "settle", false, false },
+    { 200, '<html>', "the answer is not what the API of 1MSG gives", nil, "platform", "settle", false, false },
+    { 200, 'Hello', "the answer is not what the API of 1MSG gives: Hello", nil, "platform", "settle", false, false },
     { 302, '', nil, nil, "request", "stop", true, false },
     { 400, '{"error":"bad phone"}', "400 bad phone", nil, "request", "fix_request", true, false },
     { 401, '{"error":"Wrong token \\"abc\\" for channel"}', '401 Wrong token "***" for channel',

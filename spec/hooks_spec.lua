@@ -410,3 +410,39 @@ describe("hooks.report", function()
     assert.same({ id = "w1", hooks = {}, ignored = 0 }, hooks.report("w1", nil))
   end)
 end)
+
+describe("channel:hookInfo on a channel", function()
+  local fake, channel
+
+  setup(function()
+    fake = require("support.server").fake {}
+    local env = fake.env
+    channel = assert(require("onemsg").new { base_url = env.FAKE_HTTP_URL, channel = env.ONE_MSG_INSTANCE_ID,
+      token = env.ONE_MSG_TOKEN, template = env.ONE_MSG_TEMPLATE, namespace = env.ONE_MSG_TEMPLATE_NAMESPACE,
+      language = env.ONE_MSG_TEMPLATE_LANGUAGE })
+  end)
+  before_each(function() fake:reset() end)
+  teardown(function()
+    channel:close()
+    fake:stop()
+  end)
+
+  it("reports what was posted, and bears a trouble of the server", function()
+    fake:set { pace_ms = 0 }
+    local receipt = assert(channel:send { phone = "12020721300", name = "M", action = "a", next_step = "n" })
+    local report, deadline = nil, os.time() + 10
+    repeat
+      report = assert(channel:hookInfo(receipt.id))
+    until report.status == "delivered" or os.time() > deadline
+    assert.equal("delivered", report.status)
+    assert.equal("sent", report.hooks[1].status)
+    assert.equal("12020721300", report.hooks[1].recipient)
+    fake:set { hookinfo = "500" }
+    local none, _, info = channel:hookInfo(receipt.id)
+    assert.is_nil(none)
+    assert.same({ true, "backoff" }, { info.retry, info.action }) -- a reading may be repeated
+    fake:set { hookinfo = "404" }
+    assert.same({ false, 404 }, { (select(3, channel:hookInfo(receipt.id))).retry,
+      (select(3, channel:hookInfo(receipt.id))).status })
+  end)
+end)

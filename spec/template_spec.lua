@@ -368,3 +368,47 @@ describe("template.language", function()
     assert.is_nil((template.language(nil)))
   end)
 end)
+
+describe("channel:templates on a channel", function()
+  local fake, channel
+
+  setup(function()
+    fake = require("support.server").fake {}
+    local env = fake.env
+    channel = assert(require("onemsg").new { base_url = env.FAKE_HTTP_URL, channel = env.ONE_MSG_INSTANCE_ID,
+      token = env.ONE_MSG_TOKEN, template = env.ONE_MSG_TEMPLATE, namespace = env.ONE_MSG_TEMPLATE_NAMESPACE,
+      language = env.ONE_MSG_TEMPLATE_LANGUAGE })
+  end)
+  before_each(function() fake:reset() end)
+  teardown(function()
+    channel:close()
+    fake:stop()
+  end)
+
+  for _, form in ipairs { "", "bare", "no_namespace", "other_namespace_key", "string_components", "language_object",
+                          "lower_status", "ignores_offset" } do
+    it("reads the form '" .. form .. "'", function()
+      fake:set { templates_form = form }
+      local list = assert(channel:templates())
+      local t = assert(template.find(list, "action_success", "en"))
+      assert.same({ SEED, 3, true, fake.env.ONE_MSG_TEMPLATE_NAMESPACE },
+        { t.body_text, t.body_count, t.sendable, t.namespace })
+      assert.is_true(template.check(t, { name = "Maria", action = "payment", next_step = "Done." }))
+    end)
+  end
+
+  it("reads all pages", function()
+    local few = #assert(channel:templates())
+    fake:set { templates_extra = 250 }
+    assert.equal(few + 250, #assert(channel:templates()))
+    assert.equal(few + 250, #assert(channel:templates { limit = 33 }))
+  end)
+
+  it("refuses what is only an error", function()
+    fake:set { templates_form = "error_key" }
+    local list, err, info = channel:templates()
+    assert.is_nil(list)
+    assert.truthy(err:find("^rejected: "))
+    assert.equal("rejected", info.outcome)
+  end)
+end)

@@ -265,3 +265,45 @@ describe("webhook.remove", function()
     assert.equal(0, channel.reads)
   end)
 end)
+
+describe("channel:addWebhook and removeWebhook on a channel", function()
+  local fake, channel
+
+  setup(function()
+    fake = require("support.server").fake {}
+    local env = fake.env
+    channel = assert(require("onemsg").new { base_url = env.FAKE_HTTP_URL, channel = env.ONE_MSG_INSTANCE_ID,
+      token = env.ONE_MSG_TOKEN, template = env.ONE_MSG_TEMPLATE, namespace = env.ONE_MSG_TEMPLATE_NAMESPACE,
+      language = env.ONE_MSG_TEMPLATE_LANGUAGE })
+  end)
+  before_each(function() fake:reset() end)
+  teardown(function()
+    channel:close()
+    fake:stop()
+  end)
+
+  for _, form in ipairs { "array", "string", "comma" } do
+    it("keep 1MSG's own URL, in a list of the form " .. form, function()
+      fake:set { webhook_form = form }
+      assert.same({ { CABINET, OURS }, true }, { channel:addWebhook(OURS) })
+      assert.same({ { CABINET, OURS }, false }, { channel:addWebhook(OURS .. "/") })
+      fake:set { webhook_disabled = OURS }
+      assert.is_true(webhook.disabled(select(2, channel:webhook()), OURS))
+      assert.same({ { CABINET, OURS }, true }, { channel:addWebhook(OURS) })
+      assert.is_false(webhook.disabled(select(2, channel:webhook()), OURS))
+      assert.same({ { CABINET }, true }, { channel:removeWebhook(OURS) })
+      assert.same({ { CABINET }, {} }, { channel:webhook() })
+    end)
+  end
+
+  it("refuse a sixth, and take out the last", function()
+    for i = 1, 4 do assert(channel:addWebhook("https://shop.example/" .. i)) end
+    local list, err, info = channel:addWebhook(OURS)
+    assert.is_nil(list)
+    assert.truthy(err:find("^invalid: the channel has 5 webhook URLs"))
+    assert.equal("invalid", info.outcome)
+    for i = 1, 4 do assert(channel:removeWebhook("https://shop.example/" .. i)) end
+    assert.same({ {}, true }, { channel:removeWebhook(CABINET) })
+    assert.same({}, (channel:webhook()))
+  end)
+end)

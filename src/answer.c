@@ -89,7 +89,8 @@ static void push_explanation(lua_State *L, struct om_state *state,
   lua_pushinteger(L, transfer->status);
   lua_pushvalue(L, answer);
   lua_pushlstring(L, transfer->answer != NULL ? transfer->answer : "", transfer->answer_bytes);
-  lua_call(L, 3, 2);
+  lua_pushboolean(L, transfer->body == NULL); /* a reading can be repeated without harm */
+  lua_call(L, 4, 2);
   if (lua_type(L, -1) != LUA_TSTRING) {
     lua_pop(L, 1);
     lua_pushfstring(L, "%d", (int)transfer->status);

@@ -203,7 +203,7 @@ local function spoken(s)
 end
 
 --- The sentence for people that an answer contains, or nil. raw is used when decoded is not a table: plain text as it
--- is, of an HTML page its title. At most 300 characters, valid UTF-8, one line, tokens masked.
+-- is, of an HTML page its title, of broken JSON nothing. At most 300 characters, valid UTF-8, one line, tokens masked.
 function M.text(decoded, raw)
   if type(decoded) == "table" then
     local main = walk(decoded, function(t) return read_sentences(t, spoken) end)
@@ -218,6 +218,7 @@ function M.text(decoded, raw)
   local s = type(decoded) == "string" and decoded or raw
   if type(s) ~= "string" then return nil end
   s = s:sub(1, SCAN_BYTES)
+  if s:find("^%s*[{[]") then return nil end -- JSON that could not be read says nothing to people
   if s:find("^%s*<") then s = s:match("<[Tt][Ii][Tt][Ll][Ee][^>]*>([^<]*)<") end
   return s and tidy(s)
 end
@@ -263,7 +264,9 @@ function M.explain(status, decoded, raw, harmless)
     e.action = harmless and "backoff" or "settle"
     e.wait, e.hint = harmless and (e.wait or 5) or nil, rows.actions[e.action]
   end
-  local sentence = M.text(decoded, raw) or e.meaning
+  local said = M.text(decoded, raw)
+  local sentence = said or e.meaning
+  if said and e.meaning == rows.unexpected.meaning then sentence = e.meaning .. ": " .. said end
   if status ~= 0 and (status < 200 or status >= 300) and tonumber(sentence:match("^%d+")) ~= status then
     sentence = ("%d %s"):format(status, sentence)
   end
