@@ -8,42 +8,43 @@ local text = require "onemsg.rules_text"
 
 local M = {}
 
--- Set by rules_load: stop counting instructions, go on with what is left. See `search`.
-M.pause, M.resume = nil, nil
+-- Set by rules_load: stop counting instructions, go on with what is left, end the script for want of budget or with a
+-- sentence and its line.
+M.pause, M.resume, M.exhausted, M.complain = nil, nil, nil, nil
 
 M.MAX_TEXT = 65536 -- bytes that rep, concat, format or gsub may produce
 
 local error, type, pairs, ipairs, tonumber, pcall = error, type, pairs, ipairs, tonumber, pcall
 local byte, sub, gsub, find, format, rep, concat, sort =
   string.byte, string.sub, string.gsub, string.find, string.format, string.rep, table.concat, table.sort
-local floor, insert = math.floor, table.insert
+local floor, insert, remove = math.floor, table.insert, table.remove
 local jit_off = rawget(_G, "jit") and rawget(_G, "jit").off
+
+-- Ends the script with a sentence and the line that called us.
+local function fail(sentence) M.complain(sentence) end
 
 local function want_text(value, which, name)
   if type(value) == "number" then return text.number(value) or "nan" end
   if type(value) ~= "string" then
-    error(format("%s: argument %d must be a text, not %s", name, which, text.kind(value)), 3)
+    fail(format("%s: argument %d must be a text, not %s", name, which, text.kind(value)))
   end
   return value
 end
 
 local function want_size(size, name)
-  if size > M.MAX_TEXT then error(format("%s: the text would be longer than %d bytes", name, M.MAX_TEXT), 3) end
+  if size > M.MAX_TEXT then fail(format("%s: the text would be longer than %d bytes", name, M.MAX_TEXT)) end
 end
 
 -- One search, in steps taken from the budget of the script's call.
-local function search(subject, what, init, level)
+local function search(subject, what, init)
   local ok, left, start, stop, captures = pcall(pattern.search, subject, what, init, M.pause())
   if ok then
     M.resume(left)
     return start, stop, captures
   end
-  if type(left) == "table" then
-    M.resume(0) -- nothing is left: the next instruction says so
-    return nil
-  end
   M.resume()
-  error(left, level + 1)
+  if type(left) == "table" then M.exhausted() end
+  fail(left)
 end
 
 local function start_of(init, size)
@@ -71,7 +72,7 @@ function strings.byte(s, i, j)
   i = start_of(i, #s)
   j = j == nil and i or floor(tonumber(j) or 0)
   j = j < 0 and #s + j + 1 or j > #s and #s or j
-  if j - i > 255 then error("string.byte: ask for 256 bytes at most", 2) end
+  if j - i > 255 then fail("string.byte: ask for 256 bytes at most") end
   return byte(s, i, j)
 end
 
@@ -89,7 +90,7 @@ function strings.find(s, what, init, plain)
   init = start_of(init, #s)
   if init > #s + 1 then return nil end
   if plain then return find(s, what, init, true) end
-  local start, stop, captures = search(s, what, init, 2)
+  local start, stop, captures = search(s, what, init)
   if not start then return nil end
   return start, stop, spread(captures, 1)
 end
@@ -98,7 +99,7 @@ function strings.match(s, what, init)
   s, what = want_text(s, 1, "string.match"), want_text(what, 2, "string.match")
   init = start_of(init, #s)
   if init > #s + 1 then return nil end
-  local start, stop, captures = search(s, what, init, 2)
+  local start, stop, captures = search(s, what, init)
   if not start then return nil end
   return results(s, start, stop, captures)
 end
@@ -108,7 +109,7 @@ function strings.gmatch(s, what)
   local at, last = 1, 0
   return function()
     while at <= #s + 1 do
-      local start, stop, captures = search(s, what, at, 2)
+      local start, stop, captures = search(s, what, at)
       if not start then return nil end
       if stop < start and stop == last and start > 1 then
         at = start + 1 -- nothing at the end of the last match: not a match of its own
@@ -127,7 +128,7 @@ local function replacement(with, whole, captures)
     return (gsub(with, "%%(.)", function(mark)
       if mark == "%" then return "%" end
       local value_of = mark == "0" and whole or captures[tonumber(mark)] or mark == "1" and whole
-      return value_of or error("string.gsub: no capture %" .. mark .. " in the pattern", 4)
+      return value_of or fail("string.gsub: no capture %" .. mark .. " in the pattern")
     end))
   elseif type(with) == "table" then
     value = with[captures[1] or whole]
@@ -142,11 +143,11 @@ function strings.gsub(s, what, with, limit)
   s, what = want_text(s, 1, "string.gsub"), want_text(what, 2, "string.gsub")
   if type(with) == "number" then with = text.number(with) end
   if type(with) ~= "string" and type(with) ~= "table" and type(with) ~= "function" then
-    error("string.gsub: argument 3 must be a text, a table or a function", 2)
+    fail("string.gsub: argument 3 must be a text, a table or a function")
   end
   local out, size, at, copied, count, last = {}, 0, 1, 1, 0, 0
   while at <= #s + 1 and not (limit and count >= limit) do
-    local start, stop, captures = search(s, what, at, 2)
+    local start, stop, captures = search(s, what, at)
     if not start then break end
     if stop < start and stop == last and start > 1 then
       at = start + 1
@@ -161,6 +162,7 @@ function strings.gsub(s, what, with, limit)
     if byte(what, 1) == 94 then break end -- "^": one match at most
   end
   out[count + 1] = sub(s, copied)
+  want_size(size + #out[count + 1], "string.gsub")
   return concat(out), count
 end
 
@@ -179,31 +181,52 @@ function strings.format(form, a, b, c, d, e, f, g, h)
       size = size + #value
       want_size(size, "string.format")
     elseif WHOLE[letter] or find(letter, "[eEfgG]") then
-      if type(value) ~= "number" then error("string.format: %" .. letter .. " needs a number", 4) end
+      if type(value) ~= "number" then fail("string.format: %" .. letter .. " needs a number") end
       if WHOLE[letter] and floor(value) ~= value then
-        error("string.format: %" .. letter .. " needs a whole number", 4)
+        fail("string.format: %" .. letter .. " needs a whole number")
       end
     else
-      error("string.format: %" .. letter .. " is not available", 4)
+      fail("string.format: %" .. letter .. " is not available")
     end
     if not find(spec, "^%%[%-+ #0]*%d?%d?%.?%d?%d?$") or #spec > 10 then
-      error(format("string.format: %s%s is malformed", sub(spec, 1, 20), letter), 4)
+      fail(format("string.format: %s%s is malformed", sub(spec, 1, 20), letter))
     end
     return (format(spec .. letter, value))
   end)
   return out
 end
 
-local tables = { insert = insert, remove = table.remove, sort = sort }
+local tables = { sort = sort }
+
+-- LuaJIT's own takes a position far outside of the list and shifts its way there, in C.
+local function want_place(position, size, name)
+  if type(position) ~= "number" or position < 1 or position > size or position % 1 ~= 0 then
+    fail(format("%s: the position must be from 1 to %d", name, size))
+  end
+end
+
+function tables.insert(list, position, value)
+  if type(list) ~= "table" then fail("table.insert: argument 1 must be a list") end
+  if value == nil then return insert(list, position) end
+  want_place(position, #list + 1, "table.insert")
+  return insert(list, position, value)
+end
+
+function tables.remove(list, position)
+  if type(list) ~= "table" then fail("table.remove: argument 1 must be a list") end
+  if #list == 0 then return nil end
+  want_place(position or #list, #list, "table.remove")
+  return remove(list, position or #list)
+end
 
 function tables.concat(list, separator, i, j)
-  if type(list) ~= "table" then error("table.concat: argument 1 must be a list", 2) end
+  if type(list) ~= "table" then fail("table.concat: argument 1 must be a list") end
   separator = separator and want_text(separator, 2, "table.concat") or ""
   local size = 0
   for at = i or 1, j or #list do
     local value = list[at]
     if type(value) ~= "string" and type(value) ~= "number" then
-      error(format("table.concat: item %d is %s", at, text.kind(value)), 2)
+      fail(format("table.concat: item %d is %s", at, text.kind(value)))
     end
     size = size + #want_text(value, 1, "table.concat") + #separator
     want_size(size, "table.concat")
@@ -227,10 +250,10 @@ end
 
 --- pairs in one order: numbers, then texts, each rising.
 function M.base.pairs(t)
-  if type(t) ~= "table" then error("pairs: the argument must be a table, not " .. text.kind(t), 2) end
+  if type(t) ~= "table" then fail("pairs: the argument must be a table, not " .. text.kind(t)) end
   local keys = {}
   for key in pairs(t) do
-    if not RANK[type(key)] then error("pairs: a key is " .. text.kind(key), 2) end
+    if not RANK[type(key)] then fail("pairs: a key is " .. text.kind(key)) end
     keys[#keys + 1] = key
   end
   sort(keys, function(x, y)
@@ -255,14 +278,16 @@ if jit_off then -- on LuaJIT the budget counts only what is interpreted
   for _, functions in ipairs { strings, tables, M.base } do
     for _, fn in pairs(functions) do pcall(jit_off, fn, true) end -- refuses those in C
   end
-  for _, fn in ipairs { want_text, want_size, search, start_of, spread, results, replacement } do jit_off(fn, true) end
+  for _, fn in ipairs { want_text, want_size, want_place, search, start_of, spread, results, replacement } do
+    jit_off(fn, true)
+  end
 end
 
 local function frozen(name, content)
   return setmetatable({}, {
     __index = content,
     __newindex = function(_, key)
-      error(format("%s.%s cannot be changed: a rules script only declares", name, tostring(key)), 2)
+      fail(format("%s.%s cannot be changed: a rules script only declares", name, tostring(key)))
     end,
     __metatable = false,
   })

@@ -19,7 +19,7 @@ local jit_off = rawget(_G, "jit") and rawget(_G, "jit").off
 
 -- Budgets. A declaration takes some 30 steps, a usual function 10 to 100; a step is one instruction of the machine
 -- and takes 0.05 to 0.2 microseconds while it is watched.
-M.SCRIPT = { steps = 1000000, kilobytes = 8192, seconds = 5 }
+M.SCRIPT = { steps = 1000000, kilobytes = 8192, seconds = 2 }
 M.FUNCTION = { steps = 100000, kilobytes = 1024, seconds = 0.5 }
 
 -- The call under way. `mark`: the count of steps at which the clock is read again.
@@ -62,6 +62,7 @@ library.resume = function(left)
   steps = left or steps
   sethook(watch, "", stride)
 end
+library.exhausted = function() stop_script("it ran too long, more than " .. budget.steps .. " steps") end
 
 local Complaint = {}
 
@@ -75,11 +76,13 @@ end
 
 --- The line of the script that is being run, seen from a function the script called.
 function M.line_here()
-  for level = 2, 10 do
+  for level = 2, 30 do
     local info = getinfo(level, "Sl")
     if info and info.source == source then return info.currentline end
   end
 end
+
+library.complain = function(sentence) M.complain(sentence, M.line_here()) end
 
 -- Lua's own sentences (5.4's, LuaJIT's) for what goes wrong most, and ours: the same on both.
 local PLAIN = {
@@ -174,12 +177,18 @@ end
 -- @treturn[2] string sentence
 -- @treturn[2] number|nil line
 function M.compile(text, name, environment, joins)
+  text = text:gsub("^\239\187\191", "") -- the mark some editors put in front
   if text:byte(1) == 27 then
     return nil, "this is compiled bytecode, not a text; rules are written as text"
   end
   if text:find("\0", 1, true) then return nil, "this is not a text: it holds zero bytes" end
-  local fn, message = load((text:gsub("^\239\187\191", "")), "=" .. name, "t", environment.globals)
+  -- pcall keeps an error handler of the host away, which 5.4 calls when its parser's stack ends
+  local _, fn, message = pcall(load, text, "=" .. name, "t", environment.globals)
   if not fn then
+    message = tostring(message):match("^[^\r\n]*")
+    if message:find("overflow", 1, true) or message:find("syntax levels", 1, true) then
+      return nil, "brackets are nested too deep"
+    end
     local number, rest = message:match("^.-:(%d+): (.*)$")
     local advice = hint(message)
     return nil, (rest or message) .. (advice and ": " .. advice or ""), tonumber(number)

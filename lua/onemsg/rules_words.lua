@@ -90,10 +90,13 @@ function M.new()
       if ABSENT[name] then
         complain(format("'%s' is not available in rules: a rules script only declares", name), line)
       end
+      library.pause() -- the search for the nearest word is ours, not the script's
       local known = {}
       for word in pairs(words) do known[word] = true end
       for word in pairs(own) do known[word] = true end
-      return complain(format("unknown word '%s'%s", name, suggest.phrase(name, known)), line)
+      local sentence = format("unknown word '%s'%s", name, suggest.phrase(name, known))
+      library.resume()
+      return complain(sentence, line)
     end,
     __newindex = function(_, name, value)
       if type(name) ~= "string" or words[name] ~= nil then
