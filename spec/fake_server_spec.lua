@@ -30,7 +30,8 @@ describe("starting and stopping", function()
   end
 
   it("is a script, whose output a shell can take", function()
-    local dir = server.directory() .. "/a place"
+    local parent = server.directory()
+    local dir = parent .. "/a place"
     local text = script("start --dir '" .. dir .. "' --latency 5 --no-journal --set pace_ms=7")
     assert.truthy(text:find "ONE_MSG_TOKEN='eyJ[^\n]*\n0\n$")
     assert.equal(read(dir .. "/fake.env") .. "0\n", text)
@@ -48,7 +49,7 @@ describe("starting and stopping", function()
     assert.truthy(gone(master))
     assert.truthy(gone(worker))
     assert.equal("0\n", script("stop --dir '" .. dir .. "'"))
-    os.execute("rm -rf '" .. dir .. "'")
+    os.execute("rm -rf '" .. parent .. "'")
   end)
 
   it("has a token whose payload names the channel", function()
