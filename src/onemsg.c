@@ -102,13 +102,15 @@ static void push_core(lua_State *L) {
   }
 }
 
-/* In nginx nothing may block: the Lua part replaces every call that waits, or loading fails. */
+/* In nginx nothing may block: the Lua part replaces every call that waits, or loading fails.
+ * ngx.run_worker_thread has an `ngx` too, but no light threads: what runs there owns its thread and
+ * may block. */
 static void adapt_to_nginx(lua_State *L, int core, const char *part) {
   lua_getglobal(L, "ngx");
   bool in_nginx = lua_istable(L, -1);
   if (in_nginx) {
-    lua_getfield(L, -1, "get_phase");
-    in_nginx = lua_isfunction(L, -1);
+    lua_getfield(L, -1, "thread");
+    in_nginx = lua_istable(L, -1);
     lua_pop(L, 1);
   }
   lua_pop(L, 1);

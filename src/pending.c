@@ -26,6 +26,7 @@ struct om_port *om_state_port(struct om_state *state) {
     om_port_close(state->port); /* its jobs are the parent's: they never come home here */
     om_port_drop(state->port);
     state->port = NULL;
+    state->under_way = 0;
   }
   if (state->port == NULL) {
     state->port = om_port_new();
@@ -112,6 +113,7 @@ static void report(lua_State *L, struct om_state *state, struct om_job *job) {
     }
     lua_pushnil(L);
     lua_rawsetp(L, index - 1, job);
+    state->under_way--;
   }
   lua_pop(L, 2);
 }
@@ -167,6 +169,7 @@ int om_pending_start(lua_State *L, struct om_state *state, int index, const stru
   om_job_hold(job);
   enum om_submitted submitted = work->submit(job);
   if (submitted == OM_SUBMITTED) {
+    state->under_way += track ? 1 : 0;
     return 0;
   }
   int error = errno;
@@ -379,6 +382,40 @@ static int core_wait_group(lua_State *L) {
   return 0;
 }
 
+/* core.collect(): dispatch shall report also what was taken home by another call than itself, and
+ * the socket speak up for it. */
+static int core_collect(lua_State *L) {
+  om_state_of(L)->collecting = true;
+  return 0;
+}
+
+/* core.ring(): makes the socket readable, as if something had come home. */
+static int core_ring(lua_State *L) {
+  struct om_state *state = om_state_of(L);
+  if (state->port != NULL && !om_port_foreign(state->port)) {
+    om_port_ring(state->port);
+  }
+  return 0;
+}
+
+/* core.under_way() -> how many calls begun with async have not yet been reported. */
+static int core_under_way(lua_State *L) {
+  lua_pushinteger(L, om_state_of(L)->under_way);
+  return 1;
+}
+
+/* core.yieldable() -> whether no C function stands between the caller and its coroutine's start. */
+static int core_yieldable(lua_State *L) {
+  lua_pushboolean(L, lua_isyieldable(L));
+  return 1;
+}
+
+/* core.seconds(duration) -> number of seconds; raises at the caller's line. */
+static int core_seconds(lua_State *L) {
+  lua_pushnumber(L, om_check_seconds(L, 1, "the time to wait", 0));
+  return 1;
+}
+
 void om_pending_open(lua_State *L, int module, int core) {
   static const luaL_Reg methods[] = {
       {"ready", pending_ready}, {"wait", pending_wait}, {"cancel", pending_cancel}, {NULL, NULL}};
@@ -386,9 +423,17 @@ void om_pending_open(lua_State *L, int module, int core) {
       {"__gc", pending_gc}, {"__tostring", pending_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {
       {"fd", module_fd}, {"dispatch", module_dispatch}, {"sleep", module_sleep}, {NULL, NULL}};
-  static const luaL_Reg inner[] = {{"listen", core_listen},         {"accept", core_accept},
-                                   {"hangup", core_hangup},         {"group", core_group},
-                                   {"wait_group", core_wait_group}, {NULL, NULL}};
+  static const luaL_Reg inner[] = {{"listen", core_listen},
+                                   {"accept", core_accept},
+                                   {"hangup", core_hangup},
+                                   {"group", core_group},
+                                   {"wait_group", core_wait_group},
+                                   {"collect", core_collect},
+                                   {"ring", core_ring},
+                                   {"under_way", core_under_way},
+                                   {"yieldable", core_yieldable},
+                                   {"seconds", core_seconds},
+                                   {NULL, NULL}};
   int state = lua_gettop(L);
   om_newmetatable(L, PENDING);
   lua_pushvalue(L, state);

@@ -18,8 +18,9 @@ struct om_state {
   int tracked;          /* registry ref: table, job address -> pending */
   int ready;            /* registry ref: list of pendings for the next dispatch */
   lua_Integer ready_count;
-  bool collecting; /* somebody asked for a descriptor: fill `ready` */
-  int encode;      /* registry refs: cjson's functions, codes.explain, hooks.report */
+  bool collecting;       /* somebody asked for a descriptor: fill `ready` */
+  lua_Integer under_way; /* tracked and not yet reported */
+  int encode;            /* registry refs: cjson's functions, codes.explain, hooks.report */
   int decode;
   int explain;
   int report;

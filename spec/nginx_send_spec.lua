@@ -1,0 +1,169 @@
+--- onemsg in nginx: a light thread that waits, and a worker that does not.
+local cjson = require "cjson"
+local nginx = require "support.nginx"
+local support = require "support.server"
+local sys = require "support.sys"
+
+local LOCATIONS = [[
+  location = /send {
+    content_by_lua_block {
+      local receipt, err = channel:send(text(ngx.var.arg_phone))
+      ngx.say(receipt and receipt.outcome or err)
+    }
+  }
+  location = /all {
+    content_by_lua_block {
+      local cjson = require "cjson"
+      local out = {}
+      local function note(name, value, err) out[name] = type(value) == "table" and "table" or value or err end
+      local receipt = channel:send(text "12020720100")
+      note("send", receipt)
+      note("hookInfo", channel:hookInfo(receipt.id))
+      note("status", channel:status())
+      note("settings", channel:settings())
+      note("messages", channel:messages { limit = 1 })
+      note("webhook", channel:webhook())
+      note("setWebhook", channel:setWebhook { "https://a.example/1" })
+      note("request", channel:request("GET", "templates?limit=1"))
+      note("templates", channel:templates())
+      note("addWebhook", channel:addWebhook "https://b.example/2")
+      note("removeWebhook", channel:removeWebhook "https://b.example/2")
+      local list, seen = {}, 0
+      for i = 1, 20 do list[i] = text(("120207201%02d"):format(i - 1)) end
+      for index, got in channel:send_each(list, { window = 4 }) do
+        if got and got.outcome == "accepted" then seen = seen + index end
+      end
+      out.send_each = seen
+      out.sleep = onemsg.sleep(0.01)
+      ngx.print(cjson.encode(out))
+    }
+  }
+  location = /timeout {
+    content_by_lua_block {
+      local pending = assert(channel:async("send", text "12020750001"))
+      local _, err, info = pending:wait(0.05)
+      ngx.say(err, "|", info.outcome)
+      local again = pending:wait("30s")
+      ngx.say(again and again.outcome, "|", again.id == pending:wait().id, "|", tostring(pending:ready()))
+    }
+  }
+  location = /two {
+    content_by_lua_block {
+      local pending = assert(channel:async("send", text "12020750002"))
+      local function wait(seconds)
+        return function()
+          local receipt, err = pending:wait(seconds)
+          return receipt and receipt.outcome or err:match "^%a+"
+        end
+      end
+      local a, b, c = ngx.thread.spawn(wait()), ngx.thread.spawn(wait(0.05)), ngx.thread.spawn(wait())
+      local _, x = ngx.thread.wait(a)
+      local _, y = ngx.thread.wait(b)
+      local _, z = ngx.thread.wait(c)
+      ngx.say(x, " ", y, " ", z)
+    }
+  }
+  location = /callback {
+    content_by_lua_block {
+      local said
+      local _ = ("x"):gsub("x", function() said = { channel:send(text "12020750003") } return "y" end)
+      ngx.say(tostring(said[1]), "|", said[2], "|", said[3].outcome)
+      local ok, why = pcall(function() return (channel.send(text "12020750003")) end)
+      ngx.say(tostring(ok), "|", why)
+      local ok, why = pcall(function() return channel:send { phone = 5, nmae = "x" } end)
+      ngx.say(tostring(ok), "|", why)
+    }
+  }
+  location = /coroutine {
+    content_by_lua_block {
+      local next = coroutine.wrap(function()
+        local receipt = channel:send(text "12020750004")
+        coroutine.yield(receipt.outcome)
+        return pcall(function() return assert(channel:send(text "12020750004")).outcome end)
+      end)
+      ngx.say(next(), " ", tostring(next()))
+    }
+  }
+  location = /misc {
+    content_by_lua_block {
+      local fd, err = onemsg.fd()
+      ngx.say(tostring(fd), "|", err, "|", #onemsg.dispatch())
+    }
+  }
+]]
+
+describe("nginx: sending", function()
+  local fake, server
+
+  setup(function()
+    fake = support.fake { latency = 200 }
+    server = nginx.start { fake = fake, locations = LOCATIONS }
+  end)
+  teardown(function()
+    local complaints = server:complaints()
+    server:stop()
+    fake:stop()
+    assert.equal("", complaints)
+  end)
+
+  it("waits for every operation without a word of the event loop", function()
+    local out = cjson.decode((server:get "/all"))
+    assert.equal(210, out.send_each)
+    assert.equal(true, out.sleep)
+    for _, name in ipairs { "send", "hookInfo", "status", "settings", "messages", "webhook", "setWebhook", "request",
+                            "templates", "addWebhook", "removeWebhook" } do
+      assert.equal("table", out[name] == true and "table" or out[name], name)
+    end
+  end)
+
+  it("serves others while 64 sends wait for a slow API", function()
+    fake:set { latency_ms = 1500 }
+    local paths = {}
+    for i = 1, 64 do paths[i] = ("/send?phone=1202073%02d%02d"):format(i, i % 20) end
+    local from = sys.now()
+    local burst = server:burst(paths)
+    local slowest, pings = 0, 0
+    while sys.now() - from < 1.2 do
+      local before = sys.now()
+      assert.equal("pong\n", (server:get "/ping"))
+      slowest = math.max(slowest, sys.now() - before)
+      pings = pings + 1
+    end
+    local answers = burst:collect()
+    local took = sys.now() - from
+    fake:set { latency_ms = 200 }
+    for i = 1, 64 do assert.equal("accepted\n", answers[i] and answers[i].body) end
+    assert.is_true(took >= 1.5, "the API was meant to be slow")
+    assert.is_true(took < 64 * 1.5 / 8, "the sends went one after the other: " .. took)
+    assert.is_true(slowest < 0.75, "a ping took " .. slowest .. " s while the API took 1.5")
+    assert.is_true(pings >= 10, pings .. " pings only")
+    for i = 1, 64 do assert.equal(1, fake:count(("1202073%02d%02d"):format(i, i % 20))) end
+  end)
+
+  it("keeps the answer of a wait that ran out of time", function()
+    local body = server:get "/timeout"
+    assert.matches("^timeout: the send is still under way[^\n]*|pending\naccepted|true|true\n$", body)
+    assert.equal(1, fake:count "12020750001")
+  end)
+
+  it("answers each of several light threads that wait for one pending", function()
+    assert.equal("accepted timeout accepted\n", (server:get "/two"))
+  end)
+
+  it("sends nothing where a C function stands between it and its light thread", function()
+    local body = server:get "/callback"
+    assert.matches("^nil|invalid: channel:send waits, and cannot within require[^\n]*|invalid\n", body)
+    assert.matches("\nfalse|content_by_lua%S-:%d+: call it with a colon, like object:send%(…%)", body)
+    assert.matches("\nfalse|content_by_lua%S-:%d+: a message has no field 'nmae', did you mean 'name'%?\n$", body)
+    assert.equal(0, fake:count "12020750003")
+  end)
+
+  it("waits in a user's own coroutine", function()
+    assert.equal("accepted true\n", (server:get "/coroutine"))
+    assert.equal(2, fake:count "12020750004")
+  end)
+
+  it("says that there is no descriptor to watch", function()
+    assert.matches("^nil|config: in nginx [^\n]*|0\n$", (server:get "/misc"))
+  end)
+end)
