@@ -306,6 +306,7 @@ describe("codes.text", function()
     end
     assert.equal(("é"):rep(300), codes.text { message = ("é"):rep(300) })
     assert.equal("a? b??", codes.text { message = "a\255 b\237\160" })
+    assert.equal("??? ??? ?? ???? x", codes.text { message = "\237\160\128 \224\128\128 \192\128 \244\144\128\128 x" })
   end)
 
   it("masks tokens", function()

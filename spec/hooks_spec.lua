@@ -285,6 +285,15 @@ describe("hooks.parse", function()
       { found.messages[2].phone, found.messages[2].text, found.messages[2].from_me })
   end)
 
+  it("lets no byte through that a database would refuse", function()
+    local found = parse { ack = { { id = "\237\160\128", status = "sent" }, { id = "x", status = "sent\255" },
+      { id = "y", status = "failed", error = "a\255b\0c", category = "\192\128", bsuid = "\244\144\128\128" } },
+      messages = { { id = "m", body = "é\255\0\n" .. ("x"):rep(5000) }, { id = "n", senderName = "\255" } } }
+    assert.same({ { id = "y", status = "failed", at = NOW, error = "a?b c" } }, found.events)
+    assert.equal("é??\n" .. ("x"):rep(4091) .. "…", found.messages[1].text)
+    assert.is_nil(found.messages[2].name)
+  end)
+
   it("reads a template's change and an account's error", function()
     local found = parse [[{"entry":[{"changes":[{"field":"message_template_status_update","value":{"event":"paused",
       "message_template_id":1,"message_template_name":"action_success","message_template_language":"en","reason":"q"}},
@@ -398,6 +407,20 @@ describe("hooks.report", function()
     assert.equal("undelivered", report.hooks[1].status)
     report = hooks.report("w1", { failed, { id = "w1", status = "delivered" } })
     assert.same({ "delivered", 131026, true }, { report.status, report.code, report.contradiction })
+  end)
+
+  it("orders one rank by time, those without time last, and never raises while it sorts", function()
+    local at = {}
+    for _, hook in ipairs(hooks.report("w1", { { status = "failed", time = 1654864099 }, { status = "undelivered" },
+        { status = "failed", time = 1654864095 }, { status = "failed", time = 1654864097 } }).hooks) do
+      at[#at + 1] = hook.at or "none"
+    end
+    assert.same({ 1654864095, 1654864097, 1654864099, "none" }, at)
+    local list = {}
+    for i = 1, 2000 do
+      list[i] = { status = "sent", time = i % 3 > 0 and 1654864000 + i * 7919 % 1000 or nil }
+    end
+    assert.equal(2000, #hooks.report("w1", list).hooks)
   end)
 
   it("says nothing where nothing was reported", function()

@@ -14,6 +14,7 @@
 --   suppress         seconds not to address the scope (recipient, country) again
 --   fallback         true: for this one message another way to reach the person is the better next step
 -- Entries are shared: read them, don't write them. explain() hands out fresh ones.
+local plain = require "onemsg.plain"
 local rows = require "onemsg.code_table"
 
 local M = { classes = rows.classes, actions = rows.actions }
@@ -164,37 +165,16 @@ function M.find(decoded, text)
 end
 
 local function mask_tokens(s)
-  return s:gsub("eyJ[%w%-_]+%.[%w%-_%.]*", "***")
+  return (s:gsub("eyJ[%w%-_]+%.[%w%-_%.]*", "***")
     :gsub("([Tt][Oo][Kk][Ee][Nn]%s*[:=]?%s*[\"'])[^\"']*", "%1***")
     :gsub("([Tt][Oo][Kk][Ee][Nn][=: ]+)[%w%-_%.~+/=]*%d[%w%-_%.~+/=]*", "%1***")
     :gsub("([Tt][Oo][Kk][Ee][Nn]=)[^%s&\"']+", "%1***")
-    :gsub("([Bb][Ee][Aa][Rr][Ee][Rr] +)[%w%-_%.~+/=]+", "%1***")
+    :gsub("([Bb][Ee][Aa][Rr][Ee][Rr] +)[%w%-_%.~+/=]+", "%1***"))
 end
 
---- Length in bytes of the UTF-8 sequence that begins at byte i, or nil where none does.
-local function sequence(s, i)
-  local b = s:byte(i)
-  if b < 0x80 then return 1 end
-  local len = b >= 0xC2 and b < 0xE0 and 2 or b >= 0xE0 and b < 0xF0 and 3 or b >= 0xF0 and b < 0xF5 and 4
-  local tail = len and s:sub(i + 1, i + len - 1)
-  return tail and #tail == len - 1 and tail:find("^[\128-\191]+$") and len or nil
-end
-
---- One line for people: blanks and controls become one space, valid UTF-8, at most TEXT_CHARS, tokens masked.
+--- One line for people: at most TEXT_CHARS, valid UTF-8, tokens masked; nil where nothing is left.
 local function tidy(s)
-  s = s:sub(1, SCAN_BYTES)
-    :gsub("\194[\128-\159]", " "):gsub("\226\128[\168-\174]", " "):gsub("\226\129[\166-\169]", " ") -- C1, bidi, U+2028
-    :gsub("[%s%c]+", " "):gsub("^ ", "")
-  s = mask_tokens(s)
-  local out, n, i = {}, 0, 1
-  while i <= #s and n < TEXT_CHARS do
-    local len = sequence(s, i)
-    n = n + 1
-    out[n] = len and s:sub(i, i + len - 1) or "?"
-    i = i + (len or 1)
-  end
-  if i <= #s then out[n] = "…" end
-  s = table.concat(out):gsub(" $", "")
+  s = plain.repair(mask_tokens(plain.line(s:sub(1, SCAN_BYTES))), TEXT_CHARS)
   return s ~= "" and s or nil
 end
 

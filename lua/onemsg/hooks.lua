@@ -3,6 +3,7 @@
 -- and floods end in counts or in "invalid: …", never in a raised error.
 local cjson = require "cjson.safe"
 local codes = require "onemsg.codes"
+local plain = require "onemsg.plain"
 
 local M = {}
 
@@ -11,6 +12,7 @@ M.DEPTH = 32              -- deepest JSON; a raw envelope needs about 10
 M.ITEMS = 5000            -- most events and messages in one body; more is refused, not cut
 local KINDS = 16          -- names of unknown kinds kept; the rest is counted as "other"
 local ID_BYTES, WORD_BYTES, NAME_BYTES = 512, 64, 200
+local TEXT_CHARS = 4096   -- of an inbound or echoed message; WhatsApp's own limit
 
 local json = cjson.new()
 json.decode_max_depth(M.DEPTH)
@@ -18,14 +20,14 @@ json.decode_invalid_numbers(false)
 
 -- Values --------------------------------------------------------------------------------------------------------
 
---- A short text without control bytes, or nil. A whole number counts as its digits.
+--- A short text, valid UTF-8 without control bytes, or nil. A whole number counts as its digits.
 local function word(value, bytes)
   if type(value) == "number" and value == math.floor(value) and math.abs(value) < 2 ^ 53 then
     value = ("%.0f"):format(value)
   end
   if type(value) ~= "string" or #value > bytes then return nil end
   value = value:match("^%s*(.-)%s*$")
-  return value ~= "" and not value:find("%c") and value or nil
+  return value ~= "" and not value:find("%c") and plain.valid(value) and value or nil
 end
 
 --- Digits of "12025550123", 12025550123, "+12025550123", "12025550123@c.us", or nil.
@@ -171,7 +173,7 @@ end
 local function text_of(item)
   local text = object(item.text)
   local s = item.body or text and text.body or item.caption
-  return type(s) == "string" and s or nil
+  return type(s) == "string" and plain.repair(s:gsub("%z", "?"), TEXT_CHARS) or nil
 end
 
 local function truth(value)
@@ -351,7 +353,8 @@ function M.report(id, decoded)
   table.sort(report.hooks, function(a, b)
     local rank_a, rank_b = ranks[a.status] or 99, ranks[b.status] or 99
     if rank_a ~= rank_b then return rank_a < rank_b end
-    if a.at and b.at and a.at ~= b.at then return a.at < b.at end
+    local at_a, at_b = a.at or math.huge, b.at or math.huge -- one order for all, or table.sort may raise
+    if at_a ~= at_b then return at_a < at_b end
     return order[a] < order[b]
   end)
   if state then
