@@ -416,6 +416,14 @@ static int core_seconds(lua_State *L) {
   return 1;
 }
 
+/* core.now() -> seconds since the epoch, with microseconds. */
+static int core_now(lua_State *L) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  lua_pushnumber(L, (lua_Number)now.tv_sec + (lua_Number)(now.tv_nsec / 1000) * 1e-6);
+  return 1;
+}
+
 void om_pending_open(lua_State *L, int module, int core) {
   static const luaL_Reg methods[] = {
       {"ready", pending_ready}, {"wait", pending_wait}, {"cancel", pending_cancel}, {NULL, NULL}};
@@ -433,6 +441,7 @@ void om_pending_open(lua_State *L, int module, int core) {
                                    {"under_way", core_under_way},
                                    {"yieldable", core_yieldable},
                                    {"seconds", core_seconds},
+                                   {"now", core_now},
                                    {NULL, NULL}};
   int state = lua_gettop(L);
   om_newmetatable(L, PENDING);
