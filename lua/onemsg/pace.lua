@@ -1,0 +1,121 @@
+--- onemsg.pace: when a message may leave, and when it may be tried again. PLATFORM.md 4.2, 5.6, 8 (items 12 to 16).
+-- Pure: no I/O, no clock, no random source of its own. Times are seconds since the epoch, durations seconds.
+--
+-- The gate of a channel is a row of the store, so that all processes that share the store share the pace:
+--   tat        when the bucket will be full again (the "theoretical arrival time" of GCRA)
+--   breaker    "closed" messages flow; "open" none leaves; "trial" one at a time may, to see whether the fault is gone
+--   next_at    open: when to probe; trial: when the next one may leave
+--   reason     what opened it; tries  how often it was probed or tried in vain; fault  "channel" or "doubt"
+--   closed_at  when it last closed because a message was answered; pause_until  nothing leaves before
+-- The functions that change a gate return the fields that change, as a new table; nothing here is written to.
+local M = {}
+
+M.RATE = 20           -- messages per second and channel; WhatsApp allows 80, numbers shared with the app 20 (5.6)
+M.BURST = 20          -- messages that may leave at once after a calm
+M.PAIR_GAP = 6        -- seconds between two messages to one recipient (5.6)
+M.BACKOFF_FIRST = 2   -- seconds; no new send comes sooner
+M.BACKOFF_MOST = 900
+M.RETRY_AFTER_MOST = 3600 -- a server that asks for more is not believed (PLATFORM.md 2.1)
+M.PROBE_FIRST = 5     -- seconds from opening to the first probe
+M.PROBE_MOST = 300
+M.PARK = 3600         -- seconds to set a template aside when its refusal names no time
+M.DOUBTS = 20         -- answers in a row that leave open what happened, before the channel is probed
+
+--- The bucket ------------------------------------------------------------------------------------------------------
+
+--- The time from which the bucket counts. A time far ahead can only come from a clock that was set back.
+local function counted_from(gate, now, step, burst)
+  local tat = gate.tat or 0
+  if tat < now or tat > now + step * burst + 1 then return now end
+  return tat
+end
+
+--- How many messages may leave now.
+-- @tparam table gate
+-- @tparam number now
+-- @tparam table limits rate, burst
+-- @treturn number whole, 0 or more
+-- @treturn ?number with 0: the time at which to look again
+function M.room(gate, now, limits)
+  if (gate.pause_until or 0) > now then return 0, gate.pause_until end
+  if gate.breaker == "open" then return 0, gate.next_at end
+  if gate.breaker == "trial" then
+    if gate.next_at > now then return 0, gate.next_at end
+    return 1
+  end
+  local step = 1 / limits.rate
+  local free = limits.burst - (counted_from(gate, now, step, limits.burst) - now) / step
+  local whole = math.floor(free + 1e-6)
+  if whole >= 1 then return whole end
+  return 0, now + (1 - free) * step
+end
+
+--- What a claim costs: the gate's tat becomes `from` plus `each` for every message that was claimed.
+function M.cost(gate, now, limits)
+  return { from = counted_from(gate, now, 1 / limits.rate, limits.burst), each = 1 / limits.rate }
+end
+
+--- New sends -------------------------------------------------------------------------------------------------------
+
+--- Seconds until a message that was proven not to have left may be tried again.
+-- Full jitter: any time from the first wait (2 s, or what the code asks for) to that wait doubled with each retry, at
+-- most 15 minutes. Where WhatsApp names a law of growth (131056: 4^X s) or more than 15 minutes, that is the floor, and
+-- a quarter more the ceiling.
+-- @tparam table about retry = 1 for the first; wait, factor of the code's entry; retry_after of the answer
+-- @tparam function random () -> [0, 1)
+function M.backoff(about, random)
+  local first = about.wait or M.BACKOFF_FIRST
+  local low, high
+  if about.factor or first > M.BACKOFF_MOST then
+    low = first * (about.factor or 1) ^ (about.retry - 1)
+    if first <= M.BACKOFF_MOST then low = math.min(low, M.BACKOFF_MOST) end
+    high = low * 1.25
+  else
+    low = math.max(first, M.BACKOFF_FIRST)
+    high = math.min(M.BACKOFF_MOST, low * 2 ^ math.min(about.retry, 30))
+  end
+  local after = math.min(about.retry_after or 0, M.RETRY_AFTER_MOST)
+  return math.max(after, low + (high - low) * random())
+end
+
+--- The breaker -----------------------------------------------------------------------------------------------------
+
+local function probe_wait(tries)
+  return math.min(M.PROBE_MOST, M.PROBE_FIRST * 2 ^ math.min(tries, 30))
+end
+
+--- A fault of the whole channel was seen.
+-- @tparam table why reason = a sentence; wait = seconds that the fault asks for; fault = "channel" (default) or "doubt"
+-- @treturn ?table changes; nil when the gate is open already
+-- @treturn boolean true: it was closed, so somebody should be told
+function M.trip(gate, now, why)
+  if gate.breaker == "open" then return nil, false end
+  local tries = gate.breaker == "trial" and gate.tries + 1 or 0
+  local fault = why.fault or "channel"
+  local wait = fault == "doubt" and tries == 0 and 0 or probe_wait(tries)
+  return { breaker = "open", reason = why.reason, fault = fault, tries = tries,
+           next_at = now + math.max(wait, why.wait or 0) }, gate.breaker == "closed"
+end
+
+--- The probe was answered.
+-- @tparam boolean healthy the channel says that it is connected. That does not prove that messages leave (billing,
+--   quality: PLATFORM.md 1.7), so after a channel fault one message tries; after mere doubt the gate closes.
+function M.probed(gate, now, healthy)
+  if not healthy then
+    return { tries = gate.tries + 1, next_at = now + probe_wait(gate.tries + 1) }
+  elseif gate.fault == "doubt" then
+    return { breaker = "closed", tries = 0, next_at = 0, reason = "" }
+  end
+  return { breaker = "trial", next_at = now }
+end
+
+--- A message was answered while the gate was in trial.
+-- @tparam boolean proven the answer speaks for a working channel; false: it leaves that open
+-- @treturn ?table changes
+function M.tried(gate, now, proven)
+  if gate.breaker ~= "trial" then return nil end
+  if proven then return { breaker = "closed", tries = 0, next_at = 0, reason = "", closed_at = now } end
+  return { tries = gate.tries + 1, next_at = now + probe_wait(gate.tries) }
+end
+
+return M
