@@ -1,0 +1,127 @@
+--- onemsg.outbox_schema: the tables of the store, as numbered steps that only go forward. For onemsg.outbox.
+-- Both SQLite (3.40 and later) and PostgreSQL (15 and later) understand every text here. Times are seconds since the
+-- epoch as DOUBLE PRECISION; place is in microseconds, an order rather than a time.
+local M = {}
+
+-- The indexes are partial, so that what is over costs the work under way nothing: a million stored confirmations
+-- stand in none of due, line, flying, lease and give_up.
+local function first(changes)
+  return {
+    [[CREATE TABLE confirmation (
+        id TEXT PRIMARY KEY,
+        parts INTEGER NOT NULL,            -- confirmations that the event has led to; further ones are id~2, id~3 …
+        event TEXT NOT NULL,               -- canonical JSON: what the same content is
+        type TEXT NOT NULL,
+        was TEXT NOT NULL,                 -- the state before this one
+        state TEXT NOT NULL,
+        step INTEGER NOT NULL,             -- counts the changes: the place of the newest in history
+        reason TEXT NOT NULL,
+        rule TEXT, version TEXT,           -- what decided it
+        channel TEXT, phone TEXT, template TEXT, language TEXT,
+        message TEXT,                      -- JSON: what channel:send gets
+        place BIGINT NOT NULL,             -- order in the recipient's line
+        due_at DOUBLE PRECISION,           -- not before
+        held TEXT,                         -- why it waits, if for more than its turn
+        give_up_at DOUBLE PRECISION,
+        attempts INTEGER NOT NULL,
+        owner TEXT,                        -- the claim or submit that touched it last
+        lease_until DOUBLE PRECISION,
+        left_at DOUBLE PRECISION,          -- when it may last have left for the recipient
+        faulted_at DOUBLE PRECISION,       -- when a fault of the whole channel was last the answer to it
+        message_id TEXT, job_id TEXT, code INTEGER,
+        otherwise TEXT,                    -- JSON: the way to reach the person if this one fails
+        otherwise_after DOUBLE PRECISION,  -- seconds of silence that count as failure
+        otherwise_unknown INTEGER NOT NULL,
+        fallback_at DOUBLE PRECISION,      -- when that way is due, unless delivery is known by then
+        created_at DOUBLE PRECISION NOT NULL,
+        changed_at DOUBLE PRECISION NOT NULL,
+        accepted_at DOUBLE PRECISION,
+        CHECK ((was || '>' || state) IN (]] .. changes .. [[)),
+        CHECK (state <> 'sending' OR (owner IS NOT NULL AND lease_until IS NOT NULL AND left_at IS NOT NULL)),
+        CHECK (state NOT IN ('queued', 'sending') OR (channel IS NOT NULL AND phone IS NOT NULL
+          AND message IS NOT NULL AND due_at IS NOT NULL AND give_up_at IS NOT NULL))
+      )]],
+    "CREATE INDEX confirmation_due ON confirmation(channel, due_at, place) WHERE state = 'queued'",
+    "CREATE INDEX confirmation_line ON confirmation(channel, phone, place, id) WHERE state IN ('queued', 'sending')",
+    "CREATE UNIQUE INDEX confirmation_flying ON confirmation(channel, phone) WHERE state = 'sending'",
+    "CREATE INDEX confirmation_lease ON confirmation(lease_until) WHERE state = 'sending'",
+    "CREATE INDEX confirmation_give_up ON confirmation(give_up_at) WHERE state = 'queued'",
+    "CREATE INDEX confirmation_left ON confirmation(phone, channel, left_at)",
+    "CREATE INDEX confirmation_state ON confirmation(state, changed_at)",
+    "CREATE INDEX confirmation_message ON confirmation(message_id) WHERE message_id IS NOT NULL",
+    "CREATE INDEX confirmation_fallback ON confirmation(fallback_at) WHERE fallback_at IS NOT NULL",
+
+    [[CREATE TABLE history (
+        id TEXT NOT NULL, step INTEGER NOT NULL, at DOUBLE PRECISION NOT NULL,
+        state TEXT NOT NULL, reason TEXT NOT NULL, version TEXT,
+        PRIMARY KEY (id, step)
+      )]],
+    [[CREATE TABLE status (
+        channel TEXT NOT NULL, message_id TEXT NOT NULL, status TEXT NOT NULL,
+        at DOUBLE PRECISION NOT NULL, received_at DOUBLE PRECISION NOT NULL,
+        source TEXT NOT NULL,              -- "hook" or "poll"
+        code INTEGER, error TEXT,
+        PRIMARY KEY (channel, message_id, status)
+      )]],
+    [[CREATE TABLE once_key (
+        rule TEXT NOT NULL, value TEXT NOT NULL, id TEXT NOT NULL,
+        PRIMARY KEY (rule, value)
+      )]],
+    [[CREATE TABLE suppression (
+        channel TEXT NOT NULL, phone TEXT NOT NULL, reason TEXT NOT NULL, code INTEGER,
+        until_at DOUBLE PRECISION, created_at DOUBLE PRECISION NOT NULL,
+        PRIMARY KEY (channel, phone)
+      )]],
+    [[CREATE TABLE park (
+        channel TEXT NOT NULL, template TEXT NOT NULL, language TEXT NOT NULL,
+        until_at DOUBLE PRECISION NOT NULL, reason TEXT NOT NULL,
+        PRIMARY KEY (channel, template, language)
+      )]],
+    -- A gate: see onemsg.pace. revision guards every change against one that somebody else made meanwhile.
+    [[CREATE TABLE channel (
+        name TEXT PRIMARY KEY,
+        revision INTEGER NOT NULL,
+        tat DOUBLE PRECISION NOT NULL,
+        pause_until DOUBLE PRECISION NOT NULL,
+        breaker TEXT NOT NULL CHECK (breaker IN ('closed', 'open', 'trial')),
+        fault TEXT NOT NULL, reason TEXT NOT NULL, tries INTEGER NOT NULL,
+        next_at DOUBLE PRECISION NOT NULL, closed_at DOUBLE PRECISION NOT NULL
+      )]],
+  }
+end
+
+--- The steps, oldest first; a step's number is its position.
+-- @tparam string changes the legal state changes as a list of SQL texts: 'new>queued', 'queued>sending', …
+function M.steps(changes)
+  return { first(changes) }
+end
+
+--- Brings a database to the newest step. Safe when several processes do so at once: each step is one unit that only
+-- one of them can do, by the step's number in the table meta.
+-- @treturn ?boolean true
+-- @treturn string with nil: "config: …" (made by a newer onemsg) or "store: …"
+function M.migrate(db, steps)
+  local ok, err, info = db:unit {
+    { "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)" },
+    { "INSERT INTO meta(name, value) VALUES ('schema', '0') ON CONFLICT (name) DO NOTHING" },
+  }
+  if not ok then return nil, err, info end
+  while true do
+    local rows
+    rows, err, info = db:unit { { "SELECT value FROM meta WHERE name = 'schema'" } }
+    if not rows then return nil, err, info end
+    local at = tonumber(rows[1][1].value)
+    if at == #steps then return true end
+    if at > #steps then
+      err = ("config: the store has schema %d, this onemsg knows %d: install the newer onemsg"):format(at, #steps)
+      return nil, err, { outcome = "invalid" }
+    end
+    local unit = { { "UPDATE meta SET value = $1 WHERE name = 'schema' AND value = $2",
+                     tostring(at + 1), tostring(at), expect = 1 } }
+    for _, statement in ipairs(steps[at + 1]) do unit[#unit + 1] = { statement } end
+    ok, err, info = db:unit(unit)
+    if not ok and not (err:find("^conflict:") and info and info.statement == 1) then return nil, err, info end
+  end
+end
+
+return M
