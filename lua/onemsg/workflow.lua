@@ -1,0 +1,221 @@
+--- onemsg.workflow: an event in, one confirmation out: decided by rules, on disk before it is acknowledged, sent once.
+-- DESIGN.md section 6. Rooms: workflow_plan (event to confirmations), workflow_work (the loop that sends),
+-- workflow_outcome (what an answer leads to), workflow_log (the log, the callbacks). The store is onemsg.outbox.
+--
+-- Calls answer a value, or nil, err, info; err begins with "invalid:", "conflict:", "config:", "store:" or "closed:".
+-- In nginx: submit, explain, show, list, settle, replay, cancel, stats wherever a light thread may wait (rewrite,
+-- access, content, timer); submit { wait = false } in every phase; work and drain in a timer.
+local hand = require "onemsg.workflow_hand"
+local log = require "onemsg.workflow_log"
+local outbox = require "onemsg.outbox"
+local options_room = require "onemsg.workflow_options"
+local plan_room = require "onemsg.workflow_plan"
+local work = require "onemsg.workflow_work"
+
+local core -- at the first open: loading this loads no C
+local M = {}
+
+local Flow = {}
+Flow.__index = Flow
+Flow.__name = "onemsg.workflow"
+
+function Flow:__tostring()
+  return ("onemsg.workflow (%s)"):format(self.closed and "closed" or "open")
+end
+
+--- Opens a workflow. Several processes, and several workflows, may use one store at once.
+-- @tparam table options
+--   channel | channels = { name = channel }   of onemsg.new
+--   rules         path of the script, or what rules.open or rules.load returned
+--   store         "sqlite:confirmations.db", "postgres://…", or a handle of onemsg.sql; default ONE_MSG_STORE
+--   resolve(event) → phone or nil; asked when the event has none. If it raises, the event is not taken (store:)
+--   fallback      { name = function(notice) … end }
+--   on_change(confirmation) after every state change; on_alert(alert) when a channel stops or goes on
+--   log           function(line, entry), a path, or "stderr": the delivery log as JSON lines
+--   rate = 20, burst = 20   messages a second and channel, over all processes of the store; gap = 6 s per recipient
+--   window = 64   sends in flight of this workflow; lease = 60 s; give_up_after = "6h" where the rule names none
+--   now, sleep, random   clock, wait and random source, for simulations
+-- @treturn ?table workflow
+-- @treturn string with nil: "config: …", "store: …"
+-- @raise on an unknown option or a wrong type
+function M.open(options)
+  core = core or require "onemsg" and require "onemsg.core"
+  local flow, err = options_room.read(options, core)
+  if not flow then return nil, err, { outcome = "invalid" } end
+  setmetatable(flow, Flow)
+  flow.counted, flow.landing = { submitted = 0, duplicates = 0, skipped = 0, attempts = 0 }, {}
+  local info
+  flow.box, err, info = outbox.open(flow.store, flow.names)
+  if not flow.box then
+    flow:close()
+    return nil, err, info
+  end
+  flow.worker = work.new(flow)
+  return flow
+end
+
+local function closed()
+  return nil, "closed: this workflow was closed; open another", { outcome = "invalid" }
+end
+
+--- A row changed and that is on disk: the log line, and the user's function.
+function Flow:announce(row)
+  log.change(self.sink, row)
+  if self.on_change then pcall(self.on_change, log.view(row)) end
+end
+
+--- Something that an operator should know, once: a channel stopped, goes on, a template is set aside.
+function Flow:alert(alert)
+  log.write(self.sink, alert, self.now())
+  if self.on_alert then pcall(self.on_alert, alert) end
+end
+
+--- Submit ----------------------------------------------------------------------------------------------------------
+
+--- The first of a list, with the rest as its `also`.
+local function with_others(list)
+  local first = list[1]
+  for n = 2, #list do
+    first.also = first.also or {}
+    first.also[n - 1] = list[n]
+  end
+  return first
+end
+
+local function ticket_of(rows, duplicate)
+  local tickets = {}
+  for n, row in ipairs(rows) do
+    tickets[n] = { id = row.id, state = row.first_state, rule = row.rule, reason = row.first_reason,
+                   version = row.version, duplicate = duplicate, now = duplicate and row.state or nil }
+  end
+  return with_others(tickets)
+end
+
+local function conflict(id)
+  return nil, ("conflict: event.id %s was submitted before with other content; nothing was changed"):format(id),
+    { outcome = "invalid" }
+end
+
+--- The unit is on disk, or not: the ticket.
+local function land(flow, begun, timeout)
+  local rows, known, info = flow.box:submitted(begun, timeout)
+  if not rows then return nil, known, info end
+  begun.done = true
+  local counted = flow.counted
+  if known then
+    if rows[1].event ~= begun.plan.text then return conflict(begun.plan.id) end
+    counted.duplicates = counted.duplicates + 1
+    return ticket_of(rows, true)
+  end
+  for _, row in ipairs(rows) do
+    local what = row.state == "skipped" and "skipped" or "submitted"
+    counted[what] = counted[what] + 1
+    flow:announce(row)
+  end
+  flow.worker:wake()
+  return ticket_of(rows, false)
+end
+
+local Landing = {}
+Landing.__index = Landing
+
+--- True when wait would return at once.
+function Landing:ready() return self.begun.done == true or self.begun.pending:ready() end
+
+--- The ticket, or nil, err, info; also nil, "timeout: …".
+function Landing:wait(timeout)
+  if not self.answer then
+    local answer = { land(self.flow, self.begun, timeout) }
+    if not answer[1] and answer[2]:find("^timeout:") then return nil, answer[2], answer[3] end
+    self.answer, self.flow.landing[self] = answer, nil
+  end
+  return self.answer[1], self.answer[2], self.answer[3]
+end
+
+--- Takes an event: decides, and stores the decision. On disk when it returns a ticket.
+-- @tparam table event id and type are required; the same id with the same content is a repeat and changes nothing
+-- @tparam ?table options wait = false: return a pending (ready, wait) instead of the ticket; for nginx phases that
+--   can't wait. What it stores is acknowledged only by its wait.
+-- @treturn ?table ticket: id, state = "queued" | "skipped", rule, reason, version, duplicate, now (with a duplicate:
+--   the state by now), also (tickets of further rules)
+-- @treturn string with nil: "invalid: …", "conflict: …" (same id, other content), "config: …", "store: …"
+function Flow:submit(event, options)
+  if self.closed then return closed() end
+  local now = self.now()
+  local plan, err, info = plan_room.plan(self, event, now)
+  if not plan then return nil, err, info end
+  local begun
+  begun, err, info = self.box:submit(plan, now, self.gap)
+  if not begun then return nil, err, info end
+  if not options or options.wait ~= false then return land(self, begun) end
+  local landing = setmetatable({ flow = self, begun = begun }, Landing)
+  self.landing[landing] = true
+  return landing
+end
+
+--- What submit would do with an event, by the very same checks; stores and sends nothing.
+-- @treturn ?table as a ticket, with phone, body, template, language, channel, changes (what cleaning changed) and
+--   trace: a line for every rule, and for every decision
+-- @treturn string with nil: as submit
+function Flow:explain(event)
+  if self.closed then return closed() end
+  local plan, err, info = plan_room.plan(self, event, self.now())
+  if not plan then return nil, err, info end
+  local rows
+  rows, err, info = self.box:tickets(plan.id)
+  if not rows then return nil, err, info end
+  if rows[1] then
+    if rows[1].event ~= plan.text then return conflict(plan.id) end
+    return ticket_of(rows, true)
+  end
+  local shown = {}
+  for n, part in ipairs(plan.parts) do
+    local holder
+    if part.once and part.state == "queued" then
+      holder, err, info = self.box:holder(part.rule, part.once)
+      if err then return nil, err, info end
+    end
+    shown[n] = { id = part.id, state = holder and "skipped" or part.state, rule = part.rule, version = part.version,
+      reason = holder and outbox.ONCE .. holder or part.reason, duplicate = false, phone = part.phone, body = part.body,
+      template = part.template, language = part.language, channel = part.channel, changes = part.changes }
+  end
+  shown[1].trace = plan.ruleset:explain(event)
+  return with_others(shown)
+end
+
+--- Work ------------------------------------------------------------------------------------------------------------
+
+--- Sends, retries, recovers and expires until told to stop; then waits for the sends in flight, at most the lease.
+-- @tparam ?table options stop() → true to end; asked at least four times a second
+-- @treturn number messages whose answer was recorded
+function Flow:work(options)
+  if self.closed then return closed() end
+  return self.worker:run(options and options.stop or function() return false end)
+end
+
+--- Works until nothing is in flight and nothing more becomes due.
+-- @tparam ?table options timeout in seconds (default 0): what becomes due within it is waited for; when it is over,
+--   what is still in flight stays so, and the next work or drain takes it up
+-- @treturn number messages whose answer was recorded
+function Flow:drain(options)
+  if self.closed then return closed() end
+  return self.worker:drain(options and options_room.seconds(options.timeout or 0) or 0)
+end
+
+--- Closes the store and the log. Sends in flight end by themselves; they become `unknown` when their lease ends.
+function Flow:close()
+  if self.closed then return end
+  self.closed = true
+  if self.box then self.box:close() end
+  if self.log_file then self.log_file:close() end
+end
+Flow.__close = Flow.close
+
+for name, method in pairs(hand.methods) do
+  Flow[name] = function(self, ...)
+    if self.closed then return closed() end
+    return method(self, ...)
+  end
+end
+
+return M

@@ -1,0 +1,117 @@
+--- onemsg.workflow_options: what workflow.open takes, checked. A programmer's mistake raises at the caller's line; what
+-- only the world can know (a file, a database) comes back as nil, "config: …".
+local log = require "onemsg.workflow_log"
+local pace = require "onemsg.pace"
+local rules = require "onemsg.rules"
+local suggest = require "onemsg.rules_suggest"
+
+local M = {}
+
+local LEASE = 60   -- seconds; more than a send can take, so that only a dead process runs out of it
+local WINDOW = 64  -- sends in flight
+
+local GIVE_UP_AFTER = 6 * 3600 -- seconds, where the rule names none
+
+local known = { channel = "table userdata", channels = "table", rules = "string table", store = "string table",
+  resolve = "function", fallback = "table", on_change = "function", on_alert = "function", log = "string function",
+  now = "function", sleep = "function", random = "function", lease = "number", window = "number", rate = "number",
+  burst = "number", gap = "number", give_up_after = "number string" }
+
+local units = { s = 1, m = 60, h = 3600, d = 86400 }
+
+--- Seconds from a number or "30s", "10m", "6h", "2d"; nil when it is neither.
+function M.seconds(value)
+  if type(value) == "number" then return value end
+  local number, unit = value:match("^(%d+%.?%d*)([smhd])$")
+  return number and tonumber(number) * units[unit]
+end
+
+local function refuse(sentence, ...)
+  error("workflow.open: " .. sentence:format(...), 5)
+end
+
+local function check(options)
+  if type(options) ~= "table" then refuse("it takes a table of options, not a %s", type(options)) end
+  for name, value in pairs(options) do
+    local kinds = known[name]
+    if not kinds then
+      refuse("there is no option '%s'%s", tostring(name), suggest.phrase(tostring(name), known))
+    elseif not (" " .. kinds .. " "):find(" " .. type(value) .. " ", 1, true) then
+      refuse("%s must be a %s, not a %s", name, (kinds:gsub(" ", " or a ")), type(value))
+    elseif type(value) == "number" and not (value > 0 and value < math.huge) then
+      refuse("%s must be more than 0", name)
+    end
+  end
+  if (options.channel == nil) == (options.channels == nil) then
+    refuse("give channel = … or channels = { … }, one of them")
+  end
+  if options.rules == nil then refuse("rules is missing: the path of rules.lua") end
+  if options.give_up_after and not M.seconds(options.give_up_after) then
+    refuse("give_up_after is a number of seconds, or like \"6h\"")
+  end
+end
+
+--- Name → channel, the names in order, and the one that rules without a channel use.
+local function read_channels(options)
+  local channels, names = options.channels or { main = options.channel }, {}
+  for name in pairs(channels) do
+    if type(name) ~= "string" then refuse("channels has names: { main = channel }") end
+    names[#names + 1] = name
+  end
+  if #names == 0 then refuse("channels is empty") end
+  table.sort(names)
+  return channels, names, channels.main and "main" or names[1]
+end
+
+--- The rules as something with :current(now).
+local function read_rules(option)
+  if type(option) == "string" then return rules.open(option) end
+  if option.current then return option end
+  return { current = function() return option end } -- a ruleset of rules.load
+end
+
+--- What the rules name and this workflow has not: said at the start, not at night.
+local function missing(flow, options)
+  local uses = flow.rules:current(flow.now()).uses or {}
+  for name, place in pairs(uses.channels or {}) do
+    if not flow.channels[name] then
+      return ("config: %s names the channel %q, which is not given"):format(place, name)
+    end
+  end
+  for name, place in pairs(uses.fallbacks or {}) do
+    if options.fallback and not options.fallback[name] then
+      return ("config: %s names the fallback %q, which is not given"):format(place, name)
+    end
+  end
+end
+
+--- The settings of a workflow.
+-- @treturn ?table
+-- @treturn string with nil: "config: …"
+function M.read(options, core)
+  check(options)
+  local channels, names, default = read_channels(options)
+  local flow = {
+    channels = channels, names = names, default_channel = default,
+    store = options.store or os.getenv("ONE_MSG_STORE"),
+    resolve = options.resolve, fallback = options.fallback or {}, on_change = options.on_change,
+    on_alert = options.on_alert,
+    now = options.now or core.now, sleep = options.sleep, random = options.random or math.random,
+    limits = { rate = options.rate or pace.RATE, burst = math.max(1, math.floor(options.burst or pace.BURST)) },
+    gap = options.gap or pace.PAIR_GAP, lease = options.lease or LEASE, window = options.window or WINDOW,
+    give_up_after = M.seconds(options.give_up_after or GIVE_UP_AFTER),
+  }
+  if not flow.store then
+    return nil, "config: store (ONE_MSG_STORE) is missing: for example \"sqlite:confirmations.db\""
+  end
+  local err
+  flow.rules, err = read_rules(options.rules)
+  if not flow.rules then return nil, err end
+  err = missing(flow, options)
+  if err then return nil, err end
+  flow.sink, err, flow.log_file = log.sink(options.log)
+  if not flow.sink then return nil, err end
+  return flow
+end
+
+return M

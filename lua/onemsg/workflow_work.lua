@@ -1,0 +1,308 @@
+--- onemsg.workflow_work: the loop that sends what is due. For onemsg.workflow.
+--
+-- A turn: take in what was answered and record it; look what there is to do; recover, expire, probe; claim what may
+-- leave now, and send all of it. Between turns it waits for an answer, for the next due time, or a quarter of a second.
+-- An answer stays in memory until the store has it: a full disk delays the record, and never loses it.
+local cjson = require "cjson"
+local core
+local log = require "onemsg.workflow_log"
+local outcome = require "onemsg.workflow_outcome"
+local pace = require "onemsg.pace"
+
+local M = {}
+
+local Worker = {}
+Worker.__index = Worker
+
+local IDLE = 0.25   -- seconds between two looks at a store where nothing is due
+local TROUBLE = 1   -- seconds until a store that failed is asked again
+
+--- @tparam table flow see onemsg.workflow
+function M.new(flow)
+  core = core or require "onemsg.core"
+  return setmetatable({
+    flow = flow,
+    done = { [0] = 0 },     -- the group of pendings that ended (see send_each), read up to `taken`
+    taken = 0,
+    flying = {}, count = 0, -- pending → { row, gate }, or { probe = channel }
+    answered = {},          -- { row, gate, answer }: to be recorded
+    doubts = {},            -- channel → answers in a row that left open what happened
+    look_at = 0,
+    recorded = 0,
+  }, Worker)
+end
+
+--- Something became due through this very process: look at once. In nginx the waiting light thread is woken as well.
+function Worker:wake()
+  self.look_at = 0
+  if self.on_wake then self.on_wake() end
+end
+
+function Worker:trouble(err)
+  self.look_at = self.flow.now() + TROUBLE
+  if self.last_trouble == err then return end
+  self.last_trouble = err
+  self.flow:alert { alert = "store", reason = err }
+end
+
+--- Send ------------------------------------------------------------------------------------------------------------
+
+--- Begins an operation; its end appends to `done`. A channel that is a plain table (a simulation) is ready at once.
+function Worker:begin(channel, operation, flight, argument)
+  local ok, pending, err, info
+  if type(channel) == "userdata" then
+    ok, pending, err, info = pcall(core.async_in, channel, self.done, operation, argument)
+  else
+    ok, pending, err, info = pcall(channel.async, channel, operation, argument)
+    if ok and pending then
+      self.done[0] = self.done[0] + 1
+      self.done[self.done[0]] = pending
+    end
+  end
+  if ok and pending then
+    self.flying[pending], self.count = flight, self.count + 1
+    return
+  end
+  if not ok then pending, err, info = nil, "invalid: " .. tostring(pending), { outcome = "invalid" } end
+  flight.answer = { pending, err, info }
+  self.answered[#self.answered + 1] = flight
+end
+
+local function message_of(row)
+  return cjson.decode(row.message)
+end
+
+--- What was claimed leaves now, all of it; only then the world is told.
+function Worker:send(rows, gate)
+  for _, row in ipairs(rows) do
+    self:begin(self.flow.channels[row.channel], "send", { row = row, gate = gate }, message_of(row))
+  end
+  self.flow.counted.attempts = self.flow.counted.attempts + #rows
+  for _, row in ipairs(rows) do self.flow:announce(row) end
+end
+
+--- Moves what ended from `done` to `answered`.
+function Worker:collect()
+  while self.taken < self.done[0] do
+    self.taken = self.taken + 1
+    local pending = self.done[self.taken]
+    self.done[self.taken] = nil
+    local flight = self.flying[pending]
+    self.flying[pending], self.count = nil, self.count - 1
+    flight.answer = { pending:wait() }
+    self.answered[#self.answered + 1] = flight
+  end
+  self.done[0], self.taken = 0, 0
+end
+
+--- Record ----------------------------------------------------------------------------------------------------------
+
+--- Changes a gate and tells who should know.
+function Worker:regate(name, think, alert)
+  local gate, news = self.flow.box:regate(name, think)
+  if not gate then return self:trouble(news) end
+  if news and alert then self.flow:alert(alert(gate)) end
+  self.look_at = 0
+end
+
+function Worker:trip(name, why)
+  self:regate(name, function(gate) return pace.trip(gate, self.flow.now(), why) end, function(gate)
+    return { alert = "stopped", channel = name, reason = gate.reason }
+  end)
+end
+
+--- What an answer means for its channel and its template.
+function Worker:measure(row, gate, measures)
+  local flow, name = self.flow, row.channel
+  local now = flow.now()
+  self.doubts[name] = measures.doubt and (self.doubts[name] or 0) + 1 or 0
+  if self.doubts[name] >= pace.DOUBTS then
+    self.doubts[name] = 0
+    self:trip(name, { fault = "doubt", reason = pace.DOUBTS .. " answers in a row left open whether the message left" })
+  end
+  if measures.trip then self:trip(name, measures.trip) end
+  if measures.pause_until then
+    self:regate(name, function(now_there)
+      return now_there.pause_until < measures.pause_until and { pause_until = measures.pause_until } or nil
+    end)
+  end
+  if measures.park then
+    local waiting, err = flow.box:park(row, measures.park.until_at, measures.park.reason)
+    if not waiting then self:trouble(err) end
+    flow:alert { alert = "parked", channel = name, template = row.template, reason = measures.park.reason }
+  end
+  if gate.breaker == "trial" then
+    self:regate(name, function(now_there)
+      local fields = pace.tried(now_there, now, measures.passed == true)
+      return fields, fields and fields.breaker == "closed"
+    end, function() return { alert = "resumed", channel = name } end)
+  end
+end
+
+function Worker:probed(flight)
+  local name, status = flight.probe, flight.answer[1]
+  local word = type(status) == "table" and status.status
+  local healthy = word == "connected" or word == "connecting"
+  self:regate(name, function(gate)
+    if gate.breaker ~= "open" then return nil end
+    local fields = pace.probed(gate, self.flow.now(), healthy)
+    return fields, fields.breaker == "closed"
+  end, function() return { alert = "resumed", channel = name } end)
+end
+
+--- Puts all answers into the store, in units that share a commit. What the store refuses stays for the next turn.
+function Worker:record()
+  local flow, begun, left = self.flow, {}, {}
+  for _, flight in ipairs(self.answered) do
+    if flight.probe then
+      self:probed(flight)
+    else
+      if not flight.change then
+        flight.at = flow.now()
+        if flight.answer[2] then flight.answer[2] = log.redact(flight.answer[2], flight.row.phone) end
+        flight.change, flight.measures =
+          outcome.verdict(flight.row, flight.gate, flight.answer, flight.at, flow.random)
+      end
+      local record, err = flow.box:record(flight.row, flight.change, flight.at)
+      flight.record = record
+      begun[#begun + 1] = flight
+      if not record then self:trouble(err) end
+    end
+  end
+  for _, flight in ipairs(begun) do
+    local row, err
+    if flight.record then row, err = flow.box:recorded(flight.record) end
+    if row then
+      self.recorded, self.last_trouble = self.recorded + 1, nil
+      flow:announce(row)
+      self:measure(row, flight.gate, flight.measures)
+    else
+      left[#left + 1] = flight
+      if err then self:trouble(err) end
+    end
+  end
+  self.answered = left
+end
+
+--- Look ------------------------------------------------------------------------------------------------------------
+
+--- Runs a housekeeping call until it has no more rows.
+function Worker:sweep(method, now)
+  repeat
+    local rows, err = self.flow.box[method](self.flow.box, now)
+    if not rows then return self:trouble(err) end
+    for _, row in ipairs(rows) do self.flow:announce(row) end
+  until #rows == 0
+end
+
+function Worker:probe(name, gate, now)
+  if gate.breaker ~= "open" or gate.next_at > now then return end
+  local mine = false
+  self:regate(name, function(now_there)
+    mine = now_there.breaker == "open" and now_there.next_at <= now
+    return mine and { next_at = now + self.flow.lease } or nil
+  end)
+  if mine then self:begin(self.flow.channels[name], "status", { probe = name }) end
+end
+
+--- Claims and sends what may leave through one gate.
+-- @treturn ?number when to look at this gate again; nil: when something changes
+function Worker:serve(gate, now)
+  if not gate.due_at then return nil end
+  if gate.due_at > now then return gate.due_at end
+  local free = self.flow.window - self.count - #self.answered
+  if free <= 0 then return nil end
+  local room, again = pace.room(gate, now, self.flow.limits)
+  if room == 0 then return again end
+  local wanted = math.min(room, free)
+  local rows, err = self.flow.box:claim(gate, wanted, pace.cost(gate, now, self.flow.limits), now, self.flow.lease,
+    self.flow.gap)
+  if not rows then
+    if err:find("^conflict:") then return now end -- another process was faster
+    self:trouble(err)
+    return now + TROUBLE
+  end
+  self:send(rows, gate)
+  return #rows == wanted and now or now + IDLE -- fewer: the rest waits for its turn behind the same recipient
+end
+
+--- Asks the store what is due, and does it. Sets look_at and, for drain, next_due.
+function Worker:look()
+  local flow, now = self.flow, self.flow.now()
+  self.look_at = now + IDLE
+  local sight, err = flow.box:look()
+  if not sight then return self:trouble(err) end
+  self.last_trouble = nil
+  if sight.lease_at and sight.lease_at <= now then self:sweep("recover", now) end
+  if sight.give_up_at and sight.give_up_at <= now then self:sweep("expire", now) end
+  local next_due
+  for _, name in ipairs(flow.names) do
+    local gate = sight.gates[name]
+    self:probe(name, gate, now)
+    local due = self:serve(gate, now)
+    if due and (not next_due or due < next_due) then next_due = due end
+  end
+  self.next_due = next_due
+  if next_due and next_due < self.look_at then self.look_at = next_due end
+end
+
+--- Waits for an answer or a time.
+function Worker:wait(seconds)
+  if self.done[0] > self.taken or seconds <= 0 and self.count == 0 then return end
+  if self.flow.sleep then return self.flow.sleep(math.max(0, seconds)) end
+  core.wait_group(self.done, math.max(0, seconds))
+end
+
+function Worker:land()
+  for landing in pairs(self.flow.landing) do
+    if landing:ready() then landing:wait() end
+  end
+end
+
+function Worker:turn(may_claim)
+  self:land()
+  self:collect()
+  if #self.answered > 0 then
+    local before = self.recorded
+    self:record()
+    if self.recorded > before then self.look_at = 0 end -- room in the window, and somebody's turn may have come
+  end
+  if may_claim and self.flow.now() >= self.look_at then self:look() end
+end
+
+--- Run -------------------------------------------------------------------------------------------------------------
+
+--- flow:work.
+function Worker:run(stop)
+  local before = self.recorded
+  while not stop() do
+    self:turn(true)
+    local full = self.count >= self.flow.window
+    self:wait(full and IDLE or math.min(IDLE, self.look_at - self.flow.now()))
+  end
+  local deadline = self.flow.now() + self.flow.lease
+  while (self.count > 0 or #self.answered > 0) and self.flow.now() < deadline do
+    self:wait(IDLE)
+    self:turn(false)
+  end
+  return self.recorded - before
+end
+
+--- flow:drain.
+function Worker:drain(timeout)
+  local flow, before = self.flow, self.recorded
+  local deadline = flow.now() + timeout
+  self.look_at = 0
+  while true do
+    self:turn(true)
+    local now = flow.now()
+    local busy = self.count > 0 or #self.answered > 0
+    local due = self.next_due and self.next_due <= math.max(now, deadline)
+    if not busy and not due and self.look_at > now then break end
+    if now >= deadline and timeout > 0 then break end
+    self:wait(math.min(IDLE, self.look_at - now, timeout > 0 and deadline - now or IDLE))
+  end
+  return self.recorded - before
+end
+
+return M

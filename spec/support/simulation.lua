@@ -1,0 +1,156 @@
+--- A workflow in simulated time: its clock moves only when it waits, and its channel answers what the spec says.
+--
+--     local sim = simulation.new { rules = source, answer = function(message, n, at) return receipt | nil, err, info end }
+--     sim.flow:submit { … }
+--     sim:advance(6 * 3600)      -- everything that becomes due on the way is done
+--     sim.sent                   -- { { at =, phone =, message = }, … }
+--     sim:close()
+-- Every other option of workflow.open may be given too. The store is a real one, in a file of its own.
+
+local rules = require "onemsg.rules"
+local workflow = require "onemsg.workflow"
+
+local M = {}
+
+local Simulation = {}
+Simulation.__index = Simulation
+
+M.EPOCH = 1800000000
+
+--- A file name that nobody uses.
+function M.store_path()
+  local name = os.tmpname()
+  os.remove(name)
+  return name .. ".db"
+end
+
+--- Removes a store's files.
+function M.remove(path)
+  for _, suffix in ipairs { "", "-wal", "-shm" } do os.remove(path .. suffix) end
+end
+
+--- A random source that gives the same numbers on every Lua.
+function M.random(seed)
+  local state = seed or 1
+  return function()
+    state = (state * 16807) % 2147483647
+    return state / 2147483647
+  end
+end
+
+M.RULES = [[
+template "action_success" { language = "en", body = { "name", "action", "next_step" } }
+defaults { phone = "{phone}", name = "{name|there}", template = "action_success" }
+never "Staff" { when = { email = ends_with "@ourcompany.example" } }
+confirm "Paid" { on = "paid", action = "payment", next_step = "Thank you.", once_per = "{payment|}{id}" }
+confirm "Once" { on = "once", action = "payment", next_step = "Thank you.", once_per = "{payment}" }
+confirm "Short" { on = "short", action = "payment", next_step = "Thank you.", give_up_after = "10m" }
+confirm "Other" { on = "other", action = "payment", next_step = "Thank you.", template = "other_template" }
+confirm "Else" { on = "else", action = "payment", next_step = "Thank you.",
+  otherwise = { after = "10m", send = "sms", text = "Paid. {next_step}" } }
+confirm "First" { on = "both", also = true, action = "first", next_step = "Thank you." }
+confirm "Second" { on = "both", action = "second", next_step = "Thank you." }
+template "other_template" { language = "en", body = { "name", "action", "next_step" } }
+]]
+
+local function accepted(message, n)
+  return { outcome = "accepted", id = ("wamid.%d.%s"):format(n, message.phone:sub(-2)) }
+end
+
+--- A channel that is a plain table: ready at once.
+local function channel_of(sim)
+  local channel = {}
+  function channel.check(_, message)
+    if not tostring(message.phone):find("^%d+$") then
+      return nil, "invalid: phone has a letter", { outcome = "invalid" }
+    end
+    return { phone = message.phone, body = message.body, template = message.template or "action_success",
+             namespace = "ns", language = message.language or "en" }
+  end
+  function channel.async(_, operation, message)
+    local answer
+    if operation == "send" then
+      sim.sent[#sim.sent + 1] = { at = sim.time, phone = message.phone, message = message }
+      answer = { sim.answer(message, #sim.sent, sim.time) }
+    else
+      sim.probes[#sim.probes + 1] = sim.time
+      answer = { { status = sim.status(sim.time) } }
+    end
+    return { ready = function() return true end, wait = function() return answer[1], answer[2], answer[3] end }
+  end
+  return channel
+end
+
+--- @tparam table options answer, status, rules (source text), path (of the store), and those of workflow.open
+function M.new(options)
+  local sim = setmetatable({ time = M.EPOCH, sent = {}, probes = {}, changes = {}, alerts = {}, lines = {},
+                             answer = options.answer or accepted, path = options.path or M.store_path(),
+                             status = options.status or function() return "connected" end }, Simulation)
+  local given = { rate = 1000, burst = 1000 }
+  for name, value in pairs(options) do
+    if name ~= "answer" and name ~= "status" and name ~= "path" then given[name] = value end
+  end
+  given.channel = not given.channels and channel_of(sim) or nil
+  for name in pairs(given.channels or {}) do given.channels[name] = channel_of(sim) end
+  given.rules = type(options.rules) == "table" and options.rules or assert(rules.load(options.rules or M.RULES))
+  given.store = "sqlite:" .. sim.path
+  given.now = function() return sim.time end
+  given.sleep = function(seconds) sim.time = sim.time + math.max(seconds, 0.001) end
+  given.random = given.random or M.random(7)
+  given.on_change = given.on_change or function(change) sim.changes[#sim.changes + 1] = change end
+  given.on_alert = given.on_alert or function(alert) sim.alerts[#sim.alerts + 1] = alert end
+  given.log = given.log or function(line) sim.lines[#sim.lines + 1] = line end
+  sim.flow = assert(workflow.open(given))
+  return sim
+end
+
+--- When something is to be done next, by the store: a send, a lease, an end, a probe.
+local function next_time(sim)
+  local sight = assert(sim.flow.box:look())
+  local soonest = math.huge
+  local function at(time)
+    if time and time < soonest then soonest = time end
+  end
+  at(sight.lease_at)
+  at(sight.give_up_at)
+  for _, gate in pairs(sight.gates) do
+    if gate.breaker == "open" then at(gate.next_at) end
+    if gate.due_at then at(math.max(gate.due_at, gate.pause_until, gate.breaker ~= "closed" and gate.next_at or 0)) end
+  end
+  return soonest
+end
+
+--- Lets time pass, and does what becomes due on the way.
+function Simulation:advance(seconds)
+  local till = self.time + seconds
+  while true do
+    self.flow:drain()
+    local soonest = math.max(next_time(self), self.time + 0.05)
+    if soonest > till then break end
+    self.time = soonest
+  end
+  self.time = math.max(self.time, till)
+end
+
+--- The times of the sends to a phone.
+function Simulation:times(phone)
+  local times = {}
+  for _, sent in ipairs(self.sent) do
+    if sent.phone == phone then times[#times + 1] = sent.at end
+  end
+  return times
+end
+
+--- The states that a confirmation went through.
+function Simulation:states(id)
+  local states = {}
+  for n, line in ipairs(self.flow:show(id).history) do states[n] = line.state end
+  return table.concat(states, " ")
+end
+
+function Simulation:close()
+  self.flow:close()
+  M.remove(self.path)
+end
+
+return M
