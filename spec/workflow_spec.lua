@@ -110,7 +110,8 @@ describe("workflow", function()
       for _, case in ipairs {
         { nil, "an event is a table" }, { "x", "an event is a table" },
         { { type = "paid" }, "event.id is missing: give the order or payment number" },
-        { { id = "", type = "paid" }, "event.id is missing" }, { { id = {}, type = "paid" }, "event.id must be a text" },
+        { { id = "", type = "paid" }, "event.id is missing" },
+        { { id = {}, type = "paid" }, "event.id must be a text" },
         { { id = true, type = "paid" }, "event.id must be a text" }, { { id = 0 / 0, type = "paid" }, "event.id" },
         { { id = "a\nb", type = "paid" }, "control characters" }, { { id = "a\255", type = "paid" }, "UTF%-8" },
         { { id = ("x"):rep(201), type = "paid" }, "longer than 200 bytes" },

@@ -1,6 +1,7 @@
 --- onemsg.event: an event as one canonical text, so that the same event is the same text in every process and Lua.
 -- JSON with sorted keys and numbers in one spelling. Pure. Two events have the same content when their texts are equal.
 local null = require "cjson".null
+local plain = require "onemsg.plain"
 
 local M = {}
 
@@ -10,23 +11,12 @@ M.DEPTH = 32
 
 local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
 
---- Is it well-formed UTF-8 (no overlong forms, no surrogates)?
-function M.utf8(s)
-  if not s:find("[\128-\255]") then return true end
-  s = s:gsub("[\194-\223][\128-\191]", "?"):gsub("\224[\160-\191][\128-\191]", "?")
-    :gsub("[\225-\236\238\239][\128-\191][\128-\191]", "?"):gsub("\237[\128-\159][\128-\191]", "?")
-    :gsub("\240[\144-\191][\128-\191][\128-\191]", "?")
-    :gsub("[\241-\243][\128-\191][\128-\191][\128-\191]", "?")
-    :gsub("\244[\128-\143][\128-\191][\128-\191]", "?")
-  return not s:find("[\128-\255]")
-end
-
 local function refuse(sentence)
   error({ sentence = sentence }, 0)
 end
 
 local function quote(s, where)
-  if not M.utf8(s) then refuse(where .. " is not valid UTF-8") end
+  if not plain.valid(s) then refuse(where .. " is not valid UTF-8") end
   return '"' .. s:gsub('[%z\1-\31\127"\\]', function(c)
     return escapes[c] or ("\\u%04x"):format(c:byte())
   end) .. '"'
@@ -107,7 +97,7 @@ local function label(event, name, example)
   end
   if #value > M.ID_BYTES then
     return nil, ("event.%s is longer than %d bytes"):format(name, M.ID_BYTES)
-  elseif value:find("%c") or not M.utf8(value) then
+  elseif value:find("%c") or not plain.valid(value) then
     return nil, ("event.%s has control characters or is not valid UTF-8"):format(name)
   end
   return value

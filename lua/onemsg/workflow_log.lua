@@ -2,8 +2,11 @@
 -- Never a token; of a phone only the last four digits.
 local cjson = require "cjson"
 local event_room = require "onemsg.event"
+local plain = require "onemsg.plain"
 
 local M = {}
+
+local TEXT_CHARS = 1000 -- of a field that was not valid UTF-8
 
 --- "…1369"
 function M.mask(phone)
@@ -49,7 +52,7 @@ local function line_of(entry)
   local text = event_room.text(entry)
   if text then return text end
   for key, value in pairs(entry) do
-    if type(value) == "string" and not event_room.utf8(value) then entry[key] = value:gsub("[\128-\255]", "?") end
+    if type(value) == "string" then entry[key] = plain.repair(value, TEXT_CHARS) end
   end
   return event_room.text(entry) or cjson.encode(entry)
 end

@@ -1,6 +1,7 @@
 --- A workflow in simulated time: its clock moves only when it waits, and its channel answers what the spec says.
 --
---     local sim = simulation.new { rules = source, answer = function(message, n, at) return receipt | nil, err, info end }
+--     local sim = simulation.new { rules = source,
+--       answer = function(message, n, at) return receipt | nil, err, info end }
 --     sim.flow:submit { … }
 --     sim:advance(6 * 3600)      -- everything that becomes due on the way is done
 --     sim.sent                   -- { { at =, phone =, message = }, … }
