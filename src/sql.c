@@ -29,7 +29,7 @@ struct om_sql_store {
 
   pthread_mutex_t lock; /* for all that follows */
   pthread_cond_t wake;  /* the thread */
-  pthread_cond_t ended; /* who waits for its end */
+  pthread_cond_t ended; /* who waits for its end, or for its pause */
   struct om_jobs queue;
   int load; /* units handed in and not yet answered */
   size_t load_bytes;
@@ -37,6 +37,9 @@ struct om_sql_store {
   bool sleeping;    /* the thread is, and wants a signal */
   bool stop;        /* nothing is taken any more; changes only with the_lock held as well */
   bool over;        /* the database is closed */
+  bool pause;       /* the process is about to fork */
+  bool paused;      /* the thread has closed the database for it */
+  bool torn;        /* child: the fork could not wait, and the database is open in here */
   int64_t until_us; /* when stopped: so long may the rest take */
   struct om_sql_stats stats;
 };
@@ -48,16 +51,41 @@ static bool ending;                     /* the_lock: the process is */
 
 /* ---- the thread ---- */
 
+static struct timespec time_of(int64_t at_us) {
+  return (struct timespec){.tv_sec = (time_t)(at_us / 1000000),
+                           .tv_nsec = (long)(at_us % 1000000) * 1000};
+}
+
+/* Has it a thread, of this very process? */
+static bool runs_here(const struct om_sql_store *store) {
+  return __atomic_load_n(&store->pid, __ATOMIC_RELAXED) == getpid();
+}
+
 static void sleep_until(struct om_sql_store *store, int64_t until_us) {
   store->sleeping = true;
   if (until_us == INT64_MAX) {
     pthread_cond_wait(&store->wake, &store->lock);
   } else {
-    struct timespec until = {.tv_sec = (time_t)(until_us / 1000000),
-                             .tv_nsec = (long)(until_us % 1000000) * 1000};
+    struct timespec until = time_of(until_us);
     pthread_cond_timedwait(&store->wake, &store->lock, &until);
   }
   store->sleeping = false;
+}
+
+/* The lock is held. A database must not be open over a fork: the child would share its files and
+ * its record of locks without having the locks. */
+static void pause_for_fork(struct om_sql_store *store, struct om_sql_round *round) {
+  if (round->connection != NULL) {
+    pthread_mutex_unlock(&store->lock);
+    om_sql_round_close(round, true);
+    pthread_mutex_lock(&store->lock);
+  }
+  store->paused = store->pause;
+  pthread_cond_broadcast(&store->ended);
+  while (store->pause) {
+    pthread_cond_wait(&store->wake, &store->lock);
+  }
+  store->paused = false;
 }
 
 /* Waits until there is something to do and takes it. upkeep: when it is quiet, there is that.
@@ -67,7 +95,11 @@ static bool await(struct om_sql_store *store, struct om_sql_round *round, bool u
   int64_t quiet_us = om_now_us() + OM_SQL_QUIET_MS * 1000;
   bool holds = !om_sql_round_empty(round);
   pthread_mutex_lock(&store->lock);
-  while (store->queue.head == NULL) {
+  while (store->pause || store->queue.head == NULL) {
+    if (store->pause) {
+      pause_for_fork(store, round);
+      continue;
+    }
     int64_t now_us = om_now_us();
     int64_t until_us = holds ? round->retry_us : upkeep ? quiet_us : INT64_MAX;
     more = holds || !store->stop;
@@ -127,7 +159,7 @@ static void *main_of_thread(void *user) {
     deliver(store, &round);
     upkeep = round.connection != NULL && round.driver->idle(round.connection, false);
   }
-  om_sql_round_close(&round);
+  om_sql_round_close(&round, false);
   pthread_mutex_lock(&store->lock);
   store->over = true;
   pthread_cond_broadcast(&store->ended);
@@ -179,8 +211,7 @@ static void stop(struct om_sql_store *store, int64_t until_us) {
 }
 
 static bool wait_for_end(struct om_sql_store *store, int64_t until_us) {
-  struct timespec until = {.tv_sec = (time_t)(until_us / 1000000),
-                           .tv_nsec = (long)(until_us % 1000000) * 1000};
+  struct timespec until = time_of(until_us);
   int error = 0;
   pthread_mutex_lock(&store->lock);
   while (!store->over && error == 0) {
@@ -201,8 +232,7 @@ static void stop_at_exit(void) {
     }
   }
   for (struct om_sql_store *store = the_stores; store != NULL; store = store->next) {
-    bool started = __atomic_load_n(&store->pid, __ATOMIC_RELAXED) == getpid();
-    if (started && !store->joined && wait_for_end(store, until_us)) {
+    if (runs_here(store) && !store->joined && wait_for_end(store, until_us)) {
       pthread_join(store->thread, NULL);
       store->joined = true;
     }
@@ -210,22 +240,48 @@ static void stop_at_exit(void) {
   pthread_mutex_unlock(&the_lock);
 }
 
-static void lock_for_fork(void) {
+/* Around a fork: the threads close their databases, all locks are held. */
+static void before_fork(void) {
+  int64_t until_us = om_now_us() + OM_SQL_FORK_MS * 1000;
+  struct timespec until = time_of(until_us);
   pthread_mutex_lock(&the_lock);
   for (struct om_sql_store *store = the_stores; store != NULL; store = store->next) {
     pthread_mutex_lock(&store->lock);
+    store->pause = runs_here(store);
+    pthread_cond_signal(&store->wake);
+    pthread_mutex_unlock(&store->lock);
+  }
+  for (struct om_sql_store *store = the_stores; store != NULL; store = store->next) {
+    int error = 0;
+    pthread_mutex_lock(&store->lock);
+    while (store->pause && !store->paused && !store->over && error == 0) {
+      error = pthread_cond_timedwait(&store->ended, &store->lock, &until);
+    }
   }
 }
 
-static void unlock_after_fork(void) {
+static void after_fork(bool child) {
   for (struct om_sql_store *store = the_stores; store != NULL; store = store->next) {
+    store->torn = store->torn || (child && store->pause && !store->paused && !store->over);
+    store->pause = false;
+    if (!child) {
+      pthread_cond_signal(&store->wake);
+    }
     pthread_mutex_unlock(&store->lock);
   }
   pthread_mutex_unlock(&the_lock);
 }
 
+static void in_parent(void) {
+  after_fork(false);
+}
+
+static void in_child(void) {
+  after_fork(true);
+}
+
 static void prepare(void) {
-  pthread_atfork(lock_for_fork, unlock_after_fork, unlock_after_fork);
+  pthread_atfork(before_fork, in_parent, in_child);
   atexit(stop_at_exit);
 }
 
@@ -272,19 +328,35 @@ bool om_sql_foreign(const struct om_sql_store *store) {
   return pid != 0 && pid != getpid();
 }
 
+/* the_lock is held. The store that is to be used for name, or NULL: there is none. torn: the file
+ * is open in this process, and out of reach. */
+static struct om_sql_store *find(const struct om_sql_driver *driver, const char *name, bool *torn) {
+  struct om_sql_store *found = NULL;
+  for (struct om_sql_store *store = the_stores; store != NULL; store = store->next) {
+    if (store->driver == driver && strcmp(store->name, name) == 0) {
+      *torn = *torn || store->torn;
+      found = store->stop || om_sql_foreign(store) ? found : store;
+    }
+  }
+  return found;
+}
+
 struct om_sql_store *om_sql_attach(const struct om_sql_driver *driver, const char *name,
-                                   bool create) {
+                                   bool create, struct om_sql_error *error) {
+  bool torn = false;
   pthread_once(&once, prepare);
   pthread_mutex_lock(&the_lock);
   reap();
-  struct om_sql_store *store = the_stores;
-  while (store != NULL && (store->driver != driver || strcmp(store->name, name) != 0 ||
-                           store->stop || om_sql_foreign(store))) {
-    store = store->next;
-  }
-  if (store == NULL) {
+  struct om_sql_store *store = find(driver, name, &torn);
+  if (torn) {
+    store = NULL;
+    om_sql_fail(error, OM_SQL_CLOSED, 0,
+                "%s was in use while this process was forked; fork before it is used", name);
+  } else if (store == NULL) {
     store = new_store(driver, name);
-    if (store != NULL) {
+    if (store == NULL) {
+      om_sql_fail(error, OM_SQL_MEMORY, 0, "out of memory");
+    } else {
       store->next = the_stores;
       the_stores = store;
     }
@@ -303,7 +375,7 @@ void om_sql_detach(struct om_sql_store *store, bool wait) {
   int64_t until_us = om_now_us() + OM_SQL_STOP_MS * 1000;
   pthread_mutex_lock(&the_lock);
   bool last = store->handles == 1;
-  bool started = __atomic_load_n(&store->pid, __ATOMIC_RELAXED) == getpid();
+  bool started = runs_here(store);
   if (last && started && !store->stop) {
     stop(store, until_us);
   }

@@ -22,6 +22,7 @@
 #define OM_SQL_QUEUE_MAX_BYTES  (64u << 20) /* the same, by their size */
 #define OM_SQL_BATCH_MAX        256         /* units a commit: beyond, the rate gains little */
 #define OM_SQL_STOP_MS          5000        /* what is queued at close or exit may take so long */
+#define OM_SQL_FORK_MS          2000        /* a fork waits so long for the statement that runs */
 #define OM_SQL_QUIET_MS         20          /* so long without work is a good time for upkeep */
 #define OM_SQL_TEXT_BYTES       320         /* a sentence */
 
@@ -115,7 +116,8 @@ struct om_sql_driver {
   char *(*check)(const char *target, bool *exists, struct om_sql_error *error);
   /* create: a database that does not exist may be made. NULL: *error. */
   void *(*open)(const char *name, bool create, struct om_sql_error *error);
-  void (*close)(void *connection);
+  /* briefly: it is to be opened again at once. */
+  void (*close)(void *connection, bool briefly);
   bool (*begin)(void *connection, bool reads, struct om_sql_error *error);
   /* Savepoints do not nest: one a unit, ended by release or by undo. */
   bool (*savepoint)(void *connection, struct om_sql_error *error);
@@ -138,10 +140,10 @@ struct om_sql_stats {
 };
 
 /* Owner. The store of this database in this process, made when there is none; one handle more.
- * No thread yet. name as from check; create: a database that is missing may be made. NULL: no
- * memory. */
+ * No thread yet. name as from check; create: a database that is missing may be made. NULL: *error.
+ */
 struct om_sql_store *om_sql_attach(const struct om_sql_driver *driver, const char *name,
-                                   bool create);
+                                   bool create, struct om_sql_error *error);
 /* Owner. One handle less: the last one ends the thread, once all that is queued is answered.
  * wait: until the database is closed, OM_SQL_STOP_MS at most. */
 void om_sql_detach(struct om_sql_store *store, bool wait);

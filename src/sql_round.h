@@ -15,6 +15,7 @@ struct om_sql_round {
   struct om_jobs done; /* to be delivered */
   int64_t retry_us;    /* another process has the lock: nothing to do before; 0: it has not */
   int64_t pause_us;    /* grows while it has it */
+  int guarded;         /* so many batches are to have savepoints */
   int64_t until_us;    /* the store is ending: no unit waits for a lock beyond; INT64_MAX */
   struct om_sql_stats stats;
 };
@@ -24,7 +25,8 @@ void om_sql_round_add(struct om_sql_round *round, struct om_job *job);
 bool om_sql_round_empty(const struct om_sql_round *round);
 /* False: there is no connection, and whoever can't wait for one is done. */
 bool om_sql_round_connect(struct om_sql_round *round);
-void om_sql_round_close(struct om_sql_round *round);
+/* briefly: it will be opened again at once. */
+void om_sql_round_close(struct om_sql_round *round, bool briefly);
 /* Answers the units that read. */
 void om_sql_round_read(struct om_sql_round *round);
 /* Puts the oldest of the others, OM_SQL_BATCH_MAX at most, through one transaction. */

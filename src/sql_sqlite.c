@@ -104,8 +104,11 @@ bool om_sqlite_fail(struct om_sqlite *sqlite, int code, struct om_sql_error *err
 
 /* ---- the connection ---- */
 
-static void close_connection(void *connection) {
+static void close_connection(void *connection, bool briefly) {
   struct om_sqlite *sqlite = connection;
+  if (briefly && sqlite->db != NULL) {
+    sqlite3_db_config(sqlite->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+  }
   om_sqlite_forget_all(sqlite);
   for (int i = 0; i < OM_SQLITE_OWN; i++) {
     sqlite3_finalize(sqlite->own[i]);
@@ -200,7 +203,7 @@ static void *open_connection(const char *name, bool create, struct om_sql_error 
                              : om_sqlite_fail(sqlite, sqlite3_extended_errcode(sqlite->db), error);
   }
   if (!fine) {
-    close_connection(sqlite);
+    close_connection(sqlite, false);
     return NULL;
   }
   sqlite->trusted = false;
