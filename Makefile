@@ -63,10 +63,10 @@ test: deps ## build and pass every test
 	@LUAS='$(LUAS)' B='$(B)' BUSTED='$(BUSTED)' C_TESTS='$(C_TESTS)' spec/run
 
 lint: ## form and static analysis
-	@clang-format --dry-run -Werror src/*.[ch] spec/c/*.[ch] spec/support/*.c $(wildcard spec/bench/*.c)
+	@clang-format --dry-run -Werror src/*.[ch] spec/c/*.[ch] spec/support/*.c $(wildcard spec/bench/*.c spec/bench/*/*.c)
 	@cppcheck -q --std=c99 --enable=warning,portability --inline-suppr --error-exitcode=1 \
 	  --suppress=missingIncludeSystem -Isrc src
-	@luacheck -qqq lua spec examples
+	@luacheck --codes -qq lua spec examples
 
 asan tsan valgrind: deps ## the specs under a sanitizer
 	@spec/sanitize $@

@@ -138,7 +138,7 @@ static void push_failure(lua_State *L, const struct om_transfer *transfer, bool 
 }
 
 static void copy_fields(lua_State *L, int entry, int info) {
-  static const char *const names[] = {"code", "class", "fault", "action", "wait", "hint", NULL};
+  static const char *const names[] = {"code", "class", "fault", "action", "scope", "hint", NULL};
   for (int i = 0; lua_istable(L, entry) && names[i] != NULL; i++) {
     lua_getfield(L, entry, names[i]);
     lua_setfield(L, info, names[i]);
@@ -159,9 +159,10 @@ static int fail(lua_State *L, const struct om_transfer *transfer, enum om_outcom
     lua_pushliteral(L, "network");
     lua_setfield(L, info, "class");
   }
-  lua_pushboolean(L, outcome == OM_NOT_SENT ||
-                         (outcome == OM_REJECTED && entry_flag(L, entry, "retry")) ||
-                         (outcome == OM_UNKNOWN && transfer->body == NULL));
+  bool retry = outcome == OM_NOT_SENT ||
+               (outcome == OM_REJECTED && entry_flag(L, entry, "retry")) ||
+               (outcome == OM_UNKNOWN && transfer->body == NULL);
+  lua_pushboolean(L, retry);
   lua_setfield(L, info, "retry");
   if (transfer->status != 0) {
     lua_pushinteger(L, transfer->status);
@@ -169,6 +170,9 @@ static int fail(lua_State *L, const struct om_transfer *transfer, enum om_outcom
   }
   if (transfer->retry_after_s > 0) {
     lua_pushinteger(L, transfer->retry_after_s);
+    lua_setfield(L, info, "retry_after");
+  } else if (retry && lua_istable(L, entry)) {
+    lua_getfield(L, entry, "wait"); /* what the code advises where the server says nothing */
     lua_setfield(L, info, "retry_after");
   }
   if (transfer->answer_bytes > 0) {

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_FIRST_BYTES 512 /* an acceptance has about 150 */
+#define ANSWER_FIRST_BYTES 512   /* an acceptance has about 150 */
 #define SMALL_BODY_BYTES   16384 /* what any socket takes at once; a message has about 400 */
 
 /* ---- callbacks ---- */

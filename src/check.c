@@ -21,7 +21,7 @@ int om_fail(lua_State *L, const char *word, const char *outcome, const char *for
   lua_createtable(L, 0, 2);
   lua_pushstring(L, outcome != NULL ? outcome : word);
   lua_setfield(L, -2, "outcome");
-  lua_pushboolean(L, 0);
+  lua_pushboolean(L, strcmp(outcome != NULL ? outcome : word, "not_sent") == 0);
   lua_setfield(L, -2, "retry");
   return 3;
 }

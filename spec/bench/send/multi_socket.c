@@ -1,5 +1,5 @@
-/* multi_socket.c: sends by a bare loop of curl_multi_socket_action and epoll, which registers exactly
- * what libcurl asks for. See load.h. */
+/* multi_socket.c: sends by a bare loop of curl_multi_socket_action and epoll, which registers
+ * exactly what libcurl asks for. See load.h. */
 #include "load.h"
 
 #include <sys/epoll.h>
