@@ -276,6 +276,11 @@ struct om_endpoint *om_endpoint_new(const struct om_endpoint_options *options, c
     om_endpoint_drop(endpoint);
     return NULL;
   }
+  if (strncmp(endpoint->base, "http:", strlen("http:")) == 0) {
+    /* without TLS nothing says early that HTTP/2 is not spoken: with PIPEWAIT the second send
+     * would wait for the first one's answer */
+    endpoint->http_version = CURL_HTTP_VERSION_1_1;
+  }
   if (options->ca_file != NULL) {
     endpoint->ca_file = copy(options->ca_file);
   }

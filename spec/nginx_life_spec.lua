@@ -1,0 +1,197 @@
+--- onemsg in nginx: what reload, quit, terminate and kill do to sends under way. ONEMSG_RELOADS=100 for the long run.
+local nginx = require "support.nginx"
+local support = require "support.server"
+local sys = require "support.sys"
+
+local RELOADS = tonumber(os.getenv "ONEMSG_RELOADS") or 10
+local LATENCY_MS = 400
+
+local LOCATIONS = [[
+  location = /send {
+    content_by_lua_block {
+      local receipt, err, info = channel:send(text(ngx.var.arg_phone))
+      ngx.print(receipt and receipt.outcome or err)
+    }
+  }
+  location = /forget {
+    content_by_lua_block { ngx.print(assert(channel:async("send", text(ngx.var.arg_phone))) and "begun") }
+  }
+  location = /premature {
+    content_by_lua_block {
+      local path = "$dir/premature.txt"
+      ngx.timer.at(3600, function(premature, phone)
+        local receipt, err = channel:send(text(phone))
+        local file = io.open(path, "a")
+        file:write(tostring(premature), " ", receipt and receipt.outcome or err, "\n")
+        file:close()
+      end, ngx.var.arg_phone)
+      ngx.print "armed"
+    }
+  }
+]]
+
+local phone_number = 0
+local function phones(count)
+  local list = {}
+  for i = 1, count do
+    phone_number = phone_number + 1
+    list[i] = ("12021%05d%02d"):format(phone_number, phone_number % 20)
+  end
+  return list
+end
+
+local function paths(list, location)
+  local out = {}
+  for i, phone in ipairs(list) do out[i] = (location or "/send") .. "?phone=" .. phone end
+  return out
+end
+
+local function content(path)
+  local file = io.open(path)
+  if not file then return "" end
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+for _, daemon in ipairs { true, false } do
+  describe("nginx: life of a worker, daemon " .. (daemon and "on" or "off"), function()
+    local fake, server
+
+    setup(function() fake = support.fake { latency = LATENCY_MS } end)
+    teardown(function() fake:stop() end)
+    before_each(function() server = nginx.start { fake = fake, daemon = daemon, locations = LOCATIONS } end)
+    local expected
+    after_each(function()
+      local complaints = server:complaints(expected)
+      expected = nil
+      server:stop()
+      assert.equal("", complaints)
+    end)
+
+    --- All sends are with the fake, not yet answered.
+    local function wait_for_arrival(list)
+      assert(support.eventually(function()
+        local counts = fake:counts()
+        for _, phone in ipairs(list) do
+          if not counts[phone] then return false end
+        end
+        return true
+      end), "the sends did not arrive")
+    end
+
+    local function assert_each_once(list)
+      local counts = fake:counts()
+      for _, phone in ipairs(list) do assert.equal(1, counts[phone], phone) end
+    end
+
+    local function assert_all_accepted(answers, count)
+      local last = 0
+      for i = 1, count do
+        assert.is_truthy(answers[i], "no answer to request " .. i)
+        assert.equal("accepted", answers[i].body)
+        last = math.max(last, answers[i].at)
+      end
+      return last
+    end
+
+    it("reloads with 32 sends in flight: none is lost, the old worker leaves within a second", function()
+      local list = phones(32)
+      local burst = server:burst(paths(list))
+      wait_for_arrival(list)
+      local old = server:reload()
+      local last = assert_all_accepted(burst:collect(), 32)
+      assert.is_truthy(nginx.gone(old, last + 1 - sys.now()), "the old worker stayed")
+      assert_each_once(list)
+      assert.equal("accepted", (server:get(paths(phones(1))[1])))
+      assert.equal(1, #server:workers())
+    end)
+
+    it("quits with 32 sends in flight: none is lost, all is over within a second", function()
+      local list = phones(32)
+      local burst = server:burst(paths(list))
+      wait_for_arrival(list)
+      local all = server:workers()
+      all[2] = server.master
+      server:signal "QUIT"
+      local last = assert_all_accepted(burst:collect(), 32)
+      assert.is_truthy(nginx.gone(all, last + 1 - sys.now()), "nginx stayed")
+      assert_each_once(list)
+      assert.is_nil(server:log():find("under way", 1, true))
+    end)
+
+    it("quits within a second when nothing is in flight, however short ago it sent", function()
+      server:get(paths(phones(1))[1])
+      assert.is_truthy(server:quit(1))
+    end)
+
+    it("quits only when what nobody waits for has left, too", function()
+      local list = phones(8)
+      server:burst(paths(list, "/forget")):collect()
+      assert.is_truthy(server:quit(5))
+      assert_each_once(list)
+      assert.is_nil(server:log():find("under way", 1, true))
+    end)
+
+    it("ends at TERM at once, and says how many sends it took with it", function()
+      local list = phones(16)
+      fake:set { latency_ms = 3000 }
+      local burst = server:burst(paths(list))
+      wait_for_arrival(list)
+      assert.is_truthy(server:quit(1, "TERM"), "TERM took longer than a second")
+      fake:set { latency_ms = LATENCY_MS }
+      assert.is_nil(next(burst:collect()))
+      assert.matches("the worker ends with 16 calls under way; the outcome of each that left is unknown", server:log())
+      assert_each_once(list)
+    end)
+
+    it("reloads " .. RELOADS .. " times under load", function()
+      fake:set { latency_ms = 20 }
+      local sent, before = {}, nil
+      local fds = sys.fds(server.master)
+      for _ = 1, RELOADS do
+        local list = phones(8)
+        local burst = server:burst(paths(list))
+        server:signal "HUP"
+        if before then assert_all_accepted(before.burst:collect(), 8) end
+        before = { burst = burst }
+        for _, phone in ipairs(list) do sent[#sent + 1] = phone end
+      end
+      assert_all_accepted(before.burst:collect(), 8)
+      fake:set { latency_ms = LATENCY_MS }
+      assert_each_once(sent)
+      assert(support.eventually(function() return #server:workers() == 1 end, 5), "old workers stayed")
+      assert.is_true(sys.fds(server.master) <= fds + 2, "the master lost descriptors")
+    end)
+
+    it("gets over a worker killed with -9", function()
+      local list = phones(8)
+      local burst = server:burst(paths(list))
+      wait_for_arrival(list)
+      local killed = server:workers()
+      expected = "exited on signal 9"
+      server:signal("KILL", killed[1])
+      burst:collect(5)
+      assert(support.eventually(function()
+        local now = server:workers()
+        return #now == 1 and now[1] ~= killed[1]
+      end), "no new worker")
+      local after = phones(4)
+      assert_all_accepted(server:burst(paths(after)):collect(), 4)
+      assert_each_once(list)
+      assert_each_once(after)
+    end)
+
+    it("sends from a timer that nginx fires early, at a reload and at the end", function()
+      local list = phones(4)
+      for i = 1, 2 do assert.equal("armed", (server:get("/premature?phone=" .. list[i]))) end
+      local old = server:reload()
+      assert.is_truthy(nginx.gone(old, 2), "the old worker stayed")
+      assert.equal(("true accepted\n"):rep(2), content(server.dir .. "/premature.txt"))
+      for i = 3, 4 do assert.equal("armed", (server:get("/premature?phone=" .. list[i]))) end
+      assert.is_truthy(server:quit(2))
+      assert.equal(("true accepted\n"):rep(4), content(server.dir .. "/premature.txt"))
+      assert_each_once(list)
+    end)
+  end)
+end
