@@ -120,7 +120,8 @@ end
 --- Start an nginx of our own, and return when its workers are there.
 -- @tparam table o fake; and, all optional: daemon (true), workers (1), cache ("on"), level ("info"), user (the one we
 --   are), options (of the channel, beside the fake's), before and init (Lua in init_by_lua, before and after the
---   require), main, http, server, locations (configuration), files { name = content } in the configuration's directory
+--   require), main, http, server, locations (configuration), files { name = content } in the configuration's directory,
+--   prepare (a function of that directory)
 function M.start(o)
   local dir = support.directory()
   local self = setmetatable({ dir = dir, port = free_port() }, Server)
@@ -130,6 +131,7 @@ function M.start(o)
     file:write(content)
     file:close()
   end
+  if o.prepare then o.prepare(dir) end
   self.daemon = o.daemon ~= false
   local values = {
     dir = dir, port = self.port, modules = modules_directory(), root = output "pwd", build = os.getenv "B" or "build",

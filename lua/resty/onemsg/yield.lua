@@ -9,10 +9,10 @@ local get_phase = ngx.get_phase
 
 local M = {}
 
---- Phases in which a light thread may yield. ssl_session_fetch may only with a patched OpenSSL: not here.
+--- Phases in which a light thread may yield. Those of TLS may only in an nginx with OpenResty's patches, which cannot
+-- be told from here; without them a yield breaks the handshake, after the message has left.
 local CAN_WAIT = {
   rewrite = true, server_rewrite = true, access = true, content = true, timer = true, preread = true,
-  ssl_cert = true, ssl_client_hello = true,
 }
 
 --- Phases in which not even `async` makes sense, and why.
