@@ -164,9 +164,15 @@ struct om_transfer *om_carrier_unload(struct om_carrier *carrier, CURLcode code)
   curl_off_t retry_after = 0;
   carrier->transfer = NULL;
   transfer->ended_us = om_now_us();
-  curl_easy_getinfo(carrier->easy, CURLINFO_RESPONSE_CODE, &transfer->status);
-  if (curl_easy_getinfo(carrier->easy, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK &&
-      retry_after > 0) {
+  if (code != CURLE_FAILED_INIT && transfer->end != OM_END_CANCELLED) {
+    /* else libcurl may not have begun, and would tell of this handle's transfer before */
+    curl_easy_getinfo(carrier->easy, CURLINFO_RESPONSE_CODE, &transfer->status);
+    curl_easy_getinfo(carrier->easy, CURLINFO_RETRY_AFTER, &retry_after);
+  }
+  if (transfer->status < 200) {
+    transfer->status = 0; /* "100 Continue", and then nothing */
+  }
+  if (retry_after > 0) {
     transfer->retry_after_s = retry_after < 86400 ? (long)retry_after : 86400;
   }
   if (code == CURLE_OK) {
@@ -177,7 +183,8 @@ struct om_transfer *om_carrier_unload(struct om_carrier *carrier, CURLcode code)
     transfer->end = code == CURLE_OPERATION_TIMEDOUT ? OM_END_TIMEOUT : OM_END_FAILED;
   }
   const char *why = carrier->error[0] != '\0' ? carrier->error : curl_easy_strerror(code);
-  if (code == CURLE_ABORTED_BY_CALLBACK) { /* prerequest() did; who cancelled needs no reason */
+  if (code == CURLE_ABORTED_BY_CALLBACK || code == CURLE_SEND_FAIL_REWIND) {
+    /* prerequest() refused, or libcurl could not rewind; who cancelled needs no reason */
     why = "the connection closed before an answer came";
   }
   size_t size = strlen(why) + 1;

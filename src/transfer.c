@@ -203,7 +203,6 @@ static void begin(struct engine *engine, struct om_transfer *transfer) {
   if (!om_carrier_load(carrier, transfer, &hooks) ||
       curl_multi_add_handle(engine->multi, carrier->easy) != CURLM_OK) {
     om_carrier_unload(carrier, CURLE_FAILED_INIT);
-    transfer->status = 0; /* of an earlier transfer */
     om_carrier_free(carrier);
     finish(engine, transfer);
     return;

@@ -200,6 +200,7 @@ function M.text(decoded, raw)
   s = s:sub(1, SCAN_BYTES)
   if s:find("^%s*[{[]") then return nil end -- JSON that could not be read says nothing to people
   if s:find("^%s*<") then s = s:match("<[Tt][Ii][Tt][Ll][Ee][^>]*>([^<]*)<") end
+  if s and s:find("^%s*[{%[]") then return nil end -- JSON that broke off: its beginning may say the opposite
   return s and tidy(s)
 end
 

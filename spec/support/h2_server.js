@@ -75,7 +75,9 @@ server.on("stream", (stream, headers) => {
   stream.on("error", () => {});
   stream.on("data", (chunk) => chunks.push(chunk));
   stream.on("end", () => {
-    const body = Buffer.concat(chunks).toString();
+    const bytes = Buffer.concat(chunks);
+    if (bytes.length !== Number(headers["content-length"] || 0)) return; // its session ended: not a whole request
+    const body = bytes.toString();
     let phone;
     try {
       phone = JSON.parse(body).phone;

@@ -1,0 +1,145 @@
+-- No send is ever repeated, and no fault below HTTP is taken for more than it proves (DESIGN.md section 4).
+-- libcurl by itself repeats a request when a reused connection dies, also when the server had read all of it.
+local channels = require "support.channels"
+local raw = require "support.raw"
+
+local ROW = 100 -- faults in a row
+
+-- What a server does with the whole request: the outcome, and how many whole requests it saw.
+local HTTP = {
+  accept = { "accepted", 1 }, close = { "unknown", 1 }, reset = { "unknown", 1 }, hang = { "unknown", 1 },
+  -- the body was in the network's hands, whether the server cared to read it or not
+  head_close = { "unknown", 0 }, head_reset = { "unknown", 0 }, half_close = { "unknown", 0 },
+  half_reset = { "unknown", 0 }, never_reads = { "unknown", 0 }, never_accepts = { "not_sent", 0 },
+  half_status = { "unknown", 1 }, half_head = { "unknown", 1 }, half_body = { "unknown", 1 },
+  bytewise = { "accepted", 1 }, trickle = { "unknown", 1 }, long_length = { "unknown", 1 },
+  short_length = { "unknown", 1 }, bad_length = { "unknown", 1 }, negative_length = { "unknown", 1 },
+  no_length = { "accepted", 1 }, bad_chunk = { "unknown", 1 }, cut_chunk = { "unknown", 1 },
+  chunked = { "accepted", 1 },
+  continue_first = { "accepted", 1 }, continue_only = { "unknown", 1 }, two_answers = { "accepted", 1 },
+  garbage = { "unknown", 1 }, endless_head = { "unknown", 1 }, endless_body = { "unknown", 1 },
+  early_413 = { "rejected", 0 }, answers_closes = { "accepted", 1 },
+}
+local H2 = {
+  accept = { "accepted", 1 }, close = { "unknown", 1 }, reset = { "unknown", 1 }, goaway_older = { "unknown", 1 },
+  goaway_same = { "unknown", 1 }, goaway_calm = { "unknown", 1 }, refused = { "unknown", 1 },
+  internal = { "unknown", 1 }, cancel = { "unknown", 1 }, hang = { "unknown", 1 }, half_answer = { "unknown", 1 },
+}
+
+local function outcome_of(receipt, err, info)
+  if receipt then return receipt.outcome end
+  assert.are.equal(info.outcome .. ": ", err:match "^[%a_]+: ")
+  assert.is_nil(err:find "rewind")
+  return info.outcome
+end
+
+describe("repeat", function()
+  local server, channel
+
+  after_each(function()
+    if channel then channel:close() end
+    if server then server:stop() end
+    server, channel = nil, nil
+  end)
+
+  local function open(kind, behaviour, answer, options)
+    server = raw[kind](behaviour, { answer = answer })
+    options = options or {}
+    options.timeout, options.connect_timeout = options.timeout or 0.25, 0.2
+    channel = channels.to(server, options)
+  end
+
+  local function counts()
+    local by_phone = {}
+    for _, entry in ipairs(server:journal()) do by_phone[entry.phone] = (by_phone[entry.phone] or 0) + 1 end
+    return by_phone
+  end
+
+  for kind, table_of in pairs { http = HTTP, h2 = H2 } do
+    for behaviour, expected in pairs(table_of) do
+      it(("%s: %s, on a fresh connection and on a kept one"):format(kind, behaviour), function()
+        for answer = 0, behaviour == "never_accepts" and 0 or 1 do
+          open(kind, behaviour, answer)
+          for _ = 1, answer do
+            assert.are.equal("accepted", outcome_of(channel:send(channels.message(channels.phone(0)))))
+          end
+          local phone = channels.phone(0)
+          assert.are.equal(expected[1], outcome_of(channel:send(channels.message(phone))))
+          assert.are.equal(expected[2], server:count(phone))
+          assert.are.equal(answer + expected[2], server:count())
+          channel:close()
+          server:stop()
+        end
+      end)
+    end
+  end
+
+  for _, case in ipairs {
+    { "http", "close" }, { "http", "reset" }, { "http", "half_status" }, { "h2", "close" }, { "h2", "reset" },
+    { "h2", "goaway_older" }, { "h2", "refused" },
+  } do
+    local kind, behaviour = case[1], case[2]
+    it(("%s: %d kept-alive connections in a row end by %s after the whole request"):format(kind, ROW, behaviour),
+      function()
+        open(kind, behaviour, 1, { timeout = 5 })
+        local phones, faults, sends = {}, 0, 0
+        while faults < ROW do
+          local phone = channels.phone(0)
+          phones[phone] = outcome_of(channel:send(channels.message(phone)))
+          if phones[phone] == "unknown" then faults = faults + 1 end
+          sends = sends + 1
+          assert.is_true(sends <= 4 * ROW, "the server does not do its part")
+        end
+        local seen = counts()
+        for phone, outcome in pairs(phones) do
+          assert.are.equal(1, seen[phone], phone .. " " .. outcome)
+          seen[phone] = nil
+        end
+        assert.is_nil(next(seen))
+      end)
+
+    it(("%s: a burst over connections that end by %s"):format(kind, behaviour), function()
+      open(kind, behaviour, 1, { timeout = 5, max_connections = 8 })
+      local messages, outcomes = {}, {}
+      for i = 1, 200 do messages[i] = channels.message(channels.phone(0)) end
+      for index, receipt, err, info in channel:send_each(messages, { window = 32 }) do
+        outcomes[messages[index].phone] = outcome_of(receipt, err, info)
+      end
+      local seen, tally = counts(), { accepted = 0, unknown = 0, not_sent = 0 }
+      for _, message in ipairs(messages) do
+        local outcome = outcomes[message.phone]
+        tally[outcome] = tally[outcome] + 1
+        local count = seen[message.phone] or 0
+        assert.is_true(count <= 1, message.phone .. " " .. outcome)
+        if outcome == "accepted" then assert.are.equal(1, count) end
+        if outcome == "not_sent" then assert.are.equal(0, count) end
+      end
+      assert.are.equal(200, tally.accepted + tally.unknown + tally.not_sent)
+      assert.is_true(tally.accepted > 0 and tally.unknown > 0)
+    end)
+  end
+
+  it("a server that answers and closes without a word costs nobody a message", function()
+    open("http", "answers_closes", 0, { timeout = 5 })
+    for _ = 1, ROW do
+      local phone = channels.phone(0)
+      local outcome = outcome_of(channel:send(channels.message(phone)))
+      local count = server:count(phone)
+      if outcome == "accepted" then
+        assert.are.equal(1, count)
+      else
+        assert.is_true(outcome == "unknown" and count <= 1 or outcome == "not_sent" and count == 0, outcome)
+      end
+    end
+  end)
+
+  it("is not_sent while the body did not leave whole", function()
+    open("http", "never_reads", 0)
+    local body = { template = "t", filler = ("x"):rep(16 * 1024 * 1024) }
+    local answer, err, info = channel:request("POST", "sendTemplate", body)
+    assert.is_nil(answer)
+    assert.are.equal("not_sent", info.outcome)
+    assert.is_truthy(err:find("the message had not left", 1, true))
+    assert.is_true(info.retry)
+  end)
+end)
