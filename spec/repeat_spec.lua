@@ -2,6 +2,7 @@
 -- libcurl by itself repeats a request when a reused connection dies, also when the server had read all of it.
 local channels = require "support.channels"
 local raw = require "support.raw"
+local sys = require "support.sys"
 
 local ROW = 100 -- faults in a row
 
@@ -64,7 +65,9 @@ describe("repeat", function()
             assert.are.equal("accepted", outcome_of(channel:send(channels.message(channels.phone(0)))))
           end
           local phone = channels.phone(0)
+          local before = sys.now()
           assert.are.equal(expected[1], outcome_of(channel:send(channels.message(phone))))
+          assert.is_true(sys.now() - before < 1)
           assert.are.equal(expected[2], server:count(phone))
           assert.are.equal(answer + expected[2], server:count())
           channel:close()
@@ -118,6 +121,23 @@ describe("repeat", function()
       assert.is_true(tally.accepted > 0 and tally.unknown > 0)
     end)
   end
+
+  it("nor is a body too large for one write", function()
+    local filler = ("x"):rep(100000)
+    for _, case in ipairs { { "http", "close" }, { "http", "reset" }, { "h2", "refused" }, { "h2", "close" } } do
+      open(case[1], case[2], 1, { timeout = 5 })
+      local phones = {}
+      for i = 1, 20 do
+        phones[i] = channels.phone(0)
+        local answer, err, info = channel:request("POST", "sendTemplate", { phone = phones[i], filler = filler })
+        assert.is_true(answer ~= nil or info.outcome == "unknown", err)
+      end
+      local seen = counts()
+      for _, phone in ipairs(phones) do assert.are.equal(1, seen[phone]) end
+      channel:close()
+      server:stop()
+    end
+  end)
 
   it("a server that answers and closes without a word costs nobody a message", function()
     open("http", "answers_closes", 0, { timeout = 5 })

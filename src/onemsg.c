@@ -86,7 +86,8 @@ static void push_state(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
 }
 
-/* Pushes the table of what only resty/onemsg and our own Lua files use. */
+/* Pushes the table of what only resty/onemsg and our own Lua files use. They find it by require
+ * "onemsg.core", also after somebody emptied package.loaded and loaded everything again. */
 static void push_core(lua_State *L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &core_key);
   if (lua_isnil(L, -1)) {
@@ -94,12 +95,12 @@ static void push_core(lua_State *L) {
     lua_newtable(L);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &core_key);
-    lua_getglobal(L, "package"); /* our Lua files find it by require "onemsg.core" */
-    lua_getfield(L, -1, "loaded");
-    lua_pushvalue(L, -3);
-    lua_setfield(L, -2, "onemsg.core");
-    lua_pop(L, 2);
   }
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "loaded");
+  lua_pushvalue(L, -3);
+  lua_setfield(L, -2, "onemsg.core");
+  lua_pop(L, 2);
 }
 
 /* In nginx nothing may block: the Lua part replaces every call that waits, or loading fails.
