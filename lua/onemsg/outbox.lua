@@ -268,9 +268,9 @@ function Outbox:record(row, change, now, from)
 end
 
 --- The lease had run out, and somebody declared the message `unknown` before its answer could be recorded.
-local function record_late(box, begun)
+local function record_late(box, begun, now_there)
   local row, change = begun.row, begun.change
-  if change.state == "unknown" then return row end
+  if change.state == "unknown" then return now_there, false end
   if change.state == "queued" then
     local why = "it did not leave (" .. change.reason .. "), but that was recorded after its lease: replay it"
     change = { state = "rejected", reason = why, code = change.code, fallback_at = change.fallback_at }
@@ -282,16 +282,17 @@ local function record_late(box, begun)
 end
 
 --- Waits until it is on disk. Safe to repeat after a failure: it is recorded once.
--- @treturn ?table the changed row
+-- @treturn ?table the row as it is now
+-- @treturn boolean true: by this record
 function Outbox:recorded(begun)
   local results, err, info = begun.pending:wait()
-  if results then return results[1][1] end
+  if results then return results[1][1], true end
   if not err:find("^conflict:") then return nil, err, info end
   local now_there, read_err, read_info = self:row(begun.row.id)
   if not now_there then return nil, read_err or "store: the confirmation is gone", read_info end
-  if now_there.owner ~= begun.row.owner or begun.late then return now_there end
-  if now_there.state == "unknown" then return record_late(self, begun) end
-  return now_there -- recorded before; the answer to that was lost
+  if now_there.owner ~= begun.row.owner or begun.late then return now_there, false end
+  if now_there.state == "unknown" then return record_late(self, begun, now_there) end
+  return now_there, true -- recorded before; the answer to that was lost
 end
 
 --- Housekeeping ----------------------------------------------------------------------------------------------------

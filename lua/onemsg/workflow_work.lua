@@ -170,15 +170,15 @@ function Worker:record()
     end
   end
   for _, flight in ipairs(begun) do
-    local row, err
-    if flight.record then row, err = flow.box:recorded(flight.record) end
+    local row, mine
+    if flight.record then row, mine = flow.box:recorded(flight.record) end
     if row then
       self.recorded, self.last_trouble = self.recorded + 1, nil
-      flow:announce(row)
+      if mine then flow:announce(row) end
       self:measure(row, flight.gate, flight.measures)
     else
       left[#left + 1] = flight
-      if err then self:trouble(err) end
+      if mine then self:trouble(mine) end -- an error, then
     end
   end
   self.answered = left

@@ -1,0 +1,260 @@
+-- onemsg.outbox: what the store itself guarantees. A real SQLite file.
+local outbox = require "onemsg.outbox"
+local simulation = require "support.simulation"
+local sql = require "onemsg.sql"
+
+local NOW = 1800000000.5
+
+describe("outbox", function()
+  local path, box
+
+  local function open()
+    return assert(outbox.open("sqlite:" .. path, { "main", "latam" }))
+  end
+
+  before_each(function()
+    path = simulation.store_path()
+    box = open()
+  end)
+  after_each(function()
+    box:close()
+    simulation.remove(path)
+  end)
+
+  local function part(id, phone, more)
+    local one = { id = id, state = "queued", reason = "because", rule = "R", version = "v", channel = "main",
+      phone = phone or id, template = "t", language = "en", message = "{}", give_up_at = NOW + 21600 }
+    for name, value in pairs(more or {}) do one[name] = value end
+    return one
+  end
+
+  local function submit(id, phone, more, now, into)
+    into = into or box
+    local plan = { id = id, text = '{"id":"' .. id .. '"}', type = "t", parts = { part(id, phone, more) } }
+    local rows, known = into:submitted(assert(into:submit(plan, now or NOW, 6)))
+    return rows and rows[1], known
+  end
+
+  local function claim(n, now, from)
+    from = from or box
+    local gate = assert(from:look()).gates.main
+    return from:claim(gate, n or 100, { from = now or NOW, each = 0.05 }, now or NOW, 60, 6)
+  end
+
+  local function ids(rows)
+    local list = {}
+    for n, row in ipairs(rows) do list[n] = row.id end
+    table.sort(list)
+    return table.concat(list, " ")
+  end
+
+  local function record(row, change, now)
+    change.reason = change.reason or ""
+    return box:recorded(assert(box:record(row, change, now or NOW)))
+  end
+
+  it("allows exactly the changes of one table, in the database itself", function()
+    local states = { "new", "read" }
+    for state in pairs(outbox.legal) do
+      if state ~= "new" then states[#states + 1] = state end
+    end
+    submit("x")
+    local db = assert(sql.open("sqlite:" .. path))
+    local allowed = 0
+    for _, was in ipairs(states) do
+      local legal = {}
+      for _, state in ipairs(outbox.legal[was] or {}) do legal[state] = true end
+      for _, state in ipairs(states) do
+        local done, err = db:unit { { [[
+          UPDATE confirmation SET was = $1, state = $2, owner = 'o', lease_until = 1, left_at = 1 WHERE id = 'x']],
+          was, state } }
+        if legal[state] then
+          allowed = allowed + 1
+          assert.is_truthy(done, was .. ">" .. state)
+        else
+          assert.is_nil(done, was .. ">" .. state)
+          assert.matches("^conflict: CHECK constraint failed", err)
+        end
+      end
+    end
+    db:close()
+    assert.is_true(allowed > 30)
+  end)
+
+  it("refuses one row's second flight to a recipient by an index, not by a check", function()
+    submit("a", "1")
+    submit("b", "1")
+    claim()
+    local db = assert(sql.open("sqlite:" .. path))
+    local done, err = db:unit { { [[
+      UPDATE confirmation SET was = state, state = 'sending', owner = 'o', lease_until = 1, left_at = 1
+      WHERE id = 'b']] } }
+    db:close()
+    assert.is_nil(done)
+    assert.matches("^conflict: UNIQUE", err)
+  end)
+
+  describe("migration", function()
+    it("is safe when many open a new store at once", function()
+      local other = simulation.store_path()
+      local boxes = {}
+      for n = 1, 8 do boxes[n] = assert(outbox.open("sqlite:" .. other, { "main", "c" .. n })) end
+      for n = 1, 8 do boxes[n]:close() end
+      local again = assert(outbox.open("sqlite:" .. other, {}))
+      assert.equal(9, #again:counts(NOW).channels)
+      again:close()
+      simulation.remove(other)
+    end)
+
+    it("refuses a store that a newer onemsg made", function()
+      local db = assert(sql.open("sqlite:" .. path))
+      assert(db:unit { { "UPDATE meta SET value = '99' WHERE name = 'schema'" } })
+      local opened, err = outbox.open(db, { "main" })
+      assert.is_nil(opened)
+      assert.matches("^config: the store has schema 99, this onemsg knows %d+: install the newer onemsg", err)
+      assert(db:unit { { "SELECT 1" } }) -- it was the caller's, and stays open
+      db:close()
+    end)
+
+    it("keeps what is stored", function()
+      submit("a")
+      box:close()
+      box = open()
+      assert.equal("queued", box:row("a").state)
+    end)
+  end)
+
+  describe("submit", function()
+    it("stores an id once", function()
+      local row, known = submit("a")
+      assert.same({ "queued", false }, { row.first_state, known })
+      row, known = submit("a", "another", { state = "skipped" })
+      assert.same({ "queued", "a", true }, { row.first_state, row.phone, known })
+    end)
+
+    it("stores all confirmations of an event or none", function()
+      local plan = { id = "e", text = "{}", type = "t", parts = { part("e"), part("e~2", "2", { message = 5 }) } }
+      plan.parts[2].channel = nil -- queued without a channel: the schema refuses it
+      local rows, err = box:submitted(assert(box:submit(plan, NOW, 6)))
+      assert.is_nil(rows)
+      assert.matches("CHECK", err)
+      assert.is_nil(box:row("e"))
+    end)
+
+    it("lays a recipient's messages out six seconds apart", function()
+      for n = 1, 5 do assert.equal(NOW + 6 * (n - 1), submit("m" .. n, "1").due_at) end
+      assert.equal(NOW, submit("other", "2").due_at)
+    end)
+
+    it("minds when the last one left", function()
+      submit("a", "1")
+      record(claim()[1], { state = "accepted", left_at = NOW + 2, message_id = "w" }, NOW + 2)
+      assert.equal(NOW + 8, submit("b", "1", nil, NOW + 3).due_at)
+      assert.equal(NOW + 60, submit("c", "2", nil, NOW + 60).due_at)
+    end)
+  end)
+
+  describe("claim", function()
+    it("marks what it returns before it returns it", function()
+      submit("a")
+      local rows = claim()
+      assert.equal("a", ids(rows))
+      local other = open()
+      local row = other:row("a")
+      other:close()
+      assert.same({ "sending", 1, NOW + 60, NOW }, { row.state, row.attempts, row.lease_until, row.left_at })
+    end)
+
+    it("takes due ones only, up to n, the longest due first, once", function()
+      for n = 1, 9 do submit("m" .. n, nil, nil, NOW + n) end
+      assert.equal("m1 m2 m3", ids(claim(3, NOW + 5)))
+      assert.equal("m4 m5", ids(claim(100, NOW + 5)))
+      assert.equal("", ids(claim(100, NOW + 5)))
+    end)
+
+    it("takes one of a recipient at a time, in order, and not within six seconds of the last", function()
+      submit("a1", "1")
+      submit("a2", "1")
+      submit("b1", "2")
+      assert.equal("a1 b1", ids(claim(100, NOW + 100)))
+      assert.equal("", ids(claim(100, NOW + 200)))
+      record(box:row("a1"), { state = "accepted", left_at = NOW + 200 }, NOW + 200)
+      assert.equal("", ids(claim(100, NOW + 205.9)))
+      assert.equal("a2", ids(claim(100, NOW + 206)))
+    end)
+
+    it("lets a message that goes back keep its place", function()
+      submit("a1", "1")
+      submit("a2", "1")
+      record(claim()[1], { state = "queued", due_at = NOW + 500 })
+      assert.equal("", ids(claim(100, NOW + 400)))
+      assert.equal("a1", ids(claim(100, NOW + 500)))
+    end)
+
+    it("leaves other channels and what is given up alone", function()
+      submit("a", nil, { channel = "latam" })
+      submit("b", nil, { give_up_at = NOW })
+      assert.equal("", ids(claim()))
+    end)
+
+    it("is refused when somebody else was faster, and then nothing happened", function()
+      submit("a")
+      local gate = box:look().gates.main
+      assert.equal("a", ids(claim()))
+      submit("b")
+      local rows, err = box:claim(gate, 100, { from = NOW, each = 0.05 }, NOW, 60, 6)
+      assert.is_nil(rows)
+      assert.matches("^conflict:", err)
+      assert.equal("queued", box:row("b").state)
+    end)
+
+    it("charges the gate for what it took", function()
+      for n = 1, 4 do submit("m" .. n) end
+      claim(3)
+      assert.near(NOW + 0.15, box:look().gates.main.tat, 1e-6)
+    end)
+  end)
+
+  describe("record", function()
+    it("is done once, however often it is asked for", function()
+      submit("a")
+      local row = claim()[1]
+      assert.equal("accepted", record(row, { state = "accepted", message_id = "w" }).state)
+      assert.equal("accepted", record(row, { state = "accepted", message_id = "w" }).state)
+      assert.equal(3, #select(2, box:story("a")))
+    end)
+
+    it("that comes after the lease still counts as evidence, and never queues again", function()
+      for _, id in ipairs { "a", "b", "c" } do submit(id) end
+      local rows = claim()
+      table.sort(rows, function(x, y) return x.id < y.id end)
+      assert.equal("a b c", ids(box:recover(NOW + 61)))
+      assert.equal("accepted", record(rows[1], { state = "accepted", message_id = "w" }, NOW + 62).state)
+      local late = record(rows[2], { state = "queued", reason = "not_sent: refused", due_at = NOW + 70 }, NOW + 62)
+      assert.equal("rejected", late.state)
+      assert.matches("did not leave %(not_sent: refused%).*replay it", late.reason)
+      assert.equal("unknown", record(rows[3], { state = "unknown" }, NOW + 62).state)
+    end)
+
+    it("of one claim does not touch a later one", function()
+      submit("a")
+      local first = claim()[1]
+      record(first, { state = "queued", due_at = NOW })
+      local second = claim()[1]
+      assert.equal("sending", record(first, { state = "accepted", message_id = "late" }).state)
+      assert.is_nil(box:row("a").message_id)
+      assert.equal("accepted", record(second, { state = "accepted", message_id = "w" }).state)
+    end)
+  end)
+
+  it("expires what was not sent in time, with its fallback due", function()
+    submit("a", nil, { otherwise = { json = "{}", after = 600, on_unknown = false } })
+    submit("b", nil, { give_up_at = NOW + 1e6 })
+    assert.equal("", ids(box:expire(NOW + 21599)))
+    local rows = box:expire(NOW + 21600)
+    assert.equal("a", ids(rows))
+    assert.equal(NOW + 21600, rows[1].fallback_at)
+    local _, history = box:story("a")
+    assert.same({ "queued", "expired" }, { history[1].state, history[2].state })
+  end)
+end)
