@@ -121,7 +121,7 @@ end
 -- @tparam table o fake; and, all optional: daemon (true), workers (1), cache ("on"), level ("info"), user (the one we
 --   are), options (of the channel, beside the fake's), before and init (Lua in init_by_lua, before and after the
 --   require), main, http, server, locations (configuration), files { name = content } in the configuration's directory,
---   prepare (a function of that directory)
+--   prepare (a function of that directory), environment ("NAME=value …")
 function M.start(o)
   local dir = support.directory()
   local self = setmetatable({ dir = dir, port = free_port() }, Server)
@@ -149,8 +149,8 @@ function M.start(o)
   conf:write(text)
   conf:close()
   local binary = output "command -v nginx || echo /usr/sbin/nginx"
-  self.master = tonumber(output(("%s -c %s/nginx.conf -e %s/error.log >%s/start.log 2>&1 & echo $!")
-    :format(binary, dir, dir, dir)))
+  self.master = tonumber(output(("%s %s -c %s/nginx.conf -e %s/error.log >%s/start.log 2>&1 & echo $!")
+    :format(o.environment or "", binary, dir, dir, dir)))
   assert(support.eventually(function()
     local pid = tonumber(read(dir .. "/nginx.pid"):match "%d+")
     if not pid then return false end
