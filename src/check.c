@@ -106,7 +106,7 @@ void om_check_names(lua_State *L, int index, const char *what, const char *const
     }
     const char *key = lua_tostring(L, -1);
     const char *const *name = names;
-    while (*name != NULL && strcmp(*name, key) != 0) {
+    while (*name != NULL && (**name != key[0] || strcmp(*name, key) != 0)) {
       name++;
     }
     if (*name == NULL) {

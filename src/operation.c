@@ -341,7 +341,7 @@ static int check_open(lua_State *L, struct om_channel *channel) {
     return om_fail(L, "closed", "not_sent",
                    "this channel was closed; make a new one with onemsg.new");
   }
-  if (channel->used_by != 0 && channel->used_by != getpid()) {
+  if (channel->used_by != 0 && channel->used_by != om_process()) {
     return om_fail(L, "closed", "not_sent",
                    "this channel was in use before the process forked; make a new one with "
                    "onemsg.new");
@@ -422,7 +422,7 @@ int om_operation_begin(lua_State *L, struct om_state *state, struct om_channel *
   if (failed != 0) {
     return failed;
   }
-  channel->used_by = getpid();
+  channel->used_by = om_process();
   lua_settop(L, pending);
   return 0;
 }

@@ -43,6 +43,29 @@ int64_t om_now_us(void) {
   return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+/* ---- the process ---- */
+
+static pid_t known_pid; /* __atomic; 0: ask */
+
+static void forget_pid(void) {
+  __atomic_store_n(&known_pid, 0, __ATOMIC_RELAXED);
+}
+
+static void watch_forks(void) {
+  pthread_atfork(NULL, NULL, forget_pid);
+}
+
+pid_t om_process(void) {
+  static pthread_once_t watching = PTHREAD_ONCE_INIT;
+  pid_t pid = __atomic_load_n(&known_pid, __ATOMIC_RELAXED);
+  if (pid == 0) {
+    pthread_once(&watching, watch_forks);
+    pid = getpid();
+    __atomic_store_n(&known_pid, pid, __ATOMIC_RELAXED);
+  }
+  return pid;
+}
+
 /* ---- lists and jobs ---- */
 
 void om_jobs_init(struct om_jobs *list) {
@@ -113,7 +136,7 @@ struct om_port *om_port_new(void) {
   pthread_mutex_init(&port->lock, NULL);
   om_jobs_init(&port->home);
   port->event_fd = port->stream_fd = port->listen_fd = -1;
-  port->pid = getpid();
+  port->pid = om_process();
   port->refs = 1;
   return port;
 }
@@ -135,7 +158,7 @@ void om_port_drop(struct om_port *port) {
 }
 
 bool om_port_foreign(const struct om_port *port) {
-  return port->pid != getpid();
+  return port->pid != om_process();
 }
 
 void om_port_close(struct om_port *port) {

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* sun_path holds 108 bytes with its NUL; see unix(7). */
 #define OM_PORT_PATH_BYTES 108
@@ -97,6 +98,9 @@ int om_port_listen(struct om_port *port, char path[OM_PORT_PATH_BYTES]);
 int om_port_accept(struct om_port *port);
 /* Owner: closes listener, connection and path, if any. Safe to repeat. */
 void om_port_hangup(struct om_port *port);
+
+/* getpid() without the system call, of which a send would make four; right after every fork(). */
+pid_t om_process(void);
 
 /* Monotonic time in microseconds. */
 int64_t om_now_us(void);

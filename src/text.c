@@ -153,6 +153,13 @@ enum om_text_fault om_text_check(const char *text, size_t len, size_t max_chars)
   uint32_t c, before = 0;
   bool seen = false;
   for (size_t at = 0; at < len; at += used, chars++, before = c) {
+    c = (unsigned char)text[at];
+    used = 1;
+    if (c > 0x20 && c < 0x7F) { /* most of most texts: nothing to look up */
+      blanks = 0;
+      seen = true;
+      continue;
+    }
     used = om_utf8_decode(text + at, len - at, &c);
     if (used == 0)
       return OM_TEXT_UTF8;

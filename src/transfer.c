@@ -387,7 +387,7 @@ static struct engine *start(void) {
   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
   pthread_cond_init(&engine->ended, &attributes);
   pthread_condattr_destroy(&attributes);
-  engine->pid = getpid();
+  engine->pid = om_process();
   engine->timer_us = INT64_MAX;
   engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   engine->watches.epoll_fd = -1;
@@ -413,7 +413,7 @@ static void stop_at_exit(void) {
   ending = true;
   the_engine = NULL;
   pthread_mutex_unlock(&the_lock);
-  if (engine == NULL || engine->pid != getpid()) {
+  if (engine == NULL || engine->pid != om_process()) {
     return;
   }
   int64_t until_us = om_now_us() + OM_STOP_WAIT_MS * 1000;
@@ -452,7 +452,7 @@ static void prepare(void) {
 
 /* the_lock is held. The running engine of this very process; a forked child gets one of its own. */
 static struct engine *running_engine(void) {
-  if (the_engine == NULL || the_engine->pid != getpid()) {
+  if (the_engine == NULL || the_engine->pid != om_process()) {
     the_engine = start();
   }
   return the_engine;
@@ -497,7 +497,7 @@ void om_transfer_cancel(struct om_job *job) {
   __atomic_store_n(&transfer->cancel, 1, __ATOMIC_RELAXED);
   pthread_mutex_lock(&the_lock);
   struct engine *engine = the_engine;
-  if (engine != NULL && engine->pid == getpid()) {
+  if (engine != NULL && engine->pid == om_process()) {
     pthread_mutex_lock(&engine->lock);
     engine->cancelling = true;
     pthread_mutex_unlock(&engine->lock);
