@@ -28,6 +28,7 @@ function M.new(flow)
     answered = {},          -- { row, gate, answer }: to be recorded
     doubts = {},            -- channel → answers in a row that left open what happened
     look_at = 0,
+    next_due = math.huge,
     recorded = 0,
   }, Worker)
 end
@@ -186,13 +187,20 @@ end
 
 --- Look ------------------------------------------------------------------------------------------------------------
 
---- Runs a housekeeping call until it has no more rows.
-function Worker:sweep(method, now)
+function Worker:due_at(time)
+  if time and time < self.next_due then self.next_due = time end
+end
+
+--- Housekeeping that is due at a time: when that has come, runs until there are no more rows.
+function Worker:keep(time, now, method)
+  if not time then return end
+  if time > now then return self:due_at(time) end
   repeat
     local rows, err = self.flow.box[method](self.flow.box, now)
     if not rows then return self:trouble(err) end
     for _, row in ipairs(rows) do self.flow:announce(row) end
   until #rows == 0
+  self:due_at(now) -- others' time may come next
 end
 
 function Worker:probe(name, gate, now)
@@ -233,17 +241,14 @@ function Worker:look()
   local sight, err = flow.box:look()
   if not sight then return self:trouble(err) end
   self.last_trouble = nil
-  if sight.lease_at and sight.lease_at <= now then self:sweep("recover", now) end
-  if sight.give_up_at and sight.give_up_at <= now then self:sweep("expire", now) end
-  local next_due
+  self.next_due = math.huge
+  self:keep(sight.lease_at, now, "recover")
+  self:keep(sight.give_up_at, now, "expire")
   for _, name in ipairs(flow.names) do
-    local gate = sight.gates[name]
-    self:probe(name, gate, now)
-    local due = self:serve(gate, now)
-    if due and (not next_due or due < next_due) then next_due = due end
+    self:probe(name, sight.gates[name], now)
+    self:due_at(self:serve(sight.gates[name], now))
   end
-  self.next_due = next_due
-  if next_due and next_due < self.look_at then self.look_at = next_due end
+  self.look_at = math.min(self.look_at, math.max(now, self.next_due))
 end
 
 --- Waits for an answer or a time.
@@ -297,7 +302,7 @@ function Worker:drain(timeout)
     self:turn(true)
     local now = flow.now()
     local busy = self.count > 0 or #self.answered > 0
-    local due = self.next_due and self.next_due <= math.max(now, deadline)
+    local due = self.next_due <= math.max(now, deadline)
     if not busy and not due and self.look_at > now then break end
     if now >= deadline and timeout > 0 then break end
     self:wait(math.min(IDLE, self.look_at - now, timeout > 0 and deadline - now or IDLE))
