@@ -1,0 +1,83 @@
+--- support.store: a directory for databases, and another process that holds their lock. For specs only.
+local sys = require "support.sys"
+
+local M = {}
+
+M.lua = rawget(_G, "jit") and "luajit" or "lua5.4"
+
+--- Runs a shell command; the same answer on both Luas. -> boolean
+function M.sh(command)
+  local ok = os.execute(command)
+  return ok == true or ok == 0
+end
+
+--- The output of a shell command, without its last newline.
+function M.output(command)
+  local pipe = assert(io.popen(command))
+  local out = pipe:read "*a"
+  pipe:close()
+  return (out:gsub("\n$", ""))
+end
+
+function M.directory()
+  local name = os.tmpname()
+  os.remove(name)
+  assert(M.sh("mkdir -m 0755 " .. name))
+  return name
+end
+
+function M.remove(directory)
+  assert(directory:find "^/tmp/")
+  M.sh("rm -rf " .. directory)
+end
+
+function M.write(path, text)
+  local file = assert(io.open(path, "wb"))
+  assert(file:write(text))
+  assert(file:close())
+end
+
+function M.read(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+--- Waits until condition() is true; fails after 10 s.
+function M.until_true(condition, what)
+  local deadline = sys.now() + 10
+  while not condition() do
+    assert(sys.now() < deadline, "waited in vain for " .. what)
+    sys.sleep(0.001)
+  end
+end
+
+--- Another process that holds the write lock of the database. -> release()
+function M.lock(path)
+  local flag = os.tmpname()
+  os.remove(flag)
+  local shell = assert(io.popen("sqlite3 -bail " .. path .. " >/dev/null", "w"))
+  shell:write("BEGIN IMMEDIATE;\n.shell touch " .. flag .. "\n")
+  shell:flush()
+  M.until_true(function() return M.read(flag) end, "the lock")
+  os.remove(flag)
+  return function()
+    shell:write "ROLLBACK;\n"
+    shell:close()
+  end
+end
+
+--- Runs work in a forked child, which leaves with the code it returns (99: it raised). -> pid
+function M.child(work)
+  local pid = assert(sys.fork())
+  if pid == 0 then
+    local ok, code = pcall(work)
+    if not ok then io.stderr:write("child: ", tostring(code), "\n") end
+    sys.exit_now(ok and code or 99)
+  end
+  return pid
+end
+
+return M
