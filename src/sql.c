@@ -211,7 +211,7 @@ static void stop(struct om_sql_store *store, int64_t until_us) {
 }
 
 static bool wait_for_end(struct om_sql_store *store, int64_t until_us) {
-  struct timespec until = time_of(until_us);
+  struct timespec until = time_of(until_us + OM_SQL_STOP_GRACE_MS * 1000);
   int error = 0;
   pthread_mutex_lock(&store->lock);
   while (!store->over && error == 0) {

@@ -22,9 +22,10 @@
 #define OM_SQL_QUEUE_MAX_BYTES  (64u << 20) /* the same, by their size */
 #define OM_SQL_BATCH_MAX        256         /* units a commit: beyond, the rate gains little */
 #define OM_SQL_STOP_MS          5000        /* what is queued at close or exit may take so long */
-#define OM_SQL_FORK_MS          2000        /* a fork waits so long for the statement that runs */
-#define OM_SQL_QUIET_MS         20          /* so long without work is a good time for upkeep */
-#define OM_SQL_TEXT_BYTES       320         /* a sentence */
+#define OM_SQL_STOP_GRACE_MS    1000 /* and the statement under way, and the closing, so long */
+#define OM_SQL_FORK_MS          2000 /* a fork waits so long for the statement that runs */
+#define OM_SQL_QUIET_MS         20   /* so long without work is a good time for upkeep */
+#define OM_SQL_TEXT_BYTES       320  /* a sentence */
 
 enum om_sql_type { OM_SQL_NULL, OM_SQL_WHOLE, OM_SQL_REAL, OM_SQL_BYTES };
 

@@ -57,15 +57,33 @@ static bool fail_for_system(struct om_sql_error *error, const char *name, int co
         "for this user",
         name, strerror(number));
   }
-  return om_sql_fail(error, OM_SQL_IO, code, "the disk failed under %s: %s; nothing was stored",
-                     name, number != 0 ? strerror(number) : sqlite3_errstr(code));
+  return om_sql_fail(error, OM_SQL_IO, code, "the disk failed under %s (%s); nothing was stored",
+                     name, number == EIO ? strerror(number) : sqlite3_errstr(code));
 }
 
-/* The sentence for what SQLite just said. */
+/* May this user write it? 0, or an error number. */
+static int forbidden(const char *directory, const char *name) {
+  if (faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) != 0 ||
+      (faccessat(AT_FDCWD, name, R_OK | W_OK, AT_EACCESS) != 0 && errno != ENOENT)) {
+    return errno;
+  }
+  return 0;
+}
+
+/* SQLite says "cannot open" for many reasons; what it was doing last may have been something else.
+ */
+static bool fail_to_open(struct om_sql_error *error, const char *name, int code, int number) {
+  char directory[NAME_MAX_BYTES];
+  snprintf(directory, sizeof directory, "%.*s/", (int)(strrchr(name, '/') - name), name);
+  int why = forbidden(directory, name);
+  error->broken = true; /* another connection may be allowed to, one day */
+  return fail_for_system(error, name, code, why != 0 ? why : number);
+}
+
 bool om_sqlite_fail(struct om_sqlite *sqlite, int code, struct om_sql_error *error) {
   sqlite3 *db = sqlite->db;
   const char *name = sqlite->name;
-  int number = sqlite3_system_errno(db);
+  int number = errno != 0 ? errno : sqlite3_system_errno(db);
   error->lost = sqlite3_get_autocommit(db) != 0;
   switch (code & 0xff) {
   case SQLITE_CONSTRAINT:
@@ -78,8 +96,9 @@ bool om_sqlite_fail(struct om_sqlite *sqlite, int code, struct om_sql_error *err
   case SQLITE_FULL:
     return fail_for_system(error, name, code, ENOSPC);
   case SQLITE_READONLY:
-    error->broken = true; /* another connection may be allowed to, one day */
-    return fail_for_system(error, name, code, number == EROFS ? EROFS : EACCES);
+  case SQLITE_CANTOPEN:
+  case SQLITE_PERM:
+    return fail_to_open(error, name, code, number);
   case SQLITE_NOTADB:
     error->broken = true;
     return om_sql_fail(error, OM_SQL_CORRUPT, code,
@@ -91,8 +110,6 @@ bool om_sqlite_fail(struct om_sqlite *sqlite, int code, struct om_sql_error *err
                        "or use sqlite3's .recover",
                        name, sqlite3_errmsg(db));
   case SQLITE_IOERR:
-  case SQLITE_CANTOPEN:
-  case SQLITE_PERM:
     error->broken = !no_space(number);
     return fail_for_system(error, name, code, number);
   case SQLITE_NOMEM:
@@ -157,6 +174,7 @@ static bool use_log(struct om_sqlite *sqlite, struct om_sql_error *error) {
 
 static bool set_up_connection(struct om_sqlite *sqlite, struct om_sql_error *error) {
   sqlite3 *db = sqlite->db;
+  errno = 0;
   sqlite3_extended_result_codes(db, 1);
   sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
   sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
@@ -215,6 +233,7 @@ static void *open_connection(const char *name, bool create, struct om_sql_error 
 static bool run_own(void *connection, int which, struct om_sql_error *error) {
   struct om_sqlite *sqlite = connection;
   sqlite->trusted = true; /* SQLite may have to prepare it again */
+  errno = 0;
   int code = sqlite3_step(sqlite->own[which]);
   bool fine = code == SQLITE_DONE || om_sqlite_fail(sqlite, code, error);
   sqlite3_reset(sqlite->own[which]);
@@ -308,11 +327,8 @@ static bool check_permission(const char *directory, const char *name, bool exist
     return om_sql_fail(error, OM_SQL_CONFIG, 0, "%s is %s; name a file", name,
                        S_ISDIR(info.st_mode) ? "a directory" : "no regular file");
   }
-  if (faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) != 0 ||
-      (exists && faccessat(AT_FDCWD, name, R_OK | W_OK, AT_EACCESS) != 0)) {
-    return fail_for_system(error, name, SQLITE_CANTOPEN, errno);
-  }
-  return true;
+  int why = forbidden(directory, name);
+  return why == 0 || fail_for_system(error, name, SQLITE_CANTOPEN, why);
 }
 
 static char *check(const char *target, bool *exists, struct om_sql_error *error) {

@@ -24,7 +24,8 @@ struct om_sqlite {
   int attempt_pages; /* so long it has to be for another checkpoint */
 };
 
-/* sql_sqlite.c: fills *error with the sentence for a result code. Returns false. */
+/* sql_sqlite.c: fills *error with the sentence for a result code, and for errno, which was 0 before
+ * SQLite was called. Returns false. */
 bool om_sqlite_fail(struct om_sqlite *sqlite, int code, struct om_sql_error *error);
 
 /* sql_sqlite_run.c: the driver's `run`, SQLite's authorizer, and the end of the cache. */

@@ -2,6 +2,7 @@
  * rows copied into the unit. What a unit may not do is refused when it is prepared. */
 #include "sql_sqlite.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,6 +112,7 @@ static struct om_sqlite_prepared *prepare(struct om_sqlite *sqlite,
                                           struct om_sql_error *error) {
   sqlite3_stmt *statement = NULL;
   const char *tail = NULL;
+  errno = 0;
   int code = sqlite3_prepare_v3(sqlite->db, wanted->text, (int)wanted->text_len + 1,
                                 SQLITE_PREPARE_PERSISTENT, &statement, &tail);
   if (code == SQLITE_AUTH) {
@@ -281,6 +283,7 @@ static bool step_all(struct om_sqlite *sqlite, struct om_sql_unit *unit,
                      struct om_sql_statement *statement, sqlite3_stmt *from,
                      struct om_sql_error *error) {
   struct om_sql_row **tail = &statement->rows;
+  errno = 0;
   int code = sqlite3_step(from);
   if ((code == SQLITE_ROW || code == SQLITE_DONE) && sqlite3_column_count(from) > 0 &&
       !copy_names(unit, statement, from)) {
