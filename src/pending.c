@@ -15,6 +15,7 @@ struct om_pending {
   struct om_job *job; /* NULL: not started */
   const struct om_work *work;
   int keeps;
+  lua_Integer place; /* core.place */
 };
 
 struct om_state *om_state_of(lua_State *L) {
@@ -91,10 +92,19 @@ static void append(lua_State *L) {
   lua_rawseti(L, -2, 0);
 }
 
+/* Takes the job out of the table at index. */
+static void forget(lua_State *L, int index, struct om_job *job) {
+  luaL_unref(L, index, job->tracked);
+  job->tracked = 0;
+}
+
 /* A tracked job is done: its pending goes to its group and to the next dispatch. */
 static void report(lua_State *L, struct om_state *state, struct om_job *job) {
+  if (job->tracked == 0) {
+    return;
+  }
   lua_rawgeti(L, LUA_REGISTRYINDEX, state->tracked);
-  lua_rawgetp(L, -1, job);
+  lua_rawgeti(L, -1, job->tracked);
   struct om_pending *pending = (struct om_pending *)lua_touserdata(L, -1);
   if (pending != NULL) {
     int index = lua_gettop(L);
@@ -111,8 +121,7 @@ static void report(lua_State *L, struct om_state *state, struct om_job *job) {
       lua_pop(L, 1);
       state->ready_count++;
     }
-    lua_pushnil(L);
-    lua_rawsetp(L, index - 1, job);
+    forget(L, index - 1, job);
     state->under_way--;
   }
   lua_pop(L, 2);
@@ -163,7 +172,7 @@ int om_pending_start(lua_State *L, struct om_state *state, int index, const stru
   if (track) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, state->tracked);
     lua_pushvalue(L, index);
-    lua_rawsetp(L, -2, job);
+    job->tracked = luaL_ref(L, -2);
     lua_pop(L, 1);
   }
   om_job_hold(job);
@@ -176,8 +185,7 @@ int om_pending_start(lua_State *L, struct om_state *state, int index, const stru
   om_job_drop(job);
   if (track) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, state->tracked);
-    lua_pushnil(L);
-    lua_rawsetp(L, -2, job);
+    forget(L, -1, job);
     lua_pop(L, 1);
   }
   return fail_submit(L, work, submitted, error);
@@ -375,6 +383,17 @@ static int core_group(lua_State *L) {
   return 1;
 }
 
+/* core.place(pending, place) notes a whole number with the pending, core.place(pending) reads it. */
+static int core_place(lua_State *L) {
+  struct om_pending *pending = check_pending(L);
+  if (lua_isnoneornil(L, 2)) {
+    lua_pushinteger(L, pending->place);
+    return 1;
+  }
+  pending->place = lua_tointeger(L, 2);
+  return 0;
+}
+
 /* core.wait_group(group [, seconds]): see om_pending_wait_group. */
 static int core_wait_group(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -435,6 +454,7 @@ void om_pending_open(lua_State *L, int module, int core) {
                                    {"accept", core_accept},
                                    {"hangup", core_hangup},
                                    {"group", core_group},
+                                   {"place", core_place},
                                    {"wait_group", core_wait_group},
                                    {"collect", core_collect},
                                    {"ring", core_ring},

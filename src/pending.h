@@ -15,7 +15,8 @@
 struct om_state {
   struct om_port *port; /* NULL before the first use and after the end */
   struct om_jobs home;  /* taken from the port, not yet reported */
-  int tracked;          /* registry ref: table, job address -> pending */
+  int tracked;          /* registry ref: table of luaL_ref, a job's `tracked` -> pending. Not keyed by
+                         * the job: a hash that is full would be built anew at every send */
   int ready;            /* registry ref: list of pendings for the next dispatch */
   lua_Integer ready_count;
   bool collecting;       /* somebody asked for a descriptor: fill `ready` */

@@ -106,6 +106,7 @@ void om_job_init(struct om_job *job, const struct om_job_type *type, struct om_p
   job->next = NULL;
   job->refs = 1;
   job->done = false;
+  job->tracked = 0;
   om_port_hold(port);
 }
 

@@ -33,6 +33,7 @@ struct om_job {
   struct om_job *next;  /* belongs to whoever has the job in a list */
   int refs;             /* __atomic */
   bool done;            /* owner's thread only; set by om_port_take */
+  int tracked;          /* owner's thread only: its place in the state's table, 0: none */
 };
 
 /* What an engine says to a job. */

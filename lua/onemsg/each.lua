@@ -48,7 +48,6 @@ function M.send_each(channel, messages, options)
   local window = check(messages, options)
   local next_message = source(messages)
   local done, taken = { [0] = 0 }, 0 -- ended sends in the order of their ends; read up to `taken`
-  local index_of = {}
   local count, in_flight, more = 0, 0, true
 
   local function take()
@@ -58,10 +57,8 @@ function M.send_each(channel, messages, options)
     if taken == done[0] then
       done[0], taken = 0, 0
     end
-    local index = index_of[pending]
-    index_of[pending] = nil
     in_flight = in_flight - 1
-    return index, pending:wait()
+    return core.place(pending), pending:wait()
   end
 
   return function()
@@ -76,7 +73,7 @@ function M.send_each(channel, messages, options)
       if not pending then
         return count, nil, err, info
       end
-      index_of[pending] = count
+      core.place(pending, count) -- no table by pending: with a window of 2^n it would be rehashed at every send
       in_flight = in_flight + 1
     end
     if in_flight == 0 then
