@@ -27,8 +27,9 @@
 #define EVENTS_AT_ONCE  256
 #define STREAMS_MAX     256L /* default 100; a cold burst of 256 over HTTP/2 is 4 times faster */
 #define CONNECTIONS_MIN 8L
-#define IDLE_MAX        1024 /* easy handles kept for reuse */
-#define IDLE_SEARCH     8    /* how deep to look for one with the same endpoint */
+#define GRACE_US        20000 /* libcurl ends what is late itself, and knows better why */
+#define IDLE_MAX        1024  /* easy handles kept for reuse */
+#define IDLE_SEARCH     8     /* how deep to look for one with the same endpoint */
 
 struct engine {
   pthread_mutex_t lock;
@@ -44,7 +45,8 @@ struct engine {
   int wake_fd;
   CURLM *multi;
   long max_connections;
-  int64_t timer_us; /* INT64_MAX: none */
+  int64_t timer_us; /* libcurl's; INT64_MAX: none */
+  int64_t due_us;   /* no transfer's time is over before; INT64_MAX: there is none */
   struct om_watches watches;
   struct om_carrier *idle;
   int idle_count;
@@ -129,7 +131,15 @@ static void finish(struct engine *engine, struct om_transfer *transfer) {
   om_jobs_append(&engine->finished, &transfer->job);
 }
 
+static int64_t due_of(const struct om_transfer *transfer) {
+  return transfer->submitted_us + transfer->timeout_ms * 1000 + GRACE_US;
+}
+
 static void link_active(struct engine *engine, struct om_transfer *transfer) {
+  int64_t due_us = due_of(transfer);
+  if (due_us < engine->due_us) {
+    engine->due_us = due_us;
+  }
   transfer->older = engine->newest;
   transfer->newer = NULL;
   if (engine->newest != NULL) {
@@ -244,6 +254,26 @@ static void cancel_some(struct engine *engine, bool all) {
   }
 }
 
+/* Ends what libcurl lets wait for a connection beyond its time: behind slower transfers to the same
+ * host it looks at no timeout. Walks the list only when the oldest deadline it knew has come. */
+static void end_overdue(struct engine *engine) {
+  int64_t now_us = om_now_us();
+  struct om_transfer *older = NULL;
+  if (now_us < engine->due_us) {
+    return;
+  }
+  engine->due_us = INT64_MAX;
+  for (struct om_transfer *t = engine->newest; t != NULL; t = older) {
+    int64_t due_us = due_of(t);
+    older = t->older;
+    if (due_us <= now_us) {
+      complete(engine, t->carrier, CURLE_OPERATION_TIMEDOUT);
+    } else if (due_us < engine->due_us) {
+      engine->due_us = due_us;
+    }
+  }
+}
+
 /* Takes the inbox. True: go on; false: the process is ending. */
 static bool take_inbox(struct engine *engine) {
   struct om_jobs taken;
@@ -257,7 +287,7 @@ static bool take_inbox(struct engine *engine) {
   pthread_mutex_unlock(&engine->lock);
   for (struct om_job *job = om_jobs_shift(&taken); job != NULL; job = om_jobs_shift(&taken)) {
     if (stop) {
-      ((struct om_transfer *)job)->cancel = 1;
+      __atomic_store_n(&((struct om_transfer *)job)->cancel, 1, __ATOMIC_RELAXED);
     }
     begin(engine, (struct om_transfer *)job);
   }
@@ -271,10 +301,11 @@ static int wait_ms(const struct engine *engine) {
   if (engine->finished.head != NULL) {
     return 0;
   }
-  if (engine->timer_us == INT64_MAX) {
+  int64_t next_us = engine->timer_us < engine->due_us ? engine->timer_us : engine->due_us;
+  if (next_us == INT64_MAX) {
     return -1;
   }
-  int64_t left_us = engine->timer_us - om_now_us();
+  int64_t left_us = next_us - om_now_us();
   if (left_us <= 0) {
     return 0;
   }
@@ -320,6 +351,7 @@ static void run(struct engine *engine) {
       curl_multi_socket_action(engine->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     }
     complete_all(engine);
+    end_overdue(engine);
     om_port_deliver(&engine->finished);
   }
   om_port_deliver(&engine->finished);
@@ -388,7 +420,7 @@ static struct engine *start(void) {
   pthread_cond_init(&engine->ended, &attributes);
   pthread_condattr_destroy(&attributes);
   engine->pid = om_process();
-  engine->timer_us = INT64_MAX;
+  engine->timer_us = engine->due_us = INT64_MAX;
   engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   engine->watches.epoll_fd = -1;
   int error = ENOMEM;
