@@ -9,6 +9,10 @@
 #define CHANNEL "onemsg.channel"
 
 static struct om_channel *check_channel(lua_State *L) {
+  if (lua_type(L, 1) != LUA_TUSERDATA) {
+    om_raise(L, "call it with a colon, like channel:send{…}; the first argument is a %s",
+             luaL_typename(L, 1));
+  }
   return (struct om_channel *)luaL_checkudata(L, 1, CHANNEL);
 }
 

@@ -29,6 +29,8 @@ static inline void om_setfuncs(lua_State *L, const luaL_Reg *functions, int upva
 #endif
 
 #if LUA_VERSION_NUM < 503
+#define om_is_integer(L, i) ((void)(L), (void)(i), 0)
+
 static inline void lua_rawgetp(lua_State *L, int table, const void *key) {
   union {
     const void *in;
@@ -49,6 +51,8 @@ static inline void lua_rawsetp(lua_State *L, int table, const void *key) {
   lua_insert(L, -2);
   lua_rawset(L, table);
 }
+#else
+#define om_is_integer lua_isinteger
 #endif
 
 #endif

@@ -37,7 +37,7 @@ size_t om_endpoint_clean_token(const char *token, size_t len, char *out) {
     }
     for (size_t s = 0; s < sizeof schemes / sizeof schemes[0]; s++) {
       size_t n = strlen(schemes[s]);
-      if (len > n && is_blank(token[n]) && strncasecmp(token, schemes[s], n) == 0) {
+      if (len >= n && strncasecmp(token, schemes[s], n) == 0 && (len == n || is_blank(token[n]))) {
         token += n;
         len -= n;
       }
@@ -87,17 +87,44 @@ size_t om_endpoint_jwt_payload(const char *token, size_t len, char *out) {
   return written;
 }
 
-/* How many bytes of text at `at` are the token or the beginning of it; 0: none. A slash may be
- * escaped, as lua-cjson and PHP do. */
+static int hex_value(char c) {
+  static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+  const char *at = c != '\0' ? strchr(digits, c) : NULL;
+  return at != NULL ? (int)(at - digits) % 16 : -1;
+}
+
+/* The character that the text begins with, as it is or as JSON (a slash, u00HH) and URLs (%HH)
+ * escape it; *size gets its bytes in the text. */
+static char unescaped(const char *text, size_t len, size_t *size) {
+  size_t digits = 0;
+  *size = 1;
+  if (text[0] == '\\' && len >= 2 && text[1] == '/') {
+    *size = 2;
+    return '/';
+  }
+  if (text[0] == '%') {
+    digits = 1;
+  } else if (len >= 4 && strncmp(text, "\\u00", 4) == 0) {
+    digits = 4;
+  }
+  if (digits == 0 || len < digits + 2 || hex_value(text[digits]) < 0 ||
+      hex_value(text[digits + 1]) < 0) {
+    return text[0];
+  }
+  *size = digits + 2;
+  return (char)(hex_value(text[digits]) * 16 + hex_value(text[digits + 1]));
+}
+
+/* How many bytes of the text are the token or the beginning of it; 0: none. */
 static size_t token_at(const char *token, const char *text, size_t len) {
   size_t matched = 0;
   size_t at = 0;
   while (at < len && token[matched] != '\0') {
-    size_t escape = text[at] == '\\' && at + 1 < len && text[at + 1] == '/' ? 1 : 0;
-    if (text[at + escape] != token[matched]) {
+    size_t size = 1;
+    if (text[at] != token[matched] && unescaped(text + at, len - at, &size) != token[matched]) {
       break;
     }
-    at += escape + 1;
+    at += size;
     matched++;
   }
   return token[matched] == '\0' || matched >= REDACT_PREFIX ? at : 0;
@@ -108,7 +135,7 @@ size_t om_endpoint_redact(const struct om_endpoint *endpoint, const char *text, 
   size_t written = 0;
   for (size_t at = 0; at < len;) {
     size_t found = 0;
-    if (text[at] == endpoint->token[0]) {
+    if (text[at] == endpoint->token[0] || text[at] == '%' || text[at] == '\\') {
       found = token_at(endpoint->token, text + at, len - at);
     }
     if (found >= REDACT_MIN_BYTES) {
@@ -233,6 +260,28 @@ static const char *proxy_from_environment(const char *base) {
   return "";
 }
 
+/* NULL, or what is wrong with a proxy that was asked for. */
+static const char *proxy_fault(const char *proxy) {
+  static const char *const schemes[] = {"http", "https", "socks4", "socks4a", "socks5", "socks5h"};
+  const char *fault = "is not a proxy; write it like http://proxy.example:3128";
+  char *scheme = NULL;
+  CURLU *url = curl_url();
+  if (url != NULL && strcspn(proxy, " \t\r\n\\\"<>") == strlen(proxy) &&
+      curl_url_set(url, CURLUPART_URL, proxy,
+                   (strstr(proxy, "://") == NULL ? CURLU_DEFAULT_SCHEME : 0) |
+                       CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
+      curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK) {
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+      if (strcmp(scheme, schemes[i]) == 0) {
+        fault = NULL;
+      }
+    }
+  }
+  curl_free(scheme);
+  curl_url_cleanup(url);
+  return fault;
+}
+
 static bool set_proxy(struct om_endpoint *endpoint, const char *proxy) {
   const char *except = getenv("no_proxy");
   if (except == NULL) {
@@ -280,6 +329,12 @@ struct om_endpoint *om_endpoint_new(const struct om_endpoint_options *options, c
     /* without TLS nothing says early that HTTP/2 is not spoken: with PIPEWAIT the second send
      * would wait for the first one's answer */
     endpoint->http_version = CURL_HTTP_VERSION_1_1;
+  }
+  fault = options->proxy != NULL ? proxy_fault(options->proxy) : NULL;
+  if (fault != NULL) {
+    snprintf(sentence, sentence_bytes, "proxy (ONE_MSG_PROXY) %s", fault);
+    om_endpoint_drop(endpoint);
+    return NULL;
   }
   if (options->ca_file != NULL) {
     endpoint->ca_file = copy(options->ca_file);

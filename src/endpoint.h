@@ -83,7 +83,7 @@ size_t om_endpoint_clean_token(const char *token, size_t len, char *out);
 size_t om_endpoint_jwt_payload(const char *token, size_t len, char *out);
 
 /* Writes text without the token to out (at least len bytes, which always suffice). Returns the
- * length. A cut token, or one with escaped slashes, goes as well. */
+ * length. A cut token goes as well, and one with escapes of JSON or URLs in it. */
 size_t om_endpoint_redact(const struct om_endpoint *endpoint, const char *text, size_t len,
                           char *out);
 

@@ -64,6 +64,8 @@ const char *om_message_language_fault(const char *code, size_t len) {
 
 /* ---- values ---- */
 
+#define EXACT_MAX 9007199254740992.0 /* 2^53: from here on a double skips whole numbers */
+
 /* Pushes a value as text: strings as they are, numbers without ".0". Raises on other types. */
 void om_build_push_text(lua_State *L, int index, const char *field) {
   char digits[40];
@@ -73,17 +75,20 @@ void om_build_push_text(lua_State *L, int index, const char *field) {
     return;
   case LUA_TNUMBER: {
     double value = lua_tonumber(L, index);
-    if (value == floor(value) && fabs(value) < 1e15) {
-      snprintf(digits, sizeof digits, "%.0f", value);
-      lua_pushstring(L, digits);
+    if (om_is_integer(L, index)) {
+      lua_pushvalue(L, index);
+      lua_tolstring(L, -1, NULL); /* all 64 bits */
       return;
     }
-    if (value - value == 0) { /* finite */
-      snprintf(digits, sizeof digits, "%.14g", value);
-      lua_pushstring(L, digits);
-      return;
+    if (value - value != 0) {
+      om_raise(L, "%s must be a text, and is not even a finite number", field);
     }
-    om_raise(L, "%s must be a text, and is not even a finite number", field);
+    if (fabs(value) > EXACT_MAX) {
+      om_raise(L, "%s is too large for a number to be exact; give it as a text", field);
+    }
+    snprintf(digits, sizeof digits, value == floor(value) ? "%.0f" : "%.14g", value);
+    lua_pushstring(L, digits);
+    return;
   }
   default:
     om_raise(L, "%s must be a text, and is a %s", field, luaL_typename(L, index));
@@ -124,6 +129,9 @@ int om_build_settle(struct om_build *b, const char *field, size_t max_chars) {
   size_t len = 0;
   const char *text = lua_tolstring(L, -1, &len);
   enum om_text_fault fault = OM_TEXT_OK;
+  if (len == 3 && om_is_placeholder(text, len)) {
+    return om_build_fail(L, field, "is still the placeholder of the sample");
+  }
   if (b->text == OM_TEXT_RAW) {
     fault = !om_text_utf8(text, len, NULL) ? OM_TEXT_UTF8 : len == 0 ? OM_TEXT_EMPTY : OM_TEXT_OK;
   } else {

@@ -264,8 +264,9 @@ static const char *path_fault(const struct om_channel *channel, const char *path
   if (len == 0 || len > PATH_MAX_BYTES || strspn(path, allowed) != len) {
     return "must be like templates?limit=10, percent-encoded";
   }
-  if (strstr(path, "..") != NULL || strstr(path, "//") != NULL) {
-    return "must stay within the channel: no .. and no //";
+  if (strstr(path, "..") != NULL || strstr(path, "//") != NULL || strstr(path, "%2e") != NULL ||
+      strstr(path, "%2E") != NULL) {
+    return "must stay within the channel: no .. and no //, and no dot as %2E";
   }
   if (strstr(path, channel->endpoint->token) != NULL || strstr(path, "token=") != NULL) {
     return "must not carry a token: it goes into a header, not into a URL";
@@ -273,7 +274,7 @@ static const char *path_fault(const struct om_channel *channel, const char *path
   return NULL;
 }
 
-/* request(method, path [, body]) */
+/* request(method, path [, body]). lua-cjson writes 14 digits of a number: longer ones as texts. */
 static int build_request(lua_State *L, struct om_state *state, const struct om_channel *channel,
                          int first) {
   static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", NULL};

@@ -80,13 +80,21 @@ static int push_text_option(lua_State *L, const struct option *option) {
   return 0;
 }
 
+/* The environment knows only texts. */
+static bool plain_number(const char *text, double *number) {
+  char *end = NULL;
+  *number = strtod(text, &end);
+  return end != text && *end == '\0' && strspn(text, "0123456789.") == (size_t)(end - text);
+}
+
 /* Reads seconds; 0, or 3. */
 static int read_seconds(lua_State *L, const struct option *option, double preset, long *ms) {
   double seconds = preset;
   if (push_option(L, option)) {
-    if (lua_type(L, -1) == LUA_TSTRING && !om_to_seconds(L, -1, &seconds) &&
-        lua_tostring(L, -1)[strspn(lua_tostring(L, -1), "0123456789.")] == '\0') {
-      seconds = strtod(lua_tostring(L, -1), NULL); /* the environment knows only texts */
+    if (lua_type(L, -1) == LUA_TSTRING) {
+      if (!om_to_seconds(L, -1, &seconds) && !plain_number(lua_tostring(L, -1), &seconds)) {
+        return fail_option(L, option, "must be seconds as a number, or like \"30s\", \"10m\"");
+      }
     } else if (!om_to_seconds(L, -1, &seconds)) {
       om_raise(L, "%s must be seconds as a number, or like \"30s\", \"10m\"", option->name);
     }
@@ -192,9 +200,12 @@ static void push_instance(lua_State *L, struct om_state *state, int token_at) {
     if (lua_istable(L, -1)) {
       lua_getfield(L, -1, "instanceId");
       if (lua_type(L, -1) == LUA_TNUMBER) {
-        lua_pushfstring(L, "%d", (int)lua_tonumber(L, -1));
+        char digits[32]; /* an id of bare digits; what is no whole number is refused as a name */
+        snprintf(digits, sizeof digits, "%.14g", lua_tonumber(L, -1));
+        lua_pushstring(L, digits);
       }
-      if (lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) > 0) {
+      if (lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) > 0 &&
+          strlen(lua_tostring(L, -1)) == lua_rawlen(L, -1)) {
         return;
       }
     }

@@ -114,7 +114,7 @@ static void report(lua_State *L, struct om_state *state, struct om_job *job) {
       append(L);
       lua_pop(L, 1);
     }
-    if (state->collecting) {
+    if (state->collecting && (state->collecting_groups || (pending->keeps & KEEPS_GROUP) == 0)) {
       lua_rawgeti(L, LUA_REGISTRYINDEX, state->ready);
       lua_pushvalue(L, index);
       append(L);
@@ -317,10 +317,8 @@ static int module_fd(lua_State *L) {
 /* onemsg.dispatch() -> list of the pendings that became ready since the last call; never waits. */
 static int module_dispatch(lua_State *L) {
   struct om_state *state = om_state_of(L);
-  bool collecting = state->collecting;
-  state->collecting = true;
+  state->collecting = true; /* from now on also for what another call takes home */
   om_pending_drain(L, state);
-  state->collecting = collecting;
   lua_rawgeti(L, LUA_REGISTRYINDEX, state->ready);
   if (state->ready_count > 0) {
     lua_newtable(L);
@@ -401,10 +399,15 @@ static int core_wait_group(lua_State *L) {
   return 0;
 }
 
-/* core.collect(): dispatch shall report also what was taken home by another call than itself, and
- * the socket speak up for it. */
+/* core.raise(sentence): misuse, at the line of the first caller that is none of our files. */
+static int core_raise(lua_State *L) {
+  return om_raise(L, "%s", luaL_checkstring(L, 1));
+}
+
+/* core.collect(): dispatch shall report also what was taken home by another call than itself, the
+ * pendings of groups among it, and the socket speak up for it. */
 static int core_collect(lua_State *L) {
-  om_state_of(L)->collecting = true;
+  om_state_of(L)->collecting = om_state_of(L)->collecting_groups = true;
   return 0;
 }
 
@@ -457,6 +460,7 @@ void om_pending_open(lua_State *L, int module, int core) {
                                    {"place", core_place},
                                    {"wait_group", core_wait_group},
                                    {"collect", core_collect},
+                                   {"raise", core_raise},
                                    {"ring", core_ring},
                                    {"under_way", core_under_way},
                                    {"yieldable", core_yieldable},

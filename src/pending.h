@@ -19,9 +19,10 @@ struct om_state {
                          * the job: a hash that is full would be built anew at every send */
   int ready;            /* registry ref: list of pendings for the next dispatch */
   lua_Integer ready_count;
-  bool collecting;       /* somebody asked for a descriptor: fill `ready` */
-  lua_Integer under_way; /* tracked and not yet reported */
-  int encode;            /* registry refs: cjson's functions, codes.explain, hooks.report */
+  bool collecting;        /* somebody called fd or dispatch: fill `ready` */
+  bool collecting_groups; /* with the pendings of groups too, which send_each made for itself */
+  lua_Integer under_way;  /* tracked and not yet reported */
+  int encode;             /* registry refs: cjson's functions, codes.explain, hooks.report */
   int decode;
   int explain;
   int report;

@@ -19,20 +19,20 @@ end
 
 local function check(messages, options)
   if type(messages) ~= "table" and type(messages) ~= "function" then
-    error("send_each takes a list of messages, or a function that returns the next one, and got a "
-      .. type(messages), 3)
+    core.raise("send_each takes a list of messages, or a function that returns the next one, and got a "
+      .. type(messages))
   end
   if options ~= nil and type(options) ~= "table" then
-    error("send_each takes options like { window = 64 } second, and got a " .. type(options), 3)
+    core.raise("send_each takes options like { window = 64 } second, and got a " .. type(options))
   end
   for name in pairs(options or {}) do
     if name ~= "window" then
-      error("send_each has no option '" .. tostring(name) .. "', did you mean 'window'?", 3)
+      core.raise("send_each has no option '" .. tostring(name):sub(1, 40) .. "', did you mean 'window'?")
     end
   end
   local window = options and options.window or WINDOW_DEFAULT
-  if type(window) ~= "number" or window < 1 or window > WINDOW_MAX or window % 1 ~= 0 then
-    error("window must be a whole number from 1 to " .. WINDOW_MAX, 3)
+  if type(window) ~= "number" or not (window >= 1 and window <= WINDOW_MAX and window % 1 == 0) then
+    core.raise("window must be a whole number from 1 to " .. WINDOW_MAX)
   end
   return window
 end
@@ -41,6 +41,7 @@ end
 -- Sends every message and yields each as it ends, in that order; index is its place in `messages`.
 -- `receipt, err, info` are what channel:send returns. Memory holds a window, not the whole list.
 -- Leaving the loop early begins no further send; those in flight end by themselves.
+-- A message of a wrong type, or an error of `messages` itself, is raised when all that was begun has been yielded.
 -- @param messages a list of what channel:send takes, or a function that returns the next or nil
 -- @param options window: sends in flight, 1 to 10000, default 64
 -- nginx: wherever a light thread may wait (rewrite, access, content, timer).
@@ -48,9 +49,22 @@ function M.send_each(channel, messages, options)
   local window = check(messages, options)
   local next_message = source(messages)
   local done, taken = { [0] = 0 }, 0 -- ended sends in the order of their ends; read up to `taken`
-  local count, in_flight, more = 0, 0, true
+  local count, in_flight, more, failure = 0, 0, true, nil
 
-  local function take()
+  local function begin()
+    local message = next_message()
+    if message == nil then
+      more = false
+      return nil
+    end
+    count = count + 1
+    return core.async_in(channel, done, "send", message)
+  end
+
+  --- The oldest pending that ended; nil when none will, after a fork.
+  local function ended()
+    if taken == done[0] then core.wait_group(done) end
+    if taken == done[0] then return nil end
     taken = taken + 1
     local pending = done[taken]
     done[taken] = nil
@@ -58,31 +72,30 @@ function M.send_each(channel, messages, options)
       done[0], taken = 0, 0
     end
     in_flight = in_flight - 1
-    return core.place(pending), pending:wait()
+    return pending
   end
 
   return function()
     while more and in_flight < window do
-      local message = next_message()
-      if message == nil then
-        more = false
-        break
-      end
-      count = count + 1
-      local pending, err, info = core.async_in(channel, done, "send", message)
-      if not pending then
+      local ok, pending, err, info = pcall(begin)
+      if not ok then
+        failure, more = { pending }, false
+      elseif pending then
+        core.place(pending, count) -- no table by pending: with a window of 2^n it would be rehashed at every send
+        in_flight = in_flight + 1
+      elseif more then
         return count, nil, err, info
       end
-      core.place(pending, count) -- no table by pending: with a window of 2^n it would be rehashed at every send
-      in_flight = in_flight + 1
     end
-    if in_flight == 0 then
-      return nil
+    if in_flight > 0 then
+      local pending = ended()
+      if pending then return core.place(pending), pending:wait() end
+      in_flight, more = 0, false
+      return count, nil, "closed: the sends in flight belong to the process that began them, before the fork",
+        { outcome = "unknown", retry = false }
     end
-    if taken == done[0] then
-      core.wait_group(done)
-    end
-    return take()
+    if failure then error(failure[1], 0) end
+    return nil
   end
 end
 
