@@ -381,7 +381,8 @@ static int core_group(lua_State *L) {
   return 1;
 }
 
-/* core.place(pending, place) notes a whole number with the pending, core.place(pending) reads it. */
+/* core.place(pending, place) notes a whole number with the pending, core.place(pending) reads it.
+ */
 static int core_place(lua_State *L) {
   struct om_pending *pending = check_pending(L);
   if (lua_isnoneornil(L, 2)) {

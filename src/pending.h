@@ -15,9 +15,9 @@
 struct om_state {
   struct om_port *port; /* NULL before the first use and after the end */
   struct om_jobs home;  /* taken from the port, not yet reported */
-  int tracked;          /* registry ref: table of luaL_ref, a job's `tracked` -> pending. Not keyed by
-                         * the job: a hash that is full would be built anew at every send */
-  int ready;            /* registry ref: list of pendings for the next dispatch */
+  int tracked; /* registry ref: table of luaL_ref, a job's `tracked` -> pending. Not keyed by
+                * the job: a hash that is full would be built anew at every send */
+  int ready;   /* registry ref: list of pendings for the next dispatch */
   lua_Integer ready_count;
   bool collecting;        /* somebody called fd or dispatch: fill `ready` */
   bool collecting_groups; /* with the pendings of groups too, which send_each made for itself */

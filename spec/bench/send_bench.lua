@@ -18,6 +18,7 @@ local fake_server = require "resty.onemsg.fake_server"
 local server = require "support.server"
 
 local LATENCY_MS = 20
+local JITTER_MS = 5 -- without it all answers come in step and all clients idle and burn together, as no API lets them
 
 local options = { rounds = 3, only = "", scale = 1 }
 do
@@ -140,7 +141,7 @@ end
 
 local function measure(scenario)
   local rates, cpus, who = {}, {}, {}
-  fake:set { latency_ms = scenario.latency or 0 }
+  fake:set { latency_ms = scenario.latency or 0, jitter_ms = scenario.latency and JITTER_MS or 0 }
   for _, name in ipairs(scenario.who) do
     if clients[name] then
       who[#who + 1] = name

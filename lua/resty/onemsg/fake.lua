@@ -102,6 +102,13 @@ local function down(mode)
   reply(status, html(status), { ["Content-Type"] = "text/html" })
 end
 
+--- The latency, so that answers do not come in step when there is jitter.
+local function take_time(option)
+  local ms = option.latency_ms
+  if option.jitter_ms > 0 then ms = ms + option.jitter_ms * (2 * math.random() - 1) end
+  if ms > 0 then ngx.sleep(ms / 1000) end
+end
+
 --- The short way of a benchmark (`check` and `journal` off): whatever its body says, a send with the right token is
 -- accepted, unseen and not followed by hooks. The body is read but never becomes a Lua string.
 -- @treturn boolean false: not such a request, take the long way
@@ -109,7 +116,7 @@ local function serve_fast(option)
   local var = ngx.var
   if var.uri ~= config.send_uri or var.http_authorization ~= config.bearer then return false end
   ngx.req.read_body()
-  if option.latency_ms > 0 then ngx.sleep(option.latency_ms / 1000) end
+  take_time(option)
   sender.accept "10000000000"
   return true
 end
@@ -129,7 +136,7 @@ function M.serve()
   local phone = send and sent and templates.recipient(sent) or nil
   local nth = phone and journal.count(phone) or 1
   if option.journal then write_journal(verb, method, phone, body, token) end
-  if option.latency_ms > 0 then ngx.sleep(option.latency_ms / 1000) end
+  take_time(option)
   if option.down ~= "" then return down(option.down) end
   if not channel then return reply(404, '{"error":"Not found"}') end
   if channel ~= config.channel then return reply(404, '{"error":"Channel \\"' .. channel .. '\\" is not found"}') end

@@ -1,8 +1,9 @@
-/* load.h: what the two bare libcurl loops share: the settings that all clients of send_bench.lua read
- * from the environment, one reused easy handle per message in flight, and the line of figures.
+/* load.h: what the two bare libcurl loops share: the settings that all clients of send_bench.lua
+ * read from the environment, one reused easy handle per message in flight, and the line of figures.
  *
  * They are the yardstick, not an example of how to send: the body is a constant, no JSON is written
- * or read, an answer counts when it is 200 and contains "sent":true, and libcurl may repeat a request.
+ * or read, an answer counts when it is 200 and contains "sent":true, and libcurl may repeat a
+ * request.
  */
 #ifndef LOAD_H
 #define LOAD_H
@@ -33,7 +34,7 @@ struct load {
   struct curl_slist *headers;
   struct slot *slots;
   long window;
-  long count;  /* to send in this run */
+  long count; /* to send in this run */
   long begun;
   long ended;
   long accepted;
@@ -182,8 +183,7 @@ static int load_measure(struct load *load, void (*run)(struct load *load)) {
   double burnt = cpu_s();
   load_start(load, count);
   run(load);
-  printf("accepted=%ld seconds=%.6f cpu=%.6f\n", load->accepted, wall_s() - began,
-         cpu_s() - burnt);
+  printf("accepted=%ld seconds=%.6f cpu=%.6f\n", load->accepted, wall_s() - began, cpu_s() - burnt);
   return load->accepted == count ? 0 : 1;
 }
 
