@@ -10,6 +10,8 @@ local root = store.output("id -u") == "0"
 describe("onemsg.sql", function()
   local directory, path, threads, fds
 
+  setup(store.warm_up)
+
   before_each(function()
     collectgarbage()
     threads, fds = sys.threads(), sys.fds()
@@ -181,16 +183,19 @@ describe("onemsg.sql", function()
   end
 
   it("says what it may not write, and whom that concerns", function()
-    local script = ([[%s%s -e 'local sql = require "onemsg.sql"
-      local db, err = sql.open("sqlite:%s")
-      io.write(err or "opened")' 2>&1]]):format(NOBODY, store.lua, path)
-    assert.matches("^store: no permission to write .*store.db %(Permission denied%)", store.output(script)) -- directory
-    open():close()
-    assert.matches("^store: no permission to write", store.output(script))
+    local script = ([[local db, err = require("onemsg.sql").open("sqlite:%s")
+      io.write(err or "opened")]]):format(path)
+    local function said()
+      return store.run(directory, script, NOBODY)
+    end
+    assert.matches("^store: no permission to write .*store.db %(Permission denied%)", said()) -- the directory
+    local db = open()
+    db:close()
+    assert.matches("^store: no permission to write", said())
     assert(store.sh("chmod 777 " .. directory))
-    assert.matches("^store: no permission to write", store.output(script)) -- the file: 0600, of root
+    assert.matches("^store: no permission to write", said()) -- the file: 0600, of root
     assert(store.sh("chown 65534 " .. path))
-    assert.equal("opened", store.output(script))
+    assert.equal("opened", said())
   end)
 
   describe("on a disk of its own", function()

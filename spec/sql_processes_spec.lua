@@ -8,6 +8,8 @@ local KILLS = 60
 describe("onemsg.sql", function()
   local directory, path, threads, fds
 
+  setup(store.warm_up)
+
   before_each(function()
     collectgarbage()
     threads, fds = sys.threads(), sys.fds()
@@ -211,11 +213,11 @@ describe("onemsg.sql", function()
   it("ends with its process, however that ends, after what is queued", function()
     local ends = { "", "os.exit(0)", "os.exit(0, true)", "db = nil collectgarbage()", "db:close()", "error(5)" }
     for i, the_end in ipairs(ends) do
-      store.sh(([[%s -e 'local sql = require "onemsg.sql"
+      store.run(directory, ([[local sql = require "onemsg.sql"
         db = assert(sql.open("sqlite:%s"))
         db:unit { { "CREATE TABLE IF NOT EXISTS t(a TEXT PRIMARY KEY, b BIGINT)" } }
         for i = 1, 500 do assert(db:async { { "INSERT INTO t(a) VALUES($1)", "%d/" .. i } }) end
-        %s' 2>/dev/null]]):format(store.lua, path, i, the_end))
+        %s]]):format(path, i, the_end))
       local db = open()
       assert.equal(500 * i, count(db), the_end)
       db:close()

@@ -10,6 +10,8 @@ local LARGEST, SMALLEST = rawget(math, "maxinteger"), rawget(math, "mininteger")
 describe("onemsg.sql", function()
   local directory, path, db, threads, fds
 
+  setup(store.warm_up)
+
   before_each(function()
     collectgarbage()
     threads, fds = sys.threads(), sys.fds()
@@ -388,12 +390,11 @@ describe("onemsg.sql", function()
     it("makes files that only its user can read, whatever the umask says", function()
       for i, mask in ipairs { "000", "022", "777" } do
         local file = directory .. "/mode" .. i .. ".db"
-        assert(store.sh(([[umask %s; %s -e 'local sql = require "onemsg.sql"
+        local modes = store.run(directory, ([[local sql = require "onemsg.sql"
           local db = assert(sql.open("sqlite:%s"))
           assert(db:unit { { "CREATE TABLE t(a TEXT)" } })
-          io.popen("umask 022; stat -c %%a %s* >%s"):close()']]):format(mask, store.lua, file, file,
-          directory .. "/modes" .. i)))
-        assert.equal("600\n600\n600\n", store.read(directory .. "/modes" .. i))
+          io.write(io.popen("stat -c %%a %s*"):read "*a")]]):format(file, file), "umask " .. mask .. ";")
+        assert.equal("600\n600\n600", modes)
       end
     end)
 
@@ -428,7 +429,9 @@ describe("onemsg.sql", function()
     assert.equal(10001, stats.units)
     assert.is_true(stats.commits < 5000)
     assert.equal(0, stats.queued)
-    assert.is_true(sys.rss_kb() - memory < 30000) -- the page cache has 16 MiB
+    if not (os.getenv "LD_PRELOAD" or os.getenv "SPEC_LUA") then -- sanitizers keep what was freed
+      assert.is_true(sys.rss_kb() - memory < 30000) -- the page cache has 16 MiB
+    end
   end)
 
   it("survives the collector at full pressure", function()

@@ -3,7 +3,8 @@ local sys = require "support.sys"
 
 local M = {}
 
-M.lua = rawget(_G, "jit") and "luajit" or "lua5.4"
+--- The interpreter for processes of their own; SPEC_LUA: one with a sanitizer in it.
+local LUA = os.getenv "SPEC_LUA" or rawget(_G, "jit") and "luajit" or "lua5.4"
 
 --- Runs a shell command; the same answer on both Luas. -> boolean
 function M.sh(command)
@@ -54,6 +55,15 @@ function M.until_true(condition, what)
   end
 end
 
+--- Uses a database once, so that whatever starts only once (a sanitizer's own thread) is there before specs count.
+function M.warm_up()
+  local directory = M.directory()
+  local db = assert(require "onemsg.sql".open("sqlite:" .. directory .. "/x.db"))
+  assert(db:unit { { "SELECT 1 AS one" } })
+  db:close()
+  M.remove(directory)
+end
+
 --- Another process that holds the write lock of the database. -> release()
 function M.lock(path)
   local flag = os.tmpname()
@@ -67,6 +77,15 @@ function M.lock(path)
     shell:write "ROLLBACK;\n"
     shell:close()
   end
+end
+
+--- Runs a Lua program in a process of its own. before: shell words in front of it. -> its output, stderr included
+function M.run(directory, program, before)
+  local file = directory .. "/program.lua"
+  M.write(file, program)
+  local out = M.output((before or "") .. " " .. LUA .. " " .. file .. " 2>&1")
+  os.remove(file)
+  return out
 end
 
 --- Runs work in a forked child, which leaves with the code it returns (99: it raised). -> pid
