@@ -264,8 +264,8 @@ static const char *path_fault(const struct om_channel *channel, const char *path
   if (len == 0 || len > PATH_MAX_BYTES || strspn(path, allowed) != len) {
     return "must be like templates?limit=10, percent-encoded";
   }
-  if (strstr(path, "..") != NULL || strstr(path, "//") != NULL || strstr(path, "%2e") != NULL ||
-      strstr(path, "%2E") != NULL) {
+  if (path[0] == '/' || strstr(path, "..") != NULL || strstr(path, "//") != NULL ||
+      strstr(path, "%2e") != NULL || strstr(path, "%2E") != NULL) {
     return "must stay within the channel: no .. and no //, and no dot as %2E";
   }
   if (strstr(path, channel->endpoint->token) != NULL || strstr(path, "token=") != NULL) {
