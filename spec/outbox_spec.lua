@@ -257,4 +257,56 @@ describe("outbox", function()
     local _, history = box:story("a")
     assert.same({ "queued", "expired" }, { history[1].state, history[2].state })
   end)
+
+  it("walks through nothing but what it is about, whatever is stored", function()
+    local real = assert(sql.open("sqlite:" .. path))
+    local asked, proxy = {}, {}
+    for _, name in ipairs { "unit", "read", "async" } do
+      proxy[name] = function(_, statements)
+        for _, statement in ipairs(statements) do asked[statement[1]] = statement end
+        return real[name](real, statements)
+      end
+    end
+    box:close()
+    box = assert(outbox.open(proxy, { "main" }))
+    for n, id in ipairs { "a", "b", "c", "d", "e", "f" } do submit(id, nil, { once = "key", rule = "R" .. n }) end
+    local rows = claim(2)
+    record(rows[1], { state = "accepted", message_id = "w" })
+    box:park(rows[2], NOW + 60, "why")
+    box:unpark(rows[2], NOW)
+    box:regate("main", function() return { tries = 1 } end)
+    box:change("c", "queued", "cancelled", "why", NOW)
+    box:replay("cancelled", part("c", nil, { once = "k" }), "why", NOW)
+    box:tickets("a")
+    box:holder("R1", "key")
+    box:story("a")
+    box:list({ state = "accepted" }, {})
+    box:list({ phone = "a" }, {})
+    box:list({}, { "accepted", "queued" })
+    box:recover(NOW + 100)
+    box:expire(NOW + 1e6)
+
+    local plans = 0
+    for text, statement in pairs(asked) do
+      if text:find "confirmation" and not text:find "CREATE" then
+        statement[1], statement.expect = "EXPLAIN QUERY PLAN " .. text, nil
+        for _, row in ipairs(assert(real:unit { statement })[1]) do
+          local detail, about = row.detail, row.detail .. " in " .. text
+          assert.is_nil(detail:find "^SCAN" and not detail:find("SCAN line", 1, true)
+            and not detail:find("SCAN times", 1, true) and not detail:find "CONSTANT ROW" and not detail:find "channel"
+            and about or nil, about)
+          local by_state = detail:find("confirmation_state (state=?)", 1, true)
+          assert.is_true(not by_state or text:find("state = 'sending' AND owner", 1, true) ~= nil
+            or text:find("ORDER BY changed_at", 1, true) ~= nil, about)
+          if detail:find "TEMP B%-TREE" then
+            assert.is_true(text:find("FROM status", 1, true) ~= nil or text:find("ORDER BY changed_at", 1, true) ~= nil
+              , about)
+          end
+        end
+        plans = plans + 1
+      end
+    end
+    real:close()
+    assert.is_true(plans > 20, plans .. " plans")
+  end)
 end)

@@ -118,7 +118,7 @@ local LOG_AT = [[
 -- When a new message may leave: now, but after the one before it in the recipient's line, and 6 s after the last.
 local TURN = [[
   (SELECT MAX(t) FROM (
-    SELECT $14 AS t
+    SELECT CAST($14 AS DOUBLE PRECISION) AS t
     UNION ALL SELECT due_at + $15 FROM (
       SELECT due_at FROM confirmation
       WHERE channel = $8 AND phone = $9 AND state IN ('queued', 'sending') AND place <= $13
@@ -206,10 +206,12 @@ end
 
 -- One statement: whoever is due, is first in the recipient's line, has nobody in flight to the same recipient, and
 -- nobody who left within the gap. Others' messages are passed over, so nobody waits behind another recipient.
+-- (Outside, lease_until says "still queued" once more, for databases whose statements don't see one instant; by the
+-- state, a planner would walk through all that is queued.)
 local CLAIM = [[
   UPDATE confirmation SET was = state, state = 'sending', step = step + 1, reason = '', held = NULL,
     attempts = attempts + 1, owner = $2, lease_until = $3, left_at = $4, changed_at = $4
-  WHERE state = 'queued' AND id IN (
+  WHERE lease_until IS NULL AND id IN (
     SELECT c.id FROM confirmation c
     WHERE c.channel = $1 AND c.state = 'queued' AND c.due_at <= $4 AND c.give_up_at > $4
       AND NOT EXISTS (SELECT 1 FROM confirmation b WHERE b.channel = c.channel AND b.phone = c.phone
@@ -300,7 +302,7 @@ end
 local EXPIRE = [[
   UPDATE confirmation SET was = state, state = 'expired', step = step + 1, reason = $2, held = NULL, changed_at = $1,
     fallback_at = CASE WHEN otherwise IS NULL THEN NULL ELSE $1 END
-  WHERE state = 'queued' AND id IN (
+  WHERE lease_until IS NULL AND id IN (
     SELECT id FROM confirmation WHERE state = 'queued' AND give_up_at <= $1 ORDER BY give_up_at LIMIT $3)
   RETURNING *]]
 
@@ -317,7 +319,7 @@ local RECOVER = [[
   UPDATE confirmation SET was = state, state = 'unknown', step = step + 1, reason = $2, lease_until = NULL,
     changed_at = $1,
     fallback_at = CASE WHEN otherwise_unknown = 1 THEN $1 + otherwise_after ELSE fallback_at END
-  WHERE state = 'sending' AND id IN (
+  WHERE lease_until <= $1 AND id IN (
     SELECT id FROM confirmation WHERE state = 'sending' AND lease_until <= $1 ORDER BY lease_until LIMIT $3)
   RETURNING *]]
 
@@ -335,7 +337,7 @@ end
 
 local CHANGE = [[
   UPDATE confirmation SET was = state, state = $3, step = step + 1, reason = $4, held = NULL, changed_at = $5,
-    fallback_at = CASE WHEN otherwise IS NOT NULL AND $3 = 'failed' THEN $5 ELSE NULL END
+    fallback_at = CASE WHEN otherwise IS NOT NULL AND $3 = 'failed' THEN CAST($5 AS DOUBLE PRECISION) END
   WHERE id = $1 AND state = $2 RETURNING *]]
 
 --- A change by a person: settle and cancel. `from` is the state that the person saw.
