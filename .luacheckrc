@@ -1,5 +1,5 @@
 std = "min"
-max_line_length = 120
+max_line_length = 130
 files["spec"] = { std = "min+busted" }
 files["lua/resty"] = { std = "min+ngx_lua" }
 files["examples/openresty"] = { std = "min+ngx_lua" }

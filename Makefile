@@ -66,7 +66,7 @@ lint: ## form and static analysis
 	@clang-format --dry-run -Werror src/*.[ch] spec/c/*.[ch] spec/support/*.c $(wildcard spec/bench/*.c spec/bench/*/*.c)
 	@cppcheck -q --std=c99 --enable=warning,portability --inline-suppr --error-exitcode=1 \
 	  --suppress=missingIncludeSystem -Isrc src
-	@luacheck --codes -qq lua spec examples
+	@luacheck --codes --no-color --formatter plain lua spec examples
 
 asan tsan valgrind: deps ## the specs under a sanitizer
 	@spec/sanitize $@
