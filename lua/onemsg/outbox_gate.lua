@@ -22,7 +22,8 @@ end
 
 local CHARGE = [[
   UPDATE channel SET revision = revision + 1,
-    tat = $3 + CAST($4 AS DOUBLE PRECISION) * (SELECT COUNT(*) FROM confirmation WHERE state = 'sending' AND owner = $5),
+    tat = $3 + CAST($4 AS DOUBLE PRECISION) * (
+      SELECT COUNT(*) FROM confirmation WHERE state = 'sending' AND owner = $5),
     next_at = CASE WHEN breaker = 'trial' AND EXISTS (
       SELECT 1 FROM confirmation WHERE state = 'sending' AND owner = $5) THEN $6 ELSE next_at END
   WHERE name = $1 AND revision = $2]]

@@ -1,7 +1,7 @@
 -- What a million stored confirmations cost: start, memory, submit and claim, beside ten thousand, in one run.
 --   eval "$(make -s env LUA=5.4)"; lua5.4 spec/bench/store_bench.lua [directory]
--- DESIGN.md section 10: process under 100 MB, start under 1 s, claim and submit within 1.2 x. Rounds alternate; medians,
--- min and max; the stored rows are spread over 14 months and a third as many recipients, with three lines of history.
+-- DESIGN.md section 10: process under 100 MB, start under 1 s, claim and submit within 1.2 x. Rounds alternate;
+-- medians, min and max; the stored rows are spread over 14 months and a third as many recipients, with three lines of history.
 package.path = "lua/?.lua;spec/?.lua;" .. package.path
 local now = require "onemsg" and require "onemsg.core".now
 local outbox = require "onemsg.outbox"
@@ -38,7 +38,9 @@ local function fill(path, size)
   for from = 1, size, CHUNK do
     local to = math.min(size, from + CHUNK - 1)
     assert(db:unit { { FILL, from, to } })
-    for step, state in ipairs { "queued", "sending", "accepted" } do assert(db:unit { { HISTORY, step, state, from, to } }) end
+    for step, state in ipairs { "queued", "sending", "accepted" } do
+      assert(db:unit { { HISTORY, step, state, from, to } })
+    end
   end
   db:close()
 end
@@ -133,7 +135,9 @@ for round = 0, ROUNDS do -- round 0 warms up
     end
   end
 end
-for _, row in ipairs { { "submit", 1e6, "us" }, { "drain", 1e6, "us" }, { "start", 1e3, "ms" }, { "kb", 1 / 1024, "MB" } } do
+for _, row in ipairs {
+  { "submit", 1e6, "us" }, { "drain", 1e6, "us" }, { "start", 1e3, "ms" }, { "kb", 1 / 1024, "MB" },
+} do
   local name, scale, unit = row[1], row[2], row[3]
   local medians = {}
   for n, store in ipairs(stores) do
