@@ -425,6 +425,36 @@ describe("workflow", function()
     assert.equal(shown.accepted_at + 600, shown.fallback_at)
   end)
 
+  it("takes up new rules while it runs, keeps the good ones when the file is bad, and says so once", function()
+    local rules = require "onemsg.rules"
+    local file = os.tmpname()
+    local function write(text)
+      local out = assert(io.open(file, "w"))
+      out:write(text)
+      out:close()
+      sim.time = sim.time + 2
+    end
+    write(simulation.RULES)
+    start { rules = assert(rules.open(file, simulation.EPOCH)) }
+    local first = flow:submit(paid "a").version
+    write(simulation.RULES .. 'confirm "New" { on = "new", action = "x", next_step = "y" }')
+    local second = flow:submit(paid("b", { type = "new" })).version
+    assert.is_true(first ~= second)
+    write "confirm {"
+    for n = 1, 5 do assert.equal(second, flow:submit(paid("c" .. n)).version) end
+    assert.matches("^config: ", flow:stats().rules.problem)
+    write(simulation.RULES)
+    assert.equal(first, flow:submit(paid "d").version)
+    os.remove(file)
+    local said = {}
+    for n, alert in ipairs(sim.alerts) do said[n] = alert.reason end
+    assert.equal(3, #said)
+    assert.equal("new rules are at work", said[1])
+    assert.matches("^config: ", said[2])
+    assert.equal("the rules file is good again", said[3])
+    assert.is_nil(flow:stats().rules.problem)
+  end)
+
   it("counts", function()
     assert(flow:submit(paid "a"))
     assert(flow:submit(paid("b", { type = "nothing" })))

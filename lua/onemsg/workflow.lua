@@ -51,6 +51,7 @@ function M.open(options)
     return nil, err, info
   end
   flow.worker = work.new(flow)
+  flow.rules_version = flow.rules:current(flow.now()).version
   return flow
 end
 
@@ -68,6 +69,17 @@ end
 function Flow:alert(alert)
   log.write(self.sink, alert, self.now())
   if self.on_alert then pcall(self.on_alert, alert) end
+end
+
+--- The rules to decide by now. A file that changed, or that is bad and leaves the last good rules at work, is told once.
+function Flow:ruleset(now)
+  local set, problem = self.rules:current(now)
+  if problem ~= self.rules_problem or set.version ~= self.rules_version then
+    local reason = problem or self.rules_problem and "the rules file is good again" or "new rules are at work"
+    self.rules_problem, self.rules_version = problem, set.version
+    self:alert { alert = "rules", reason = reason, version = set.version }
+  end
+  return set
 end
 
 --- Submit ----------------------------------------------------------------------------------------------------------

@@ -161,8 +161,9 @@ end
 
 --- Counts.
 -- @treturn ?table states = { queued = n, … } of the store; due, oldest_due; channels = { name = { breaker, reason,
---   next_at, pause_until } }; parked = { { channel, template, language, until_at, reason }, … }; and of this workflow
---   since it was opened: submitted, duplicates, skipped, attempts, recorded, in_flight, unrecorded
+--   next_at, pause_until } }; parked = { { channel, template, language, until_at, reason }, … }; rules = { version,
+--   problem (of the file as it stands) }; and of this workflow since it was opened: submitted, duplicates, skipped,
+--   attempts, recorded, in_flight, unrecorded
 function Hand:stats()
   local counts, err, info = self.box:counts(self.now())
   if not counts then return nil, err, info end
@@ -172,6 +173,7 @@ function Hand:stats()
       next_at = gate.breaker ~= "closed" and gate.next_at or nil, pause_until = gate.pause_until }
   end
   counts.channels = channels
+  counts.rules = { version = self:ruleset(self.now()).version, problem = self.rules_problem }
   for name, n in pairs(self.counted) do counts[name] = n end
   counts.recorded, counts.in_flight, counts.unrecorded = self.worker.recorded, self.worker.count, #self.worker.answered
   return counts

@@ -81,7 +81,7 @@ local function confirmation(flow, event, decision, part, now)
 end
 
 --- What the rules make of an event.
--- @tparam table flow channels, default_channel, rules, resolve, give_up_after
+-- @tparam table flow channels, default_channel, ruleset, resolve, give_up_after
 -- @tparam table event
 -- @tparam number now
 -- @treturn ?table plan: id, type, text (canonical), ruleset, parts = { { id, state = "queued" | "skipped", reason,
@@ -91,7 +91,7 @@ end
 function M.plan(flow, event, now)
   local read, wrong = event_room.read(event)
   if not read then return nil, "invalid: " .. wrong, { outcome = "invalid" } end
-  local ruleset = flow.rules:current(now)
+  local ruleset = flow:ruleset(now)
   local plan = { id = read.id, type = read.type, text = read.text, ruleset = ruleset, parts = {} }
   for n, decision in ipairs(ruleset:decide(event)) do
     local part = { id = n == 1 and read.id or read.id .. "~" .. n, rule = decision.rule, version = decision.version,

@@ -238,6 +238,7 @@ end
 function Worker:look()
   local flow, now = self.flow, self.flow.now()
   self.look_at = now + IDLE
+  flow:ruleset(now) -- a process that only works says it too
   local sight, err = flow.box:look()
   if not sight then return self:trouble(err) end
   self.last_trouble = nil
