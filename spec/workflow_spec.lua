@@ -393,6 +393,21 @@ describe("workflow", function()
     for _, step in ipairs(flow:show("a").history) do assert.is_nil(step.reason:find(PHONE, 1, true)) end
   end)
 
+  it("lets callbacks submit, and works in one loop at a time", function()
+    local second
+    start { on_change = function(change)
+      if change.id == "a" and change.state == "accepted" then
+        assert(flow:submit(paid "b", { wait = false }))
+        second = { flow:drain() }
+      end
+    end }
+    assert(flow:submit(paid "a"))
+    sim:advance(60)
+    assert.equal("accepted", flow:show("b").state)
+    assert.is_nil(second[1])
+    assert.matches("^conflict: this workflow is at work already", second[2])
+  end)
+
   it("is not hurt by callbacks that fail", function()
     local calls = 0
     local function boom()

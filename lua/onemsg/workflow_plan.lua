@@ -68,7 +68,8 @@ local function confirmation(flow, event, decision, part, now)
     if why:find("^closed:") then return nil, why, fault end
     return skip(part, why)
   end
-  part.state, part.channel, part.phone = "queued", name, message.phone or message.chat_id
+  part.state, part.channel = "queued", name
+  part.phone = (message.phone or message.chat_id):gsub("@c%.us$", "") -- one line for one person, however addressed
   part.template, part.language = message.template or "", message.language or ""
   part.body, part.changes, part.message = message.body, why, cjson.encode(message)
   part.once = decision.once_per

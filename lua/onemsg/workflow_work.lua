@@ -259,10 +259,13 @@ function Worker:wait(seconds)
   core.wait_group(self.done, math.max(0, seconds))
 end
 
+--- Takes in the submits that nobody waited for.
 function Worker:land()
+  local ready = {}
   for landing in pairs(self.flow.landing) do
-    if landing:ready() then landing:wait() end
+    if landing:ready() then ready[#ready + 1] = landing end
   end
+  for _, landing in ipairs(ready) do landing:wait() end
 end
 
 function Worker:turn(may_claim)
@@ -278,9 +281,7 @@ end
 
 --- Run -------------------------------------------------------------------------------------------------------------
 
---- flow:work.
-function Worker:run(stop)
-  local before = self.recorded
+local function run(self, stop)
   while not stop() do
     self:turn(true)
     local full = self.count >= self.flow.window
@@ -291,12 +292,10 @@ function Worker:run(stop)
     self:wait(IDLE)
     self:turn(false)
   end
-  return self.recorded - before
 end
 
---- flow:drain.
-function Worker:drain(timeout)
-  local flow, before = self.flow, self.recorded
+local function drain(self, timeout)
+  local flow = self.flow
   local deadline = flow.now() + timeout
   self.look_at = 0
   while true do
@@ -304,11 +303,27 @@ function Worker:drain(timeout)
     local now = flow.now()
     local busy = self.count > 0 or #self.answered > 0
     local due = self.next_due <= math.max(now, deadline)
-    if not busy and not due and self.look_at > now then break end
-    if now >= deadline and timeout > 0 then break end
+    if not busy and not due and self.look_at > now then return end
+    if now >= deadline and timeout > 0 then return end
     self:wait(math.min(IDLE, self.look_at - now, timeout > 0 and deadline - now or IDLE))
   end
+end
+
+--- One loop at a time: a second one, out of a callback or another light thread, would take the answers of the first.
+local function alone(self, loop, argument)
+  if self.running then
+    return nil, "conflict: this workflow is at work already; open another for more", { outcome = "invalid" }
+  end
+  local before = self.recorded
+  self.running = true
+  local ok, err = pcall(loop, self, argument)
+  self.running = false
+  if not ok then error(err, 0) end
   return self.recorded - before
 end
+
+--- flow:work and flow:drain.
+function Worker:run(stop) return alone(self, run, stop) end
+function Worker:drain(timeout) return alone(self, drain, timeout) end
 
 return M
