@@ -1,170 +1,26 @@
-/* sql.c: the stores of a process and their threads (see sql.h).
+/* sql.c: the stores of a process, and when their threads begin and end (see sql.h).
  *
  * A store is found by driver and name, counted by its handles, and has a thread from its first unit
  * on. The last handle's end, or the process's, makes the thread finish what is queued, close the
  * database and end; it is joined by whoever looks next, at the latest at exit. Two locks: the_lock
  * for the list of stores, a store's own for its queue, always in this order, and neither is held
  * while the database works. */
-#include "sql.h"
-
-#include "sql_round.h"
+#include "sql_store.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
-
-struct om_sql_store {
-  const struct om_sql_driver *driver;
-  char *name;
-  struct om_sql_store *next; /* the_lock */
-  int handles;               /* the_lock */
-  pthread_t thread;          /* the_lock, once it is over */
-  bool joined;               /* the_lock */
-  pid_t pid;                 /* __atomic: who started the thread; 0: nobody yet */
-
-  pthread_mutex_t lock; /* for all that follows */
-  pthread_cond_t wake;  /* the thread */
-  pthread_cond_t ended; /* who waits for its end, or for its pause */
-  struct om_jobs queue;
-  int load; /* units handed in and not yet answered */
-  size_t load_bytes;
-  bool create;      /* a new handle: a new database may be made */
-  bool sleeping;    /* the thread is, and wants a signal */
-  bool stop;        /* nothing is taken any more; changes only with the_lock held as well */
-  bool over;        /* the database is closed */
-  bool pause;       /* the process is about to fork */
-  bool paused;      /* the thread has closed the database for it */
-  bool torn;        /* child: the fork could not wait, and the database is open in here */
-  int64_t until_us; /* when stopped: so long may the rest take */
-  struct om_sql_stats stats;
-};
 
 static pthread_mutex_t the_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct om_sql_store *the_stores; /* the_lock */
 static bool ending;                     /* the_lock: the process is */
 
-/* ---- the thread ---- */
-
-static struct timespec time_of(int64_t at_us) {
-  return (struct timespec){.tv_sec = (time_t)(at_us / 1000000),
-                           .tv_nsec = (long)(at_us % 1000000) * 1000};
-}
-
 /* Has it a thread, of this very process? */
 static bool runs_here(const struct om_sql_store *store) {
   return __atomic_load_n(&store->pid, __ATOMIC_RELAXED) == getpid();
-}
-
-static void sleep_until(struct om_sql_store *store, int64_t until_us) {
-  store->sleeping = true;
-  if (until_us == INT64_MAX) {
-    pthread_cond_wait(&store->wake, &store->lock);
-  } else {
-    struct timespec until = time_of(until_us);
-    pthread_cond_timedwait(&store->wake, &store->lock, &until);
-  }
-  store->sleeping = false;
-}
-
-/* The lock is held. A database must not be open over a fork: the child would share its files and
- * its record of locks without having the locks. */
-static void pause_for_fork(struct om_sql_store *store, struct om_sql_round *round) {
-  if (round->connection != NULL) {
-    pthread_mutex_unlock(&store->lock);
-    om_sql_round_close(round, true);
-    pthread_mutex_lock(&store->lock);
-  }
-  store->paused = store->pause;
-  pthread_cond_broadcast(&store->ended);
-  while (store->pause) {
-    pthread_cond_wait(&store->wake, &store->lock);
-  }
-  store->paused = false;
-}
-
-/* Waits until there is something to do and takes it. upkeep: when it is quiet, there is that.
- * False: the store is stopped, and all is answered. */
-static bool await(struct om_sql_store *store, struct om_sql_round *round, bool upkeep) {
-  bool more = true;
-  int64_t quiet_us = om_now_us() + OM_SQL_QUIET_MS * 1000;
-  bool holds = !om_sql_round_empty(round);
-  pthread_mutex_lock(&store->lock);
-  while (store->pause || store->queue.head == NULL) {
-    if (store->pause) {
-      pause_for_fork(store, round);
-      continue;
-    }
-    int64_t now_us = om_now_us();
-    int64_t until_us = holds ? round->retry_us : upkeep ? quiet_us : INT64_MAX;
-    more = holds || !store->stop;
-    if (!more || (holds && until_us <= now_us)) {
-      break;
-    }
-    if (until_us > now_us) {
-      sleep_until(store, until_us);
-      continue;
-    }
-    pthread_mutex_unlock(&store->lock);
-    round->stats.upkeep++;
-    upkeep = round->connection != NULL && round->driver->idle(round->connection, true);
-    quiet_us = om_now_us() + OM_SQL_QUIET_MS * 1000;
-    pthread_mutex_lock(&store->lock);
-  }
-  for (struct om_job *job = om_jobs_shift(&store->queue); job != NULL;
-       job = om_jobs_shift(&store->queue)) {
-    om_sql_round_add(round, job);
-  }
-  round->create = round->create || store->create;
-  store->create = false;
-  round->until_us = store->stop ? store->until_us : INT64_MAX;
-  pthread_mutex_unlock(&store->lock);
-  return more;
-}
-
-static void deliver(struct om_sql_store *store, struct om_sql_round *round) {
-  int count = 0;
-  size_t bytes = 0;
-  for (const struct om_job *job = round->done.head; job != NULL; job = job->next) {
-    count++;
-    bytes += ((const struct om_sql_unit *)job)->bytes;
-  }
-  pthread_mutex_lock(&store->lock);
-  store->load -= count;
-  store->load_bytes -= bytes;
-  store->stats = round->stats;
-  pthread_mutex_unlock(&store->lock);
-  om_port_deliver(&round->done);
-}
-
-static void *main_of_thread(void *user) {
-  struct om_sql_store *store = user;
-  struct om_sql_round round = {.driver = store->driver, .name = store->name};
-  bool upkeep = false;
-  prctl(PR_SET_NAME, "onemsg-sql", 0, 0, 0);
-  om_jobs_init(&round.reads);
-  om_jobs_init(&round.writes);
-  om_jobs_init(&round.done);
-  while (await(store, &round, upkeep)) {
-    if (om_sql_round_connect(&round)) {
-      om_sql_round_read(&round);
-      deliver(store, &round); /* they need not wait for the commit */
-      om_sql_round_write(&round);
-    }
-    deliver(store, &round);
-    upkeep = round.connection != NULL && round.driver->idle(round.connection, false);
-  }
-  om_sql_round_close(&round, false);
-  pthread_mutex_lock(&store->lock);
-  store->over = true;
-  pthread_cond_broadcast(&store->ended);
-  pthread_mutex_unlock(&store->lock);
-  return NULL;
 }
 
 /* ---- start and stop ---- */
@@ -211,7 +67,7 @@ static void stop(struct om_sql_store *store, int64_t until_us) {
 }
 
 static bool wait_for_end(struct om_sql_store *store, int64_t until_us) {
-  struct timespec until = time_of(until_us + OM_SQL_STOP_GRACE_MS * 1000);
+  struct timespec until = om_sql_time(until_us + OM_SQL_STOP_GRACE_MS * 1000);
   int error = 0;
   pthread_mutex_lock(&store->lock);
   while (!store->over && error == 0) {
@@ -243,7 +99,7 @@ static void stop_at_exit(void) {
 /* Around a fork: the threads close their databases, all locks are held. */
 static void before_fork(void) {
   int64_t until_us = om_now_us() + OM_SQL_FORK_MS * 1000;
-  struct timespec until = time_of(until_us);
+  struct timespec until = om_sql_time(until_us);
   pthread_mutex_lock(&the_lock);
   for (struct om_sql_store *store = the_stores; store != NULL; store = store->next) {
     pthread_mutex_lock(&store->lock);
@@ -291,7 +147,7 @@ static int start(struct om_sql_store *store) {
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the host's threads */
-  int error = pthread_create(&store->thread, NULL, main_of_thread, store);
+  int error = pthread_create(&store->thread, NULL, om_sql_thread, store);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (error == 0) {
     __atomic_store_n(&store->pid, getpid(), __ATOMIC_RELAXED);
@@ -415,6 +271,8 @@ static enum om_submitted enqueue(struct om_sql_store *store, struct om_sql_unit 
     return OM_SUBMIT_FAILED;
   }
   om_jobs_append(&store->queue, &unit->job);
+  store->waiting++;
+  store->want = unit->reads ? 1 : store->want;
   store->load++;
   store->load_bytes += unit->bytes;
   return OM_SUBMITTED;
@@ -426,7 +284,7 @@ enum om_submitted om_sql_submit(struct om_job *job) {
   unit->deadline_us = om_now_us() + unit->patience_us;
   pthread_mutex_lock(&store->lock);
   enum om_submitted result = enqueue(store, unit);
-  bool wake = result == OM_SUBMITTED && store->sleeping;
+  bool wake = result == OM_SUBMITTED && store->sleeping && store->waiting >= store->want;
   pthread_mutex_unlock(&store->lock);
   if (wake) {
     pthread_cond_signal(&store->wake);
