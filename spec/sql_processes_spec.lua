@@ -197,6 +197,26 @@ describe("onemsg.sql", function()
       db:close()
     end)
 
+    it("waits 2 s for a statement that runs, and then tells the child what it cannot have", function()
+      create():close()
+      assert_exited(store.child(function()
+        local db = open()
+        assert(db:async_read { { "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s) SELECT SUM(n) FROM s" } })
+        store.until_true(function() return db:stats().opened == 1 or sys.fds() > fds end, "the statement")
+        local start = sys.now()
+        local pid = store.child(function()
+          local own, err = sql.open("sqlite:" .. path)
+          assert(own == nil and err:find "^closed: .* was in use while this process was forked", err)
+          assert(sql.open("sqlite:" .. directory .. "/other.db"):unit { { "SELECT 1 AS one" } })
+          return 0
+        end)
+        local took = sys.now() - start
+        assert(took > 1.5 and took < 5, took)
+        local how, code = sys.waitpid(pid)
+        return how == "exited" and code or 1 -- the statement would run for ever
+      end))
+    end)
+
     it("does not wait for another process's lock", function()
       local db = create()
       local release = store.lock(path)
