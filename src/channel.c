@@ -94,6 +94,33 @@ static int core_async_in(lua_State *L) {
   return failed ? failed : 1;
 }
 
+/* Pushes the texts of the body in a wire table, false for a value that is no text. */
+static void push_texts(lua_State *L, int wire) {
+  lua_newtable(L);
+  int texts = lua_gettop(L);
+  lua_getfield(L, wire, "params");
+  int count = lua_istable(L, -1) ? (int)lua_rawlen(L, -1) : 0;
+  for (int i = 1; i <= count; i++) {
+    lua_rawgeti(L, texts + 1, i);
+    lua_getfield(L, -1, "type");
+    bool body = strcmp(lua_tostring(L, -1), "body") == 0;
+    lua_getfield(L, -2, "parameters");
+    int values = body ? (int)lua_rawlen(L, -1) : 0;
+    for (int j = 1; j <= values; j++) {
+      lua_rawgeti(L, -1, j);
+      lua_getfield(L, -1, "text");
+      if (lua_type(L, -1) != LUA_TSTRING) {
+        lua_pop(L, 1);
+        lua_pushboolean(L, 0);
+      }
+      lua_rawseti(L, texts, j);
+      lua_pop(L, 1);
+    }
+    lua_settop(L, texts + 1);
+  }
+  lua_settop(L, texts);
+}
+
 /* channel:check(message) -> { phone | chat_id, body, template, namespace, language, ttl, changes }
  * as send would send it | nil, err, info as send would say it. Nothing leaves. */
 static int channel_check(lua_State *L) {
@@ -112,19 +139,19 @@ static int channel_check(lua_State *L) {
   if (failed) {
     return failed;
   }
-  lua_createtable(L, 0, 8); /* 3 wire, 4 texts, 5 changes, 6 result */
+  lua_createtable(L, 0, 8); /* 3 wire, 4 changes, 5 result */
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     lua_getfield(L, 3, names[i][0]);
-    lua_setfield(L, 6, names[i][1]);
+    lua_setfield(L, 5, names[i][1]);
   }
   lua_getfield(L, 3, "language");
   lua_getfield(L, -1, "code");
-  lua_setfield(L, 6, "language");
+  lua_setfield(L, 5, "language");
   lua_pop(L, 1);
+  push_texts(L, 3);
+  lua_setfield(L, 5, "body");
   lua_pushvalue(L, 4);
-  lua_setfield(L, 6, "body");
-  lua_pushvalue(L, 5);
-  lua_setfield(L, 6, "changes");
+  lua_setfield(L, 5, "changes");
   return 1;
 }
 

@@ -15,6 +15,7 @@
 /* USE_CASE: Hello, {{1}}! Action "{{2}}" completed successfully. {{3}} Thank you for using our
  * service. */
 static const char *const use_case[] = {"name", "action", "next_step"};
+#define USE_CASE_VALUES 3
 
 static size_t chars_at(lua_State *L, int index) {
   size_t len = 0;
@@ -36,25 +37,8 @@ static void append_parameter(lua_State *L, int parameters, int n, const char *ty
   lua_rawseti(L, parameters, n);
 }
 
-static int read_use_case(struct om_build *b) {
-  lua_State *L = b->L;
-  for (int i = 0; i < 3; i++) {
-    lua_getfield(L, b->message, use_case[i]);
-    if (om_build_absent(L, -1)) {
-      return om_fail(L, "invalid", NULL, "%s ({{%d}}) is missing", use_case[i], i + 1);
-    }
-    om_build_push_text(L, -1, use_case[i]);
-    int failed = om_build_settle(b, use_case[i], OM_TEXT_MAX_CHARS - OM_MESSAGE_FIXED_CHARS);
-    if (failed != 0) {
-      return failed;
-    }
-    lua_rawseti(L, b->texts, i + 1);
-    lua_pop(L, 1);
-  }
-  return 0;
-}
-
-/* body[i]: a text, or { name =, text = } for a named template, or a ready { type = …, … }. */
+/* body[i], on top: a text, or { name =, text = } for a named template, or a ready { type = …, … }.
+ */
 static int read_value(struct om_build *b, int parameters, int i) {
   lua_State *L = b->L;
   char field[FIELD_BYTES];
@@ -62,50 +46,37 @@ static int read_value(struct om_build *b, int parameters, int i) {
   if (om_build_absent(L, -1)) {
     return om_build_fail(L, field, "is missing");
   }
-  if (!lua_istable(L, -1)) {
-    om_build_push_text(L, -1, field);
-    lua_replace(L, -2);
-    int failed = om_build_settle(b, field, OM_TEXT_MAX_CHARS);
-    if (failed == 0) {
-      lua_rawseti(L, b->texts, i);
+  int value = lua_gettop(L);
+  if (lua_istable(L, value)) {
+    lua_getfield(L, value, "type");
+    if (lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "text") != 0) {
+      lua_pop(L, 1);
+      lua_rawseti(L, parameters, i); /* a currency or a date: Meta's business */
+      return 0;
     }
-    return failed;
-  }
-  lua_getfield(L, -1, "type");
-  bool ready = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "text") != 0;
-  lua_pop(L, 1);
-  if (ready) { /* a currency or a date: Meta's business */
-    lua_rawseti(L, parameters, i);
-    lua_pushboolean(L, 0);
-    lua_rawseti(L, b->texts, i);
-    return 0;
-  }
-  lua_getfield(L, -1, "text");
-  if (om_build_absent(L, -1)) {
-    return om_build_fail(L, field, "has no text; write \"…\", or { name = \"…\", text = \"…\" }");
+    lua_getfield(L, value, "text");
+    if (om_build_absent(L, -1)) {
+      return om_build_fail(L, field, "has no text; write \"…\", or { name = \"…\", text = \"…\" }");
+    }
   }
   om_build_push_text(L, -1, field);
-  lua_replace(L, -2);
   int failed = om_build_settle(b, field, OM_TEXT_MAX_CHARS);
   if (failed != 0) {
     return failed;
   }
-  lua_pushvalue(L, -1);
-  lua_rawseti(L, b->texts, i);
   append_parameter(L, parameters, i, "text");
-  lua_getfield(L, -1, "name");
-  if (lua_type(L, -1) == LUA_TSTRING) {
+  if (lua_istable(L, value)) {
     lua_rawgeti(L, parameters, i);
-    lua_insert(L, -2);
+    lua_getfield(L, value, "name");
     lua_setfield(L, -2, "parameter_name");
   }
-  lua_pop(L, 2);
+  lua_settop(L, value - 1);
   return 0;
 }
 
 static int read_list(struct om_build *b, int parameters) {
   lua_State *L = b->L;
-  int body = lua_gettop(L);
+  int body = b->fields + OM_FIELD_BODY;
   size_t count = lua_rawlen(L, body);
   if (count > OM_MESSAGE_MAX_VALUES) {
     return om_fail(L, "invalid", NULL, "body has %zu values; a template has at most %d", count,
@@ -129,17 +100,25 @@ static int read_list(struct om_build *b, int parameters) {
   return 0;
 }
 
+/* Pushes the text of parameters[i]; false: it is none. */
+static bool push_text_of(lua_State *L, int parameters, int i) {
+  lua_rawgeti(L, parameters, i);
+  lua_getfield(L, -1, "text");
+  lua_remove(L, -2);
+  return lua_type(L, -1) == LUA_TSTRING;
+}
+
 /* The filled-in body must stay within Meta's limit: clean shortens the longest value, strict
- * refuses. */
-static int fit_length(struct om_build *b, size_t room) {
+ * refuses. name: of the value i in sentences. */
+static int fit_length(struct om_build *b, int parameters, size_t room,
+                      const char *(*name)(int i, char *buffer)) {
   lua_State *L = b->L;
   size_t total = 0;
   size_t longest = 0;
   int at = 0;
-  int count = (int)lua_rawlen(L, b->texts);
+  int count = (int)lua_rawlen(L, parameters);
   for (int i = 1; i <= count; i++) {
-    lua_rawgeti(L, b->texts, i);
-    size_t chars = lua_type(L, -1) == LUA_TSTRING ? chars_at(L, -1) : 0;
+    size_t chars = push_text_of(L, parameters, i) ? chars_at(L, -1) : 0;
     lua_pop(L, 1);
     total += chars;
     if (chars > longest) {
@@ -156,80 +135,89 @@ static int fit_length(struct om_build *b, size_t room) {
                    total, room);
   }
   char field[FIELD_BYTES];
-  snprintf(field, sizeof field, "body[%d]", at);
-  lua_rawgeti(L, b->texts, at);
-  int failed =
-      om_build_settle(b, count == 3 && room != OM_TEXT_MAX_CHARS ? use_case[at - 1] : field,
-                      room - (total - longest));
+  lua_rawgeti(L, parameters, at);
+  push_text_of(L, parameters, at);
+  int failed = om_build_settle(b, name(at, field), room - (total - longest));
   if (failed == 0) {
-    lua_rawseti(L, b->texts, at);
+    lua_setfield(L, -2, "text");
+    lua_pop(L, 1);
   }
   return failed;
 }
 
-/* texts[i] -> parameters[i] = { type = "text", text = … }, but for those that stand there already.
- */
-static void fill_parameters(struct om_build *b, int parameters) {
-  lua_State *L = b->L;
-  int count = (int)lua_rawlen(L, b->texts);
-  for (int i = 1; i <= count; i++) {
-    lua_rawgeti(L, b->texts, i);
-    if (lua_type(L, -1) != LUA_TSTRING) {
-      lua_pop(L, 1);
-      continue;
-    }
-    lua_rawgeti(L, parameters, i);
-    if (lua_istable(L, -1)) {
-      lua_insert(L, -2);
-      lua_setfield(L, -2, "text");
-      lua_pop(L, 1);
-    } else {
-      lua_pop(L, 1);
-      append_parameter(L, parameters, i, "text");
-    }
-  }
+static const char *use_case_name(int i, char *buffer) {
+  (void)buffer;
+  return use_case[i - 1];
 }
 
-/* Appends { type = "body", parameters = … } to the components at index. */
+static const char *body_name(int i, char *buffer) {
+  snprintf(buffer, FIELD_BYTES, "body[%d]", i);
+  return buffer;
+}
+
+int om_component_use_case(struct om_build *b, int parameters) {
+  lua_State *L = b->L;
+  for (int i = 0; i < USE_CASE_VALUES; i++) {
+    int value = b->fields + OM_FIELD_NAME + i;
+    if (om_build_absent(L, value)) {
+      return om_fail(L, "invalid", NULL, "%s ({{%d}}) is missing", use_case[i], i + 1);
+    }
+    lua_rawgeti(L, parameters, i + 1);
+    om_build_push_text(L, value, use_case[i]);
+    int failed = om_build_settle(b, use_case[i], OM_TEXT_MAX_CHARS - OM_MESSAGE_FIXED_CHARS);
+    if (failed != 0) {
+      return failed;
+    }
+    lua_setfield(L, -2, "text");
+    lua_pop(L, 1);
+  }
+  return fit_length(b, parameters, OM_TEXT_MAX_CHARS - OM_MESSAGE_FIXED_CHARS, use_case_name);
+}
+
+/* Appends { type = type, parameters = <top> } to the components at index; pops the parameters. */
+static void append_component(lua_State *L, int components, const char *type) {
+  lua_createtable(L, 0, 2);
+  lua_insert(L, -2);
+  lua_setfield(L, -2, "parameters");
+  lua_pushstring(L, type);
+  lua_setfield(L, -2, "type");
+  lua_rawseti(L, components, (int)lua_rawlen(L, components) + 1);
+}
+
+static int read_body(struct om_build *b, int parameters) {
+  lua_State *L = b->L;
+  int body = b->fields + OM_FIELD_BODY;
+  if (om_build_absent(L, body)) {
+    for (int i = 1; i <= USE_CASE_VALUES; i++) {
+      lua_pushliteral(L, "");
+      append_parameter(L, parameters, i, "text");
+    }
+    return om_component_use_case(b, parameters);
+  }
+  if (!lua_istable(L, body)) {
+    om_raise(L, "body must be a list of texts, and is a %s", luaL_typename(L, body));
+  }
+  for (int i = 0; i < USE_CASE_VALUES; i++) {
+    if (!lua_isnil(L, b->fields + OM_FIELD_NAME + i)) {
+      om_raise(L, "body and %s are both set; give one or the other", use_case[i]);
+    }
+  }
+  int failed = read_list(b, parameters);
+  return failed != 0 ? failed : fit_length(b, parameters, OM_TEXT_MAX_CHARS, body_name);
+}
+
 int om_component_body(struct om_build *b, int components) {
   lua_State *L = b->L;
-  int top = lua_gettop(L);
-  size_t room = OM_TEXT_MAX_CHARS;
-  int failed = 0;
   lua_createtable(L, 3, 0);
   int parameters = lua_gettop(L);
-  lua_getfield(L, b->message, "body");
-  if (om_build_absent(L, -1)) {
-    room -= OM_MESSAGE_FIXED_CHARS;
-    failed = read_use_case(b);
-  } else if (!lua_istable(L, -1)) {
-    om_raise(L, "body must be a list of texts, and is a %s", luaL_typename(L, -1));
-  } else {
-    for (int i = 0; i < 3; i++) {
-      lua_getfield(L, b->message, use_case[i]);
-      if (!lua_isnil(L, -1)) {
-        om_raise(L, "body and %s are both set; give one or the other", use_case[i]);
-      }
-      lua_pop(L, 1);
-    }
-    failed = read_list(b, parameters);
-  }
-  if (failed == 0) {
-    failed = fit_length(b, room);
-  }
+  int failed = read_body(b, parameters);
   if (failed != 0) {
     return failed;
   }
-  fill_parameters(b, parameters);
   if (lua_rawlen(L, parameters) > 0) { /* lua-cjson would write an empty list as {} */
-    lua_createtable(L, 0, 2);
-    lua_pushliteral(L, "body");
-    lua_setfield(L, -2, "type");
-    lua_pushvalue(L, parameters);
-    lua_setfield(L, -2, "parameters");
-    lua_rawseti(L, components, (int)lua_rawlen(L, components) + 1);
+    append_component(L, components, "body");
   }
-  lua_settop(L, top);
+  lua_settop(L, parameters - 1);
   return 0;
 }
 
@@ -242,12 +230,10 @@ static const char *const media[] = {"image", "video", "document", NULL};
 int om_component_header(struct om_build *b, int components) {
   lua_State *L = b->L;
   int top = lua_gettop(L);
-  lua_getfield(L, b->message, "header");
-  if (om_build_absent(L, -1)) {
-    lua_settop(L, top);
+  int header = b->fields + OM_FIELD_HEADER;
+  if (om_build_absent(L, header)) {
     return 0;
   }
-  int header = lua_gettop(L);
   lua_createtable(L, 1, 0);
   int parameters = lua_gettop(L);
   if (!lua_istable(L, header)) {
@@ -283,12 +269,8 @@ int om_component_header(struct om_build *b, int components) {
                            "must be a text, or { image = \"https://…\" } (or video, document)");
     }
   }
-  lua_createtable(L, 0, 2);
-  lua_pushliteral(L, "header");
-  lua_setfield(L, -2, "type");
-  lua_pushvalue(L, parameters);
-  lua_setfield(L, -2, "parameters");
-  lua_rawseti(L, components, (int)lua_rawlen(L, components) + 1);
+  lua_settop(L, parameters);
+  append_component(L, components, "header");
   lua_settop(L, top);
   return 0;
 }
@@ -359,25 +341,24 @@ static int read_button(struct om_build *b, int components, int i) {
 int om_component_buttons(struct om_build *b, int components) {
   lua_State *L = b->L;
   int top = lua_gettop(L);
-  lua_getfield(L, b->message, "buttons");
-  if (!om_build_absent(L, -1)) {
-    if (!lua_istable(L, -1)) {
-      om_raise(L, "buttons must be a list of tables, and is a %s", luaL_typename(L, -1));
-    }
-    int buttons = lua_gettop(L);
-    int count = (int)lua_rawlen(L, buttons);
-    if (count > BUTTONS_MAX) {
-      return om_build_fail(L, "buttons", "are more than 10");
-    }
-    for (int i = 1; i <= count; i++) {
-      lua_rawgeti(L, buttons, i);
-      int failed = read_button(b, components, i);
-      if (failed != 0) {
-        return failed;
-      }
-      lua_settop(L, buttons);
-    }
+  int buttons = b->fields + OM_FIELD_BUTTONS;
+  if (om_build_absent(L, buttons)) {
+    return 0;
   }
-  lua_settop(L, top);
+  if (!lua_istable(L, buttons)) {
+    om_raise(L, "buttons must be a list of tables, and is a %s", luaL_typename(L, buttons));
+  }
+  int count = (int)lua_rawlen(L, buttons);
+  if (count > BUTTONS_MAX) {
+    return om_build_fail(L, "buttons", "are more than 10");
+  }
+  for (int i = 1; i <= count; i++) {
+    lua_rawgeti(L, buttons, i);
+    int failed = read_button(b, components, i);
+    if (failed != 0) {
+      return failed;
+    }
+    lua_settop(L, top);
+  }
   return 0;
 }

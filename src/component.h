@@ -4,13 +4,29 @@
 
 #include "message.h"
 
+/* What a message may hold. Its values stand on the stack, one a field, from `fields` on. */
+enum om_field {
+  OM_FIELD_PHONE,
+  OM_FIELD_CHAT_ID,
+  OM_FIELD_NAME, /* these three in a row: {{1}}, {{2}}, {{3}} */
+  OM_FIELD_ACTION,
+  OM_FIELD_NEXT_STEP,
+  OM_FIELD_BODY,
+  OM_FIELD_HEADER,
+  OM_FIELD_BUTTONS,
+  OM_FIELD_TEMPLATE,
+  OM_FIELD_NAMESPACE,
+  OM_FIELD_LANGUAGE,
+  OM_FIELD_TTL,
+  OM_FIELD_TEXT,
+  OM_FIELDS
+};
+
 struct om_build {
   lua_State *L;
-  int message; /* stack indices */
+  int fields; /* stack indices: field f stands at fields + f */
   int wire;
-  int texts;
-  int changes; /* 0: no table yet */
-  int changes_slot;
+  int changes; /* nil, or the table of what cleaning changed */
   enum om_text_mode text;
   const struct om_message_defaults *defaults;
 };
@@ -24,6 +40,9 @@ int om_build_settle(struct om_build *b, const char *field, size_t max_chars);
 /* Answers `nil, "invalid: field why", info`. */
 int om_build_fail(lua_State *L, const char *field, const char *why);
 
+/* The values of the use case: { { type = "text" }, { type = "text" }, { type = "text" } } at index
+ * `parameters` gets its texts. 0, or 3 and `nil, err, info`. */
+int om_component_use_case(struct om_build *b, int parameters);
 /* Each reads its field of the message and appends its component, if any, to the list at index
  * `components`; 0, or 3 and `nil, err, info`. Leaves the stack as it was on 0. */
 int om_component_header(struct om_build *b, int components);

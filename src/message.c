@@ -10,9 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const fields[] = {"phone",    "chat_id", "name",    "action",   "next_step",
-                                     "body",     "header",  "buttons", "template", "namespace",
-                                     "language", "ttl",     "text",    NULL};
+static const char *const field_names[] = {"phone",    "chat_id", "name",    "action",   "next_step",
+                                          "body",     "header",  "buttons", "template", "namespace",
+                                          "language", "ttl",     "text",    NULL}; /* as om_field */
+
+static const char skeleton_key = 0; /* its address is the registry key */
 
 bool om_is_placeholder(const char *text, size_t len) {
   return len > 0 && strspn(text, "_") >= len;
@@ -108,10 +110,9 @@ int om_build_fail(lua_State *L, const char *field, const char *why) {
 static void note_changes(struct om_build *b, const char *field, unsigned changes) {
   lua_State *L = b->L;
   int n = 0;
-  if (b->changes == 0) {
+  if (lua_isnil(L, b->changes)) {
     lua_newtable(L);
-    lua_replace(L, b->changes_slot);
-    b->changes = b->changes_slot;
+    lua_replace(L, b->changes);
   }
   lua_newtable(L);
   for (unsigned bit = 1; bit <= OM_TEXT_SHORTENED; bit <<= 1) {
@@ -163,7 +164,7 @@ static int read_phone(struct om_build *b) {
   lua_State *L = b->L;
   char digits[OM_PHONE_MAX_DIGITS + 1];
   size_t len = 0;
-  om_build_push_text(L, -1, "phone");
+  om_build_push_text(L, b->fields + OM_FIELD_PHONE, "phone");
   const char *text = lua_tolstring(L, -1, &len);
   if (om_is_placeholder(text, len)) {
     return om_build_fail(L, "phone", "is still the placeholder of the sample");
@@ -172,19 +173,20 @@ static int read_phone(struct om_build *b) {
   if (fault != OM_PHONE_OK) {
     return om_build_fail(L, "phone", om_phone_explain(fault));
   }
+  lua_pop(L, 1);
   lua_pushstring(L, digits);
   lua_setfield(L, b->wire, "phone");
-  lua_pop(L, 2);
   return 0;
 }
 
 static int read_chat_id(struct om_build *b) {
   lua_State *L = b->L;
+  int chat_id = b->fields + OM_FIELD_CHAT_ID;
   size_t len = 0;
-  if (lua_type(L, -1) != LUA_TSTRING) {
-    om_raise(L, "chat_id must be a text, and is a %s", luaL_typename(L, -1));
+  if (lua_type(L, chat_id) != LUA_TSTRING) {
+    om_raise(L, "chat_id must be a text, and is a %s", luaL_typename(L, chat_id));
   }
-  const char *text = lua_tolstring(L, -1, &len);
+  const char *text = lua_tolstring(L, chat_id, &len);
   bool plain = len > 1 && len <= 128 && memchr(text, '@', len) != NULL;
   for (size_t i = 0; plain && i < len; i++) {
     plain = text[i] > ' ' && text[i] < 0x7f && text[i] != '"' && text[i] != '\\';
@@ -192,81 +194,73 @@ static int read_chat_id(struct om_build *b) {
   if (!plain) {
     return om_build_fail(L, "chat_id", "must look like 12020721369@c.us, or be an @username");
   }
+  lua_pushvalue(L, chat_id);
   lua_setfield(L, b->wire, "chatId");
   return 0;
 }
 
 static int read_recipient(struct om_build *b) {
-  lua_State *L = b->L;
-  lua_getfield(L, b->message, "phone");
-  lua_getfield(L, b->message, "chat_id");
-  bool phone = !om_build_absent(L, -2);
-  bool chat = !om_build_absent(L, -1);
+  bool phone = !om_build_absent(b->L, b->fields + OM_FIELD_PHONE);
+  bool chat = !om_build_absent(b->L, b->fields + OM_FIELD_CHAT_ID);
   if (phone == chat) {
-    return om_fail(L, "invalid", NULL, "%s",
+    return om_fail(b->L, "invalid", NULL, "%s",
                    phone ? "phone and chat_id are both set; a message has one recipient"
                          : "phone is missing; give the number in international form");
   }
-  if (chat) {
-    int failed = read_chat_id(b);
-    if (failed == 0) {
-      lua_pop(L, 1);
-    }
-    return failed;
-  }
-  lua_pop(L, 1);
-  return read_phone(b);
+  return chat ? read_chat_id(b) : read_phone(b);
 }
 
 /* ---- which template ---- */
 
-/* wire[key] = the message's own value, or the channel's. */
-static int read_name(struct om_build *b, const char *field, const char *key, const char *variable,
-                     const char *preset, const char *(*fault_of)(const char *, size_t)) {
+/* table[key] = the message's own value, or the channel's. */
+static int read_name(struct om_build *b, enum om_field field, int table, const char *key,
+                     const char *variable, const char *preset,
+                     const char *(*fault_of)(const char *, size_t)) {
   lua_State *L = b->L;
+  const char *name = field_names[field];
+  int value = b->fields + (int)field;
   size_t len = 0;
-  lua_getfield(L, b->message, field);
-  if (om_build_absent(L, -1)) {
-    lua_pop(L, 1);
+  if (om_build_absent(L, value)) {
     if (preset == NULL) {
-      return om_fail(L, "config", "invalid", "%s is missing; set %s in onemsg.new or %s", field,
-                     field, variable);
+      return om_fail(L, "config", "invalid", "%s is missing; set %s in onemsg.new or %s", name,
+                     name, variable);
     }
     lua_pushstring(L, preset); /* checked by onemsg.new */
-  } else if (lua_type(L, -1) != LUA_TSTRING) {
-    om_raise(L, "%s must be a text, and is a %s", field, luaL_typename(L, -1));
-  } else {
-    const char *text = lua_tolstring(L, -1, &len);
-    if (len == 0 || om_is_placeholder(text, len)) {
-      return om_build_fail(L, field, "is empty, or still the placeholder of the sample");
-    }
-    const char *fault = fault_of(text, len);
-    if (fault != NULL) {
-      return om_build_fail(L, field, fault);
-    }
+    lua_setfield(L, table, key);
+    return 0;
   }
-  if (strcmp(key, "language") == 0) {
-    lua_createtable(L, 0, 2);
-    lua_pushliteral(L, "deterministic");
-    lua_setfield(L, -2, "policy");
-    lua_insert(L, -2);
-    lua_setfield(L, -2, "code");
+  if (lua_type(L, value) != LUA_TSTRING) {
+    om_raise(L, "%s must be a text, and is a %s", name, luaL_typename(L, value));
   }
-  lua_setfield(L, b->wire, key);
+  const char *text = lua_tolstring(L, value, &len);
+  if (len == 0 || om_is_placeholder(text, len)) {
+    return om_build_fail(L, name, "is empty, or still the placeholder of the sample");
+  }
+  const char *fault = fault_of(text, len);
+  if (fault != NULL) {
+    return om_build_fail(L, name, fault);
+  }
+  lua_pushvalue(L, value);
+  lua_setfield(L, table, key);
   return 0;
 }
 
 static int read_template(struct om_build *b) {
   const struct om_message_defaults *d = b->defaults;
-  int failed = read_name(b, "template", "template", "ONE_MSG_TEMPLATE", d->template_name,
-                         om_message_template_fault);
-  if (failed == 0) {
-    failed = read_name(b, "namespace", "namespace", "ONE_MSG_TEMPLATE_NAMESPACE", d->name_space,
-                       om_message_namespace_fault);
+  int failed = read_name(b, OM_FIELD_TEMPLATE, b->wire, "template", "ONE_MSG_TEMPLATE",
+                         d->template_name, om_message_template_fault);
+  failed = failed != 0
+               ? failed
+               : read_name(b, OM_FIELD_NAMESPACE, b->wire, "namespace",
+                           "ONE_MSG_TEMPLATE_NAMESPACE", d->name_space, om_message_namespace_fault);
+  if (failed != 0) {
+    return failed;
   }
+  lua_getfield(b->L, b->wire, "language");
+  failed = read_name(b, OM_FIELD_LANGUAGE, lua_gettop(b->L), "code", "ONE_MSG_TEMPLATE_LANGUAGE",
+                     d->language, om_message_language_fault);
   if (failed == 0) {
-    failed = read_name(b, "language", "language", "ONE_MSG_TEMPLATE_LANGUAGE", d->language,
-                       om_message_language_fault);
+    lua_pop(b->L, 1);
   }
   return failed;
 }
@@ -275,26 +269,25 @@ static int read_template(struct om_build *b) {
 static void read_ttl(struct om_build *b) {
   lua_State *L = b->L;
   double seconds = 0;
-  lua_getfield(L, b->message, "ttl");
-  if (!om_build_absent(L, -1)) {
-    if (!om_to_seconds(L, -1, &seconds) || seconds != floor(seconds) ||
+  int ttl = b->fields + OM_FIELD_TTL;
+  if (!om_build_absent(L, ttl)) {
+    if (!om_to_seconds(L, ttl, &seconds) || seconds != floor(seconds) ||
         ((seconds < 30 || seconds > 2592000) && seconds != -1)) {
       om_raise(L, "ttl must be whole seconds from 30 to 2592000 (30 days), or like \"10m\"");
     }
     lua_pushinteger(L, (lua_Integer)seconds);
     lua_setfield(L, b->wire, "messageSendTtlSeconds");
   }
-  lua_pop(L, 1);
 }
 
 static void read_mode(struct om_build *b) {
   static const char *const modes[] = {"clean", "strict", "raw", NULL};
   lua_State *L = b->L;
-  lua_getfield(L, b->message, "text");
+  int text = b->fields + OM_FIELD_TEXT;
   b->text = b->defaults->text;
-  if (!lua_isnil(L, -1)) {
+  if (!lua_isnil(L, text)) {
     int mode = 0;
-    const char *word = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    const char *word = lua_type(L, text) == LUA_TSTRING ? lua_tostring(L, text) : "";
     while (modes[mode] != NULL && strcmp(modes[mode], word) != 0) {
       mode++;
     }
@@ -303,7 +296,103 @@ static void read_mode(struct om_build *b) {
     }
     b->text = (enum om_text_mode)mode;
   }
-  lua_pop(L, 1);
+}
+
+/* ---- all together ---- */
+
+/* The message's values to their places on the stack, in one pass over the table. */
+static void read_fields(struct om_build *b, int message) {
+  lua_State *L = b->L;
+  b->fields = lua_gettop(L) + 1;
+  lua_settop(L, lua_gettop(L) + OM_FIELDS + 1); /* nils; the last begins the pass */
+  while (lua_next(L, message) != 0) {
+    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+    int f = 0;
+    while (f < OM_FIELDS && (field_names[f][0] != key[0] || strcmp(field_names[f], key) != 0)) {
+      f++;
+    }
+    if (f == OM_FIELDS) {
+      om_check_names(L, message, "a message", field_names); /* raises, with a suggestion */
+    }
+    lua_replace(L, b->fields + f);
+  }
+}
+
+/* Pushes a wire table: language is there, params is not. */
+static void push_wire(lua_State *L) {
+  lua_createtable(L, 0, 6);
+  lua_createtable(L, 0, 2);
+  lua_pushliteral(L, "deterministic");
+  lua_setfield(L, -2, "policy");
+  lua_setfield(L, -2, "language");
+}
+
+/* Pushes the wire table and the body's parameters of the use case: the same two for every message,
+ * since they are filled and turned to JSON without anything between. Ten tables less a send. */
+static void push_skeleton(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &skeleton_key);
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    lua_createtable(L, 2, 0);
+    push_wire(L);
+    lua_createtable(L, 3, 0); /* parameters */
+    for (int i = 1; i <= 3; i++) {
+      lua_createtable(L, 0, 2);
+      lua_pushliteral(L, "text");
+      lua_setfield(L, -2, "type");
+      lua_rawseti(L, -2, i);
+    }
+    lua_createtable(L, 1, 0); /* params */
+    lua_createtable(L, 0, 2);
+    lua_pushliteral(L, "body");
+    lua_setfield(L, -2, "type");
+    lua_pushvalue(L, -3);
+    lua_setfield(L, -2, "parameters");
+    lua_rawseti(L, -2, 1);
+    lua_setfield(L, -3, "params");
+    lua_rawseti(L, -3, 2);
+    lua_rawseti(L, -2, 1);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &skeleton_key);
+  }
+  lua_rawgeti(L, -1, 1);
+  lua_rawgeti(L, -2, 2);
+  lua_remove(L, -3);
+}
+
+/* Three texts for one phone, and nothing else but another template's name. */
+static bool is_use_case(const struct om_build *b) {
+  return lua_isnil(b->L, b->fields + OM_FIELD_BODY) &&
+         lua_isnil(b->L, b->fields + OM_FIELD_HEADER) &&
+         lua_isnil(b->L, b->fields + OM_FIELD_BUTTONS) &&
+         lua_isnil(b->L, b->fields + OM_FIELD_TTL) && lua_isnil(b->L, b->fields + OM_FIELD_CHAT_ID);
+}
+
+static int build_use_case(struct om_build *b) {
+  push_skeleton(b->L);
+  b->wire = lua_gettop(b->L) - 1;
+  int failed = read_recipient(b);
+  failed = failed != 0 ? failed : read_template(b);
+  return failed != 0 ? failed : om_component_use_case(b, b->wire + 1);
+}
+
+static int build_any(struct om_build *b) {
+  lua_State *L = b->L;
+  push_wire(L);
+  b->wire = lua_gettop(L);
+  lua_createtable(L, 3, 0);
+  int components = lua_gettop(L);
+  read_ttl(b);
+  int failed = read_recipient(b);
+  failed = failed != 0 ? failed : read_template(b);
+  failed = failed != 0 ? failed : om_component_header(b, components);
+  failed = failed != 0 ? failed : om_component_body(b, components);
+  failed = failed != 0 ? failed : om_component_buttons(b, components);
+  if (failed == 0 && lua_rawlen(L, components) > 0) {
+    lua_pushvalue(L, components);
+    lua_setfield(L, b->wire, "params");
+  }
+  return failed;
 }
 
 int om_message_build(lua_State *L, int index, const struct om_message_defaults *defaults) {
@@ -313,32 +402,19 @@ int om_message_build(lua_State *L, int index, const struct om_message_defaults *
              "and is a %s",
              luaL_typename(L, index));
   }
-  luaL_checkstack(L, 40, NULL);
-  struct om_build build = {.L = L, .message = lua_absindex(L, index), .defaults = defaults};
-  struct om_build *b = &build;
-  om_check_names(L, b->message, "a message", fields);
-  lua_createtable(L, 0, 6);
-  b->wire = lua_gettop(L);
-  lua_createtable(L, 3, 0);
-  b->texts = b->wire + 1;
+  luaL_checkstack(L, OM_FIELDS + 40, NULL);
+  struct om_build b = {.L = L, .defaults = defaults};
+  int message = lua_absindex(L, index);
   lua_pushnil(L);
-  b->changes_slot = b->wire + 2;
-  lua_createtable(L, 1, 0);
-  int components = b->wire + 3;
-  read_mode(b);
-  read_ttl(b);
-  int failed = read_recipient(b);
-  failed = failed != 0 ? failed : read_template(b);
-  failed = failed != 0 ? failed : om_component_header(b, components);
-  failed = failed != 0 ? failed : om_component_body(b, components);
-  failed = failed != 0 ? failed : om_component_buttons(b, components);
+  b.changes = lua_gettop(L);
+  read_fields(&b, message);
+  read_mode(&b);
+  int failed = is_use_case(&b) ? build_use_case(&b) : build_any(&b);
   if (failed != 0) {
     return failed;
   }
-  if (lua_rawlen(L, components) > 0) {
-    lua_pushvalue(L, components);
-    lua_setfield(L, b->wire, "params");
-  }
-  lua_settop(L, b->changes_slot);
+  lua_pushvalue(L, b.wire);
+  lua_insert(L, b.changes);
+  lua_settop(L, b.changes + 1);
   return 0;
 }

@@ -21,9 +21,9 @@ struct om_message_defaults {
   enum om_text_mode { OM_TEXT_CLEAN, OM_TEXT_STRICT, OM_TEXT_RAW } text;
 };
 
-/* Reads the table at index. Returns 0 and pushes three values: the table to be encoded as JSON, the
- * list of texts as they will be sent, and what cleaning changed ({ field = { sentence, … } } or
- * nil). Else pushes `nil, err, info` and returns 3. A wrong type or name raises. */
+/* Reads the table at index. Returns 0 and pushes two values: the table to be encoded as JSON, good
+ * until the next call, and what cleaning changed ({ field = { sentence, … } } or nil). Else pushes
+ * `nil, err, info` and returns 3. A wrong type or name raises. */
 int om_message_build(lua_State *L, int index, const struct om_message_defaults *defaults);
 
 /* The three forms that a name may have; each returns NULL or a sentence part. Pure. */

@@ -85,7 +85,7 @@ static int build_send(lua_State *L, struct om_state *state, const struct om_chan
     channel->endpoint->statistics.counts[OM_COUNT_INVALID]++;
     return failed;
   }
-  int changes = top + 3;
+  int changes = top + 2;
   lua_pushvalue(L, top + 1);
   failed = encode(L, state);
   if (failed != 0) {
