@@ -120,10 +120,13 @@ describe("nginx: traps:", function()
       location = /forget {
         content_by_lua_block { ngx.print "ok" }
         log_by_lua_block { assert(channel:async("send", text(ngx.var.arg_phone))) }
-      }]] }
+      }
+      location = /stats { content_by_lua_block { ngx.print(channel:stats().accepted) } }
+      ]] }
     local list = phones(64)
     server:burst(paths(list, "/forget")):collect()
     assert_idle()
+    assert.equal("64", (server:get "/stats"))
     local counts = fake:counts()
     for _, phone in ipairs(list) do assert.equal(1, counts[phone]) end
   end)

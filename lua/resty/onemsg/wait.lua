@@ -56,7 +56,11 @@ local function pump()
       wake(pending)
     else
       local group = core.group(pending)
-      if group then wake(group) end
+      if group then
+        wake(group)
+      else
+        raw_wait(pending, 0) -- perhaps nobody ever asks: read the answer, so that channel:stats() counts it
+      end
     end
   end
 end
