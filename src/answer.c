@@ -88,7 +88,7 @@ static void push_explanation(lua_State *L, struct om_state *state,
   lua_rawgeti(L, LUA_REGISTRYINDEX, state->explain);
   lua_pushinteger(L, transfer->status);
   lua_pushvalue(L, answer);
-  lua_pushlstring(L, transfer->answer != NULL ? transfer->answer : "", transfer->answer_bytes);
+  lua_pushlstring(L, transfer->answer, transfer->answer_bytes);
   lua_pushboolean(L, transfer->body == NULL); /* a reading can be repeated without harm */
   lua_call(L, 4, 2);
   if (lua_type(L, -1) != LUA_TSTRING) {
@@ -386,7 +386,7 @@ int om_answer_request(lua_State *L, struct om_state *state, struct om_job *job, 
     return 3;
   }
   if (lua_isnil(L, answer)) {
-    lua_pushlstring(L, transfer->answer != NULL ? transfer->answer : "", transfer->answer_bytes);
+    lua_pushlstring(L, transfer->answer, transfer->answer_bytes);
     lua_replace(L, answer);
   }
   lua_createtable(L, 0, 1);

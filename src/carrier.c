@@ -16,8 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_FIRST_BYTES 512   /* an acceptance has about 150 */
-#define SMALL_BODY_BYTES   16384 /* what any socket takes at once; a message has about 400 */
+#define SMALL_BODY_BYTES 16384 /* what any socket takes at once; a message has about 400 */
 
 /* ---- callbacks ---- */
 
@@ -35,6 +34,25 @@ static size_t read_body(char *to, size_t size, size_t count, void *user) {
   return n;
 }
 
+/* Room for n more bytes of the answer; false: no memory. */
+static bool grow(struct om_transfer *transfer, size_t n) {
+  size_t room = transfer->answer_room;
+  while (room < transfer->answer_bytes + n) {
+    room *= 2;
+  }
+  char *old = transfer->answer == transfer->first ? NULL : transfer->answer;
+  char *grown = realloc(old, room);
+  if (grown == NULL) {
+    return false;
+  }
+  if (old == NULL) {
+    memcpy(grown, transfer->first, transfer->answer_bytes);
+  }
+  transfer->answer = grown;
+  transfer->answer_room = room;
+  return true;
+}
+
 static size_t write_answer(char *from, size_t size, size_t count, void *user) {
   struct om_transfer *transfer = ((struct om_carrier *)user)->transfer;
   size_t n = size * count;
@@ -42,17 +60,8 @@ static size_t write_answer(char *from, size_t size, size_t count, void *user) {
     transfer->end = OM_END_TOO_BIG;
     return 0;
   }
-  if (transfer->answer_bytes + n > transfer->answer_room) {
-    size_t room = transfer->answer_room != 0 ? transfer->answer_room : ANSWER_FIRST_BYTES;
-    while (room < transfer->answer_bytes + n) {
-      room *= 2;
-    }
-    char *grown = realloc(transfer->answer, room);
-    if (grown == NULL) {
-      return 0;
-    }
-    transfer->answer = grown;
-    transfer->answer_room = room;
+  if (transfer->answer_bytes + n > transfer->answer_room && !grow(transfer, n)) {
+    return 0;
   }
   memcpy(transfer->answer + transfer->answer_bytes, from, n);
   transfer->answer_bytes += n;

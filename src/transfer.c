@@ -66,7 +66,9 @@ static void destroy(struct om_job *job) {
   om_endpoint_drop(transfer->endpoint);
   free(transfer->url);
   free(transfer->body);
-  free(transfer->answer);
+  if (transfer->answer != transfer->first) {
+    free(transfer->answer);
+  }
   free(transfer->error);
   free(transfer);
 }
@@ -89,6 +91,8 @@ struct om_transfer *om_transfer_new(struct om_port *port, struct om_endpoint *en
   transfer->body = body;
   transfer->body_bytes = body_bytes;
   transfer->timeout_ms = timeout_ms;
+  transfer->answer = transfer->first;
+  transfer->answer_room = sizeof transfer->first;
   return transfer;
 }
 

@@ -10,9 +10,10 @@
 #include "endpoint.h"
 #include "port.h"
 
-#define OM_ANSWER_MAX_BYTES (1024 * 1024) /* a page of 100 templates has about 300 KB */
-#define OM_QUEUE_MAX        65536 /* transfers under way in a process, waiting ones included */
-#define OM_STOP_WAIT_MS     2000  /* at exit; longer only if a thread hangs in the resolver */
+#define OM_ANSWER_MAX_BYTES   (1024 * 1024) /* a page of 100 templates has about 300 KB */
+#define OM_ANSWER_FIRST_BYTES 512           /* an acceptance has about 150 */
+#define OM_QUEUE_MAX          65536 /* transfers under way in a process, waiting ones included */
+#define OM_STOP_WAIT_MS       2000  /* at exit; longer only if a thread hangs in the resolver */
 
 enum om_transfer_end {
   OM_END_ANSWER,   /* a complete answer; status and answer are set */
@@ -40,7 +41,7 @@ struct om_transfer {
   struct om_transfer *newer;
   struct om_transfer *older;
   size_t handed_bytes; /* of the body, to libcurl */
-  char *answer;
+  char *answer;        /* `first`, or malloced when it did not suffice */
   size_t answer_bytes;
   size_t answer_room;
   enum om_transfer_end end;
@@ -48,6 +49,8 @@ struct om_transfer {
   long retry_after_s; /* 0: none */
   int64_t ended_us;
   char *error; /* malloced; may be NULL */
+
+  char first[OM_ANSWER_FIRST_BYTES]; /* spares the thread an allocation that another one frees */
 
   bool counted; /* owner: its outcome is in the channel's statistics */
 };
