@@ -27,9 +27,12 @@
 #define EVENTS_AT_ONCE  256
 #define STREAMS_MAX     256L /* default 100; a cold burst of 256 over HTTP/2 is 4 times faster */
 #define CONNECTIONS_MIN 8L
-#define GRACE_US        20000 /* libcurl ends what is late itself, and knows better why */
-#define IDLE_MAX        1024  /* easy handles kept for reuse */
-#define IDLE_SEARCH     8     /* how deep to look for one with the same endpoint */
+#define CARRIED_MAX                                                                                \
+  4096                    /* transfers that libcurl has: each costs it some 10 KB, and to take one \
+                           * that waits for a connection away it looks through all that do */
+#define GRACE_US    20000 /* libcurl ends what is late itself, and knows better why */
+#define IDLE_MAX    1024  /* easy handles kept for reuse */
+#define IDLE_SEARCH 8     /* how deep to look for one with the same endpoint */
 
 struct engine {
   pthread_mutex_t lock;
@@ -50,7 +53,9 @@ struct engine {
   struct om_watches watches;
   struct om_carrier *idle;
   int idle_count;
-  struct om_transfer *newest; /* the ones libcurl has */
+  struct om_transfer *newest; /* the ones libcurl has: `carried` */
+  int carried;
+  struct om_jobs waiting; /* the ones it has not got yet, oldest first */
   struct om_jobs finished;
 };
 
@@ -135,15 +140,26 @@ static void finish(struct engine *engine, struct om_transfer *transfer) {
   om_jobs_append(&engine->finished, &transfer->job);
 }
 
+/* Ends a transfer that libcurl never had. */
+static void drop(struct engine *engine, struct om_transfer *transfer, enum om_transfer_end end) {
+  transfer->end = end;
+  transfer->ended_us = om_now_us();
+  finish(engine, transfer);
+}
+
 static int64_t due_of(const struct om_transfer *transfer) {
   return transfer->submitted_us + transfer->timeout_ms * 1000 + GRACE_US;
 }
 
-static void link_active(struct engine *engine, struct om_transfer *transfer) {
+static void note_due(struct engine *engine, const struct om_transfer *transfer) {
   int64_t due_us = due_of(transfer);
   if (due_us < engine->due_us) {
     engine->due_us = due_us;
   }
+}
+
+static void link_active(struct engine *engine, struct om_transfer *transfer) {
+  engine->carried++;
   transfer->older = engine->newest;
   transfer->newer = NULL;
   if (engine->newest != NULL) {
@@ -153,6 +169,7 @@ static void link_active(struct engine *engine, struct om_transfer *transfer) {
 }
 
 static void unlink_active(struct engine *engine, struct om_transfer *transfer) {
+  engine->carried--;
   if (transfer->newer != NULL) {
     transfer->newer->older = transfer->older;
   } else {
@@ -201,16 +218,13 @@ static void allow_connections(struct engine *engine, long connections) {
 
 static void begin(struct engine *engine, struct om_transfer *transfer) {
   const struct om_carrier_hooks hooks = {open_socket, close_socket, engine};
-  struct om_carrier *carrier = NULL;
-  if (__atomic_load_n(&transfer->cancel, __ATOMIC_RELAXED) == 0) {
-    carrier = take_carrier(engine, transfer->endpoint);
-  } else {
-    transfer->end = OM_END_CANCELLED;
+  if (__atomic_load_n(&transfer->cancel, __ATOMIC_RELAXED) != 0) {
+    drop(engine, transfer, OM_END_CANCELLED);
+    return;
   }
+  struct om_carrier *carrier = take_carrier(engine, transfer->endpoint);
   if (carrier == NULL) {
-    transfer->end = transfer->end == OM_END_CANCELLED ? OM_END_CANCELLED : OM_END_FAILED;
-    transfer->ended_us = om_now_us();
-    finish(engine, transfer);
+    drop(engine, transfer, OM_END_FAILED);
     return;
   }
   allow_connections(engine, transfer->endpoint->max_connections);
@@ -246,36 +260,46 @@ static void complete_all(struct engine *engine) {
   }
 }
 
-/* Ends the transfers that their owners gave up, or all. */
-static void cancel_some(struct engine *engine, bool all) {
-  struct om_transfer *older = NULL;
-  for (struct om_transfer *t = engine->newest; t != NULL; t = older) {
-    older = t->older;
-    if (all || __atomic_load_n(&t->cancel, __ATOMIC_RELAXED) != 0) {
-      t->end = OM_END_CANCELLED;
-      complete(engine, t->carrier, CURLE_ABORTED_BY_CALLBACK);
-    }
+/* Why the transfer has to end now; OM_END_ANSWER: it has not. */
+static enum om_transfer_end verdict_of(const struct om_transfer *transfer, int64_t now_us,
+                                       bool all) {
+  if (all || __atomic_load_n(&transfer->cancel, __ATOMIC_RELAXED) != 0) {
+    return OM_END_CANCELLED;
   }
+  return due_of(transfer) <= now_us ? OM_END_TIMEOUT : OM_END_ANSWER;
 }
 
-/* Ends what libcurl lets wait for a connection beyond its time: behind slower transfers to the same
- * host it looks at no timeout. Walks the list only when the oldest deadline it knew has come. */
-static void end_overdue(struct engine *engine) {
+/* Ends the transfers that their owners gave up or whose time is over, or all. libcurl looks at no
+ * timeout of a transfer that waits for a connection behind slower ones to the same host. */
+static void end_some(struct engine *engine, bool all) {
   int64_t now_us = om_now_us();
+  struct om_jobs kept;
   struct om_transfer *older = NULL;
-  if (now_us < engine->due_us) {
-    return;
-  }
+  om_jobs_init(&kept);
   engine->due_us = INT64_MAX;
   for (struct om_transfer *t = engine->newest; t != NULL; t = older) {
-    int64_t due_us = due_of(t);
+    enum om_transfer_end end = verdict_of(t, now_us, all);
     older = t->older;
-    if (due_us <= now_us) {
-      complete(engine, t->carrier, CURLE_OPERATION_TIMEDOUT);
-    } else if (due_us < engine->due_us) {
-      engine->due_us = due_us;
+    if (end == OM_END_ANSWER) {
+      note_due(engine, t);
+    } else {
+      t->end = end;
+      complete(engine, t->carrier,
+               end == OM_END_TIMEOUT ? CURLE_OPERATION_TIMEDOUT : CURLE_ABORTED_BY_CALLBACK);
     }
   }
+  for (struct om_job *job = om_jobs_shift(&engine->waiting); job != NULL;
+       job = om_jobs_shift(&engine->waiting)) {
+    struct om_transfer *t = (struct om_transfer *)job;
+    enum om_transfer_end end = verdict_of(t, now_us, all);
+    if (end == OM_END_ANSWER) {
+      note_due(engine, t);
+      om_jobs_append(&kept, job);
+    } else {
+      drop(engine, t, end);
+    }
+  }
+  om_jobs_move(&engine->waiting, &kept);
 }
 
 /* Takes the inbox. True: go on; false: the process is ending. */
@@ -290,13 +314,14 @@ static bool take_inbox(struct engine *engine) {
   engine->sleeping = taken.head == NULL && !stop;
   pthread_mutex_unlock(&engine->lock);
   for (struct om_job *job = om_jobs_shift(&taken); job != NULL; job = om_jobs_shift(&taken)) {
-    if (stop) {
-      __atomic_store_n(&((struct om_transfer *)job)->cancel, 1, __ATOMIC_RELAXED);
-    }
-    begin(engine, (struct om_transfer *)job);
+    note_due(engine, (struct om_transfer *)job);
+    om_jobs_append(&engine->waiting, job);
   }
-  if (cancelling || stop) {
-    cancel_some(engine, stop);
+  if (cancelling || stop || engine->due_us <= om_now_us()) {
+    end_some(engine, stop);
+  }
+  while (engine->carried < CARRIED_MAX && engine->waiting.head != NULL) {
+    begin(engine, (struct om_transfer *)om_jobs_shift(&engine->waiting));
   }
   return !stop;
 }
@@ -355,7 +380,6 @@ static void run(struct engine *engine) {
       curl_multi_socket_action(engine->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     }
     complete_all(engine);
-    end_overdue(engine);
     om_port_deliver(&engine->finished);
   }
   om_port_deliver(&engine->finished);
@@ -417,6 +441,7 @@ static struct engine *start(void) {
     return NULL;
   }
   om_jobs_init(&engine->inbox);
+  om_jobs_init(&engine->waiting);
   om_jobs_init(&engine->finished);
   pthread_mutex_init(&engine->lock, NULL);
   pthread_condattr_init(&attributes);
