@@ -1,9 +1,11 @@
---- onemsg in nginx: what reload, quit, terminate and kill do to sends under way. ONEMSG_RELOADS=100 for the long run.
+--- onemsg in nginx: what reload, quit, terminate and kill do to sends under way.
+-- ONEMSG_RELOADS=100 ONEMSG_EXITS=500 for the long run.
 local nginx = require "support.nginx"
 local support = require "support.server"
 local sys = require "support.sys"
 
 local RELOADS = tonumber(os.getenv "ONEMSG_RELOADS") or 10
+local EXITS = tonumber(os.getenv "ONEMSG_EXITS") or 6
 local LATENCY_MS = 400
 
 local LOCATIONS = [[
@@ -195,3 +197,36 @@ for _, daemon in ipairs { true, false } do
     end)
   end)
 end
+
+describe("nginx: the end of a worker, with TLS", function()
+  it("comes " .. EXITS .. " times with 32 sends in flight, by QUIT and by TERM in turn, without a crash", function()
+    local fake = support.fake { latency = 200 }
+    local cut = 0
+    for round = 1, EXITS do
+      local server = nginx.start { fake = fake, locations = LOCATIONS,
+        options = { base_url = fake.env.FAKE_HTTPS_URL, ca_file = fake.env.ONE_MSG_CA_FILE } }
+      local list = phones(32)
+      local burst = server:burst(paths(list))
+      assert(support.eventually(function() -- else QUIT would meet requests that nginx has not yet accepted
+        local arrived, counts = 0, fake:counts()
+        for _, phone in ipairs(list) do arrived = arrived + (counts[phone] or 0) end
+        return arrived == 32
+      end))
+      local took = server:quit(2, round % 2 == 0 and "QUIT" or "TERM")
+      local accepted = 0
+      for _, answer in pairs(burst:collect()) do accepted = accepted + (answer.body == "accepted" and 1 or 0) end
+      local log, complaints = server:log(), server:complaints()
+      server:stop()
+      assert.is_truthy(took, "round " .. round .. " took longer than two seconds")
+      assert.is_nil(log:find("exited on signal", 1, true))
+      assert.equal("", complaints)
+      if round % 2 == 0 then
+        assert.equal(32, accepted)
+      else
+        cut = cut + 32 - accepted
+      end
+    end
+    fake:stop()
+    assert.is_true(cut > 0, "no send was cut off by TERM")
+  end)
+end)

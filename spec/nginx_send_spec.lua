@@ -84,6 +84,15 @@ local LOCATIONS = [[
       ngx.say(next(), " ", tostring(next()))
     }
   }
+  location = /store {
+    content_by_lua_block {
+      local results, err = db:unit { { "INSERT INTO t(a) VALUES($1)", ngx.var.arg_a } }
+      ngx.print(results and results[1].changes or err)
+    }
+  }
+  location = /stored {
+    content_by_lua_block { ngx.print(assert(db:read { { "SELECT COUNT(*) AS n FROM t" } })[1][1].n) }
+  }
   location = /misc {
     content_by_lua_block {
       local fd, err = onemsg.fd()
@@ -97,7 +106,9 @@ describe("nginx: sending", function()
 
   setup(function()
     fake = support.fake { latency = 200 }
-    server = nginx.start { fake = fake, locations = LOCATIONS }
+    server = nginx.start { fake = fake, locations = LOCATIONS,
+      init = [[db = assert(require("onemsg.sql").open "sqlite:$dir/store.db")]],
+      prepare = function(dir) assert(os.execute("sqlite3 " .. dir .. "/store.db 'CREATE TABLE t(a TEXT PRIMARY KEY)'")) end }
   end)
   teardown(function()
     local complaints = server:complaints()
@@ -138,6 +149,26 @@ describe("nginx: sending", function()
     assert.is_true(slowest < 0.75, "a ping took " .. slowest .. " s while the API took 1.5")
     assert.is_true(pings >= 10, pings .. " pings only")
     for i = 1, 64 do assert.equal(1, fake:count(("1202073%02d%02d"):format(i, i % 20))) end
+  end)
+
+  it("serves others while 32 units wait for a store that another process holds", function()
+    local path = server.dir .. "/store.db"
+    os.execute(("(echo 'BEGIN EXCLUSIVE;'; echo '.shell touch %s/held'; sleep 1.2; echo 'COMMIT;') | sqlite3 %s &")
+      :format(server.dir, path))
+    assert(support.eventually(function() return io.open(server.dir .. "/held") end))
+    local paths = {}
+    for i = 1, 32 do paths[i] = "/store?a=" .. i end
+    local from, slowest = sys.now(), 0
+    local burst = server:burst(paths)
+    while sys.now() - from < 0.8 do
+      local before = sys.now()
+      assert.equal("pong\n", (server:get "/ping"))
+      slowest = math.max(slowest, sys.now() - before)
+    end
+    for i, answer in ipairs(burst:collect()) do assert.equal("1", answer.body, i) end
+    assert.is_true(sys.now() - from > 0.8, "the store was not held")
+    assert.is_true(slowest < 0.5, "a ping took " .. slowest .. " s")
+    assert.equal("32", (server:get "/stored"))
   end)
 
   it("keeps the answer of a wait that ran out of time", function()

@@ -96,7 +96,7 @@ end
 --- pending:wait([seconds]). An answer that is already there, and wait(0), are to be had in every phase.
 local function pending_wait(pending, seconds)
   check_self(pending, "wait")
-  seconds = seconds and core.seconds(seconds)
+  if seconds ~= nil then seconds = core.seconds(seconds) end
   if seconds == 0 or raw.ready(pending) then return raw.wait(pending, 0) end
   if not can_wait() then
     return refuse("pending:wait", "ask pending:ready(), or " .. IN_A_TIMER, "pending")
