@@ -198,6 +198,7 @@ describe("onemsg.sql", function()
     end)
 
     it("waits 2 s for a statement that runs, and then tells the child what it cannot have", function()
+      if os.getenv "SPEC_LUA" then return pending "sanitizers do not bear a fork while another thread allocates" end
       create():close()
       assert_exited(store.child(function()
         local db = open()
@@ -205,9 +206,10 @@ describe("onemsg.sql", function()
         store.until_true(function() return db:stats().opened == 1 or sys.fds() > fds end, "the statement")
         local start = sys.now()
         local pid = store.child(function()
-          local own, err = sql.open("sqlite:" .. path)
-          assert(own == nil and err:find "^closed: .* was in use while this process was forked", err)
-          assert(sql.open("sqlite:" .. directory .. "/other.db"):unit { { "SELECT 1 AS one" } })
+          for _, name in ipairs { path, directory .. "/other.db" } do
+            local value, err = assert(sql.open("sqlite:" .. name)):unit { { "SELECT 1 AS one" } }
+            assert(value == nil and err:find "^closed: this process was forked while a statement ran", err)
+          end
           return 0
         end)
         local took = sys.now() - start

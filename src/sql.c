@@ -17,6 +17,8 @@ static pthread_mutex_t the_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct om_sql_store *the_stores; /* the_lock */
 static bool ending;                     /* the_lock: the process is */
+static bool torn; /* this is a child, and its parent's thread was inside the database when it was
+                     made: locks that nobody holds any more are held in here; set by the fork */
 
 /* Has it a thread, of this very process? */
 static bool runs_here(const struct om_sql_store *store) {
@@ -118,7 +120,7 @@ static void before_fork(void) {
 
 static void after_fork(bool child) {
   for (struct om_sql_store *store = the_stores; store != NULL; store = store->next) {
-    store->torn = store->torn || (child && store->pause && !store->paused && !store->over);
+    torn = torn || (child && store->pause && !store->paused && !store->over);
     store->pause = false;
     if (!child) {
       pthread_cond_signal(&store->wake);
@@ -184,31 +186,17 @@ bool om_sql_foreign(const struct om_sql_store *store) {
   return pid != 0 && pid != getpid();
 }
 
-/* the_lock is held. The store that is to be used for name, or NULL: there is none. torn: the file
- * is open in this process, and out of reach. */
-static struct om_sql_store *find(const struct om_sql_driver *driver, const char *name, bool *torn) {
-  struct om_sql_store *found = NULL;
-  for (struct om_sql_store *store = the_stores; store != NULL; store = store->next) {
-    if (store->driver == driver && strcmp(store->name, name) == 0) {
-      *torn = *torn || store->torn;
-      found = store->stop || om_sql_foreign(store) ? found : store;
-    }
-  }
-  return found;
-}
-
 struct om_sql_store *om_sql_attach(const struct om_sql_driver *driver, const char *name,
                                    bool create, struct om_sql_error *error) {
-  bool torn = false;
   pthread_once(&once, prepare);
   pthread_mutex_lock(&the_lock);
   reap();
-  struct om_sql_store *store = find(driver, name, &torn);
-  if (torn) {
-    store = NULL;
-    om_sql_fail(error, OM_SQL_CLOSED, 0,
-                "%s was in use while this process was forked; fork before it is used", name);
-  } else if (store == NULL) {
+  struct om_sql_store *store = the_stores;
+  while (store != NULL && (store->driver != driver || strcmp(store->name, name) != 0 ||
+                           store->stop || om_sql_foreign(store))) {
+    store = store->next;
+  }
+  if (store == NULL) {
     store = new_store(driver, name);
     if (store == NULL) {
       om_sql_fail(error, OM_SQL_MEMORY, 0, "out of memory");
@@ -256,6 +244,13 @@ void om_sql_read_stats(struct om_sql_store *store, struct om_sql_stats *stats) {
 static enum om_submitted enqueue(struct om_sql_store *store, struct om_sql_unit *unit) {
   if (store->stop || om_sql_foreign(store)) {
     om_sql_fail(&unit->error, OM_SQL_CLOSED, 0, "the store is closed; this unit was not begun");
+    return OM_SUBMIT_STOPPED;
+  }
+  if (torn) {
+    om_sql_fail(&unit->error, OM_SQL_CLOSED, 0,
+                "this process was forked while a statement ran that took longer than %d ms; no "
+                "store can be used in it",
+                OM_SQL_FORK_MS);
     return OM_SUBMIT_STOPPED;
   }
   if (store->load >= OM_SQL_QUEUE_MAX || store->load_bytes + unit->bytes > OM_SQL_QUEUE_MAX_BYTES) {

@@ -31,7 +31,6 @@ struct om_sql_store {
   bool over;        /* the database is closed */
   bool pause;       /* the process is about to fork */
   bool paused;      /* the thread has closed the database for it */
-  bool torn;        /* child: the fork could not wait, and the database is open in here */
   int64_t until_us; /* when stopped: so long may the rest take */
   struct om_sql_stats stats;
 };
