@@ -91,6 +91,9 @@ local function label(event, name, example)
     return nil, ("event.%s must be a text, not a %s"):format(name, type(value))
   end
   if type(value) == "number" then
+    if value ~= math.floor(value) or value <= -2 ^ 53 or value >= 2 ^ 53 then
+      return nil, ("event.%s is a number that JSON does not keep exactly: write it as a text"):format(name)
+    end
     local text, err = M.text(value)
     if not text then return nil, ("event.%s: %s"):format(name, err) end
     value = text
