@@ -44,6 +44,8 @@ local function wake(key)
     sem:post(sem.waiting)
   end
 end
+--- Ends the wait for a pending or a group early, if there is one.
+M.wake = wake
 
 --- Takes home what has ended, and wakes who waits for it. Never waits itself.
 local function pump()

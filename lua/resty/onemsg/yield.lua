@@ -42,9 +42,11 @@ local function refuse(what, instead, outcome)
     .. "another C function that calls back; " .. instead)
 end
 
+--- Whether a call may wait here.
 local function can_wait()
   return CAN_WAIT[get_phase()] and yieldable()
 end
+M.can_wait = can_wait
 
 local function check_self(self, name)
   if type(self) ~= "userdata" then

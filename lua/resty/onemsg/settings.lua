@@ -1,0 +1,190 @@
+--- resty.onemsg.settings: what init takes, checked and filled in from the environment, before nginx forks.
+-- Opens no connection and starts no thread. What is wrong becomes one sentence, raised by init.
+local onemsg = require "onemsg"
+local core = require "onemsg.core"
+local rules = require "onemsg.rules"
+local signature = require "onemsg.signature"
+local sql = require "onemsg.sql"
+local suggest = require "onemsg.rules_suggest"
+local workflow_options = require "onemsg.workflow_options"
+
+local M = {}
+
+local SECRET_BYTES = 16    -- of a token or a path's secret: with random letters and digits, beyond guessing
+local KEY_BYTES = 16       -- of a signing key; Standard Webhooks wants 24
+local EVENT_BYTES = 1048576
+local EVENT_ITEMS = 1000
+local HOOK_BYTES = 3145728 -- what Meta itself may post (PLATFORM.md 3.3)
+
+--- Options of onemsg.new, which may stand among those of init.
+local CHANNEL = {
+  base_url = true, channel = true, token = true, token_file = true, template = true, namespace = true, language = true,
+  text = true, country = true, timeout = true, ca_file = true, proxy = true, connect_timeout = true,
+  max_connections = true, http = true,
+}
+
+--- Our own: kinds of value.
+local OWN = {
+  rules = "string table", store = "string", channels = "table", event_secrets = "string table",
+  event_tokens = "string table", hook_secrets = "string table", operator_token = "string table", open = "boolean",
+  event_bytes = "number", event_items = "number", hook_bytes = "number",
+}
+
+local function refuse(sentence, ...)
+  error("resty.onemsg.init: " .. sentence:format(...), 0)
+end
+
+--- A sentence without the place in our files at which it was raised.
+local function plain(err)
+  return (tostring(err):gsub("^[^\n]-%.lua:%d+: ", ""):gsub("^workflow%.open: ", ""):gsub("^config: ", ""))
+end
+
+local function check_own(name, value)
+  if not (" " .. OWN[name] .. " "):find(" " .. type(value) .. " ", 1, true) then
+    refuse("%s must be a %s, not a %s", name, (OWN[name]:gsub(" ", " or a ")), type(value))
+  end
+  if type(value) == "number" and not (value >= 1 and value <= 2 ^ 31) then
+    refuse("%s must be from 1 to 2^31", name)
+  end
+end
+
+--- A list of secrets: the option (a text or a list), else the environment (texts with blanks or commas between).
+local function secrets(options, name, variable, check)
+  local given = options[name]
+  if type(given) == "string" then given = { given } end
+  local source = name
+  if not given then
+    given, source = {}, name .. " (" .. variable .. ")"
+    for one in (os.getenv(variable) or ""):gmatch "[^%s,]+" do given[#given + 1] = one end
+  end
+  for i, one in ipairs(given) do
+    if type(one) ~= "string" then refuse("%s: number %d is a %s, not a text", source, i, type(one)) end
+    local wrong = check(one)
+    if wrong then refuse("%s: number %d %s", source, i, wrong) end
+  end
+  if next(given) ~= nil and #given == 0 then refuse("%s must be a text or a list of texts", name) end
+  return given
+end
+
+local function check_token(text)
+  if text:find "[%c%s]" then return "has blanks or control characters" end
+  if #text < SECRET_BYTES then
+    return ("is shorter than %d characters; make one with: openssl rand -hex 24"):format(SECRET_BYTES)
+  end
+end
+
+local function check_segment(text)
+  if text:find "[^%w_~.-]" then return "may hold letters, digits and _ ~ . - only: it is a part of a URL" end
+  return check_token(text)
+end
+
+local function check_key(text)
+  local key, err = signature.key(text)
+  if not key then return "is no signing secret: " .. err:gsub("^config: ", "") end
+  if #key < KEY_BYTES then
+    return ("has %d bytes, and at least %d are needed; make one with: openssl rand -base64 32"):format(#key, KEY_BYTES)
+  end
+end
+
+--- What is compared instead of a secret, so that the time of a comparison tells nothing, not even a length.
+local function digests(key, list)
+  local out = {}
+  for i, one in ipairs(list) do out[i] = onemsg.hmac(key, one) end
+  return out
+end
+
+--- Random bytes.
+-- @tparam number count
+function M.random(count)
+  local file = assert(io.open("/dev/urandom", "rb"))
+  local bytes = file:read(count)
+  file:close()
+  return bytes
+end
+
+local function new_channel(options, where)
+  local ok, channel, err = pcall(onemsg.new, options)
+  if not ok then refuse("%s%s", where, plain(channel)) end
+  if not channel then refuse("%s%s", where, plain(err)) end
+  return channel
+end
+
+local function read_channels(options, given)
+  if options.channels then
+    local name = next(given)
+    if name then refuse("channels = { … } and %s together: put it into the channel it belongs to", name) end
+    local channels = {}
+    for key, one in pairs(options.channels) do
+      if type(key) ~= "string" or not key:find "^[%w_.-]+$" then
+        refuse 'channels has names of letters and digits: { main = { token = … } }'
+      end
+      channels[key] = type(one) == "table" and new_channel(one, "channel " .. key .. ": ") or one
+      if type(channels[key]) ~= "userdata" then
+        refuse("channel %s must be a table of options or what onemsg.new returned", key)
+      end
+    end
+    return channels
+  end
+  if type(given.channel) == "userdata" then return { main = given.channel } end
+  return { main = new_channel(given, "") }
+end
+
+--- What the workflow takes beyond channels, rules and store; checked by the workflow's own check.
+local function check_workflow(settings, more)
+  local options = { channels = settings.channels, rules = settings.rules, store = settings.store }
+  for name, value in pairs(more) do options[name] = value end
+  local ok, read, err = pcall(workflow_options.read, options, core)
+  if not ok then
+    local sentence = plain(read)
+    local name = sentence:match "there is no option '(.-)'$"
+    refuse("%s%s", sentence, name and suggest.phrase(name, OWN) or "")
+  end
+  if not read then refuse("%s", plain(err)) end
+  options.log = read.sink -- opened here, with the master's rights
+  return options
+end
+
+--- Reads and checks everything. Only in init_by_lua.
+-- @tparam table options see resty.onemsg.init
+-- @treturn table settings: workflow (options for workflow.open), channels, event_keys (signing secrets), event_tokens,
+--   hook_secrets, operator_tokens (digests), key (random, of this start), open, event_bytes, event_items, hook_bytes
+function M.read(options)
+  if type(options) ~= "table" then refuse("it takes a table of options, not a %s", type(options)) end
+  local settings, for_channel, for_workflow = { key = M.random(32) }, {}, {}
+  for name, value in pairs(options) do
+    if OWN[name] then
+      check_own(name, value)
+    elseif CHANNEL[name] then
+      for_channel[name] = value
+    else
+      for_workflow[name] = value
+    end
+  end
+  settings.store = options.store or os.getenv "ONE_MSG_STORE"
+  if not settings.store then
+    refuse 'store (ONE_MSG_STORE) is missing: for example "sqlite:/var/lib/onemsg/confirmations.db"'
+  end
+  local store, err = sql.open(settings.store) -- only looks at the target; the file is opened by a worker
+  if not store then refuse("store: %s", plain(err)) end
+  store:close()
+  settings.rules = options.rules or os.getenv "ONE_MSG_RULES"
+  if not settings.rules then refuse "rules (ONE_MSG_RULES) is missing: the path of rules.lua" end
+  if type(settings.rules) == "string" then
+    settings.rules, err = rules.open(settings.rules)
+    if not settings.rules then refuse("%s", plain(err)) end
+  end
+  settings.channels = read_channels(options, for_channel)
+  settings.workflow = check_workflow(settings, for_workflow)
+  settings.event_keys = secrets(options, "event_secrets", "ONE_MSG_EVENT_SECRET", check_key)
+  settings.event_tokens = digests(settings.key, secrets(options, "event_tokens", "ONE_MSG_EVENT_TOKEN", check_token))
+  settings.hook_secrets = digests(settings.key, secrets(options, "hook_secrets", "ONE_MSG_HOOK_SECRET", check_segment))
+  settings.operator_tokens =
+    digests(settings.key, secrets(options, "operator_token", "ONE_MSG_OPERATOR_TOKEN", check_token))
+  settings.open = options.open == true
+  settings.event_bytes = options.event_bytes or EVENT_BYTES
+  settings.event_items = options.event_items or EVENT_ITEMS
+  settings.hook_bytes = options.hook_bytes or HOOK_BYTES
+  return settings
+end
+
+return M

@@ -1,0 +1,134 @@
+--- resty.onemsg.worker: the workflow of an nginx worker. One long light thread opens it, does its work (flow:work)
+-- until the worker is to leave, and is begun again when it fails. Requests use the same workflow.
+local counters = require "resty.onemsg.counters"
+local request = require "resty.onemsg.request"
+local semaphore = require "ngx.semaphore"
+local wait = require "resty.onemsg.wait"
+local workflow = require "onemsg.workflow"
+local yield = require "resty.onemsg.yield"
+
+local M = {}
+
+local exiting = ngx.worker.exiting
+
+local PAUSE_MIN_S, PAUSE_MAX_S = 0.2, 10 -- after the first failure, and after many
+local SLICE_S = 0.2                      -- a pause looks so often whether the worker is to leave
+local BEAT_S = 1
+local PATIENCE_S = 5                     -- a request waits so long for the store to be opened
+local STEADY_S = 60                      -- what ran so long before it failed begins with the short pause again
+
+local settings, flow, trouble, started
+local opened = semaphore.new(0)
+local waiting = 0
+
+local function pause(seconds)
+  local left = seconds
+  while left > 0 and not exiting() do
+    ngx.sleep(math.min(SLICE_S, left))
+    left = left - SLICE_S
+  end
+end
+
+local function release()
+  if waiting > 0 then opened:post(waiting) end
+end
+
+local function open()
+  local options = {}
+  for name, value in pairs(settings.workflow) do options[name] = value end
+  local theirs = options.on_change
+  options.on_change = function(confirmation)
+    counters.change(confirmation)
+    if theirs then theirs(confirmation) end
+  end
+  local their_alert = options.on_alert
+  options.on_alert = function(alert)
+    local reason = tostring(alert.reason or "")
+    local good = alert.alert == "resumed" or alert.alert == "rules" and not reason:find "^config:"
+    request.say(("%s%s: %s"):format(alert.alert, alert.channel and " " .. alert.channel or "", reason),
+      good and ngx.NOTICE or ngx.ERR)
+    if their_alert then their_alert(alert) end
+  end
+  local ok, made, err = pcall(workflow.open, options)
+  if not ok then return nil, "config: " .. tostring(made) end
+  if not made then return nil, err end
+  made.worker.on_wake = function() wait.wake(made.worker.done) end
+  return made
+end
+
+local beat_at = 0
+
+--- What is to be done about once a second beside the work: tell the counts, and look whether the rules file is good.
+local function beat()
+  local now = ngx.now()
+  if now - beat_at < BEAT_S and now >= beat_at then return end
+  beat_at = now
+  counters.channels(settings.channels)
+  counters.flush()
+  flow:ruleset(now)
+end
+
+local function stop()
+  beat()
+  return exiting()
+end
+
+local function run(premature)
+  counters.add("onemsg_work_restarts_total", "", 0) -- a counter that is there from the start shows its first rise
+  counters.add("onemsg_hook_events_total", "", 0)
+  local patience = PAUSE_MIN_S
+  while not premature and not exiting() do
+    local from, err = ngx.now(), nil
+    if not flow then
+      flow, err = open()
+      trouble = err
+      release()
+    end
+    if flow then
+      local ok, done, why = pcall(flow.work, flow, { stop = stop })
+      if not ok or not done then
+        err = "the work failed, and is begun again: " .. tostring(not ok and done or why)
+        counters.add("onemsg_work_restarts_total", "", 1)
+      end
+    end
+    if err then
+      request.say(err)
+      if ngx.now() - from > STEADY_S then patience = PAUSE_MIN_S end
+      pause(patience)
+      patience = math.min(patience * 2, PAUSE_MAX_S)
+    end
+  end
+  counters.channels(settings.channels)
+  counters.flush()
+end
+
+--- Begins the long thread; for init_worker.
+function M.start(the_settings)
+  settings, started = the_settings, true
+  local ok, err = ngx.timer.at(0, run)
+  if not ok then
+    started = false
+    error("resty.onemsg.init_worker: nginx gives no timer: " .. tostring(err), 0)
+  end
+end
+
+--- This worker's workflow.
+-- @treturn ?table flow; may wait for the store to be opened, where the phase can
+-- @treturn string with nil: "config: …", "store: …"
+function M.flow()
+  if flow then return flow end
+  if not started then
+    return nil, settings and "store: this worker is ending"
+      or "config: call require('resty.onemsg').init { … } in init_by_lua and init_worker() in init_worker_by_lua",
+      { outcome = "invalid" }
+  end
+  if not trouble and yield.can_wait() then
+    waiting = waiting + 1
+    opened:wait(PATIENCE_S)
+    waiting = waiting - 1
+  end
+  if flow then return flow end
+  return nil, trouble or "store: this worker has not opened it yet; submit again", { outcome = "invalid", retry = true }
+end
+
+return M
