@@ -147,9 +147,9 @@ describe("onemsg.new", function()
     assert.is_truthy(onemsg.new(options))
     os.remove(name)
     refused(options, "token_file (ONE_MSG_TOKEN_FILE)", name, "No such file")
-    refused(with { token = "absent", token_file = "/" }, "token (ONE_MSG_TOKEN)")
-    refused(with { token = "absent", token_file = "/dev/zero" }, "token (ONE_MSG_TOKEN)")
-    refused(with { token = "absent", token_file = "/dev/null" }, "token (ONE_MSG_TOKEN)")
+    refused(with { token = "absent", token_file = "/" }, "token_file (ONE_MSG_TOKEN_FILE)")
+    refused(with { token = "absent", token_file = "/dev/zero" }, "token_file (ONE_MSG_TOKEN_FILE)")
+    refused(with { token = "absent", token_file = "/dev/null" }, "token_file (ONE_MSG_TOKEN_FILE)")
   end)
 
   it("takes the channel out of a JWT", function()
@@ -215,7 +215,7 @@ describe("onemsg.new", function()
       "http://[::2]", "http://0.0.0.0", "ftp://api.1msg.io", "file:///etc/passwd", "https://u:p@api.1msg.io",
       "https://u@h", "https://api.1msg.io?token=x", "https://api.1msg.io/#x", "https://", "https:// h", "h\nx", "h\\x",
       "https://h/\"", "://h", ("https://" .. ("h"):rep(2000)), "javascript:alert(1)", "http:/api.1msg.io",
-      "https://h:99999",
+      "https://h:99999", "https://bücher.example", "https://a\226\128\174b", "https://../x", "https://-h", "a\1b",
     } do
       refused(with { base_url = given }, "base_url (ONE_MSG_BASE_URL)")
     end

@@ -301,7 +301,7 @@ static int read_button(struct om_build *b, int components, int i) {
   lua_pushliteral(L, "button");
   lua_setfield(L, component, "type");
   lua_getfield(L, button, "index");
-  lua_Integer index = lua_isnil(L, -1) ? i - 1 : om_check_whole(L, -1, "a button's index", 0, 9);
+  lua_Integer index = lua_isnil(L, -1) ? i - 1 : om_check_whole(L, -1, "index of buttons[…]", 0, 9);
   lua_pushinteger(L, index);
   lua_setfield(L, component, "index");
   lua_getfield(L, button, "parameters");

@@ -159,6 +159,25 @@ static bool is_loopback(const char *host) {
          (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == strlen(host));
 }
 
+/* Whether a URL is printable ASCII of a length that people write; names in other scripts have an
+ * ASCII form (xn--…). */
+static bool is_plain(const char *url) {
+  size_t len = 0;
+  for (; url[len] != '\0'; len++) {
+    if (url[len] <= ' ' || url[len] >= 0x7f || strchr("\\\"<>", url[len]) != NULL) {
+      return false;
+    }
+  }
+  return len > 0 && len <= OM_URL_MAX_BYTES / 2;
+}
+
+/* A name or an address; libcurl lets more pass. */
+static bool is_host(const char *host) {
+  static const char allowed[] = "-._ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+  return host[0] == '[' ||
+         (strchr("-._", host[0]) == NULL && strspn(host, allowed) == strlen(host));
+}
+
 /* Cuts trailing slashes, and a last segment that repeats the channel. */
 static void trim_path(char *path, const char *channel) {
   size_t len = strlen(path);
@@ -207,16 +226,14 @@ static const char *set_base(struct om_endpoint *endpoint,
   char *whole = NULL;
   char text[OM_URL_MAX_BYTES + 1];
   CURLU *url = endpoint->send_url;
-  size_t given = strlen(options->base_url);
-  if (given == 0 || given > OM_URL_MAX_BYTES / 2 ||
-      strcspn(options->base_url, " \t\r\n\\\"<>") != given ||
+  if (!is_plain(options->base_url) ||
       curl_url_set(url, CURLUPART_URL, options->base_url,
                    strstr(options->base_url, "://") == NULL ? CURLU_DEFAULT_SCHEME : 0) !=
           CURLUE_OK) {
     return fault;
   }
   if (curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-      curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+      curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK && is_host(host) &&
       curl_url_get(url, CURLUPART_PATH, &path, 0) == CURLUE_OK) {
     fault = base_fault(url, scheme, host);
     if (fault == NULL) {
@@ -265,12 +282,14 @@ static const char *proxy_fault(const char *proxy) {
   static const char *const schemes[] = {"http", "https", "socks4", "socks4a", "socks5", "socks5h"};
   const char *fault = "is not a proxy; write it like http://proxy.example:3128";
   char *scheme = NULL;
+  char *host = NULL;
   CURLU *url = curl_url();
-  if (url != NULL && strcspn(proxy, " \t\r\n\\\"<>") == strlen(proxy) &&
+  if (url != NULL && is_plain(proxy) &&
       curl_url_set(url, CURLUPART_URL, proxy,
                    (strstr(proxy, "://") == NULL ? CURLU_DEFAULT_SCHEME : 0) |
                        CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
-      curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK) {
+      curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+      curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK && is_host(host)) {
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
       if (strcmp(scheme, schemes[i]) == 0) {
         fault = NULL;
@@ -278,6 +297,7 @@ static const char *proxy_fault(const char *proxy) {
     }
   }
   curl_free(scheme);
+  curl_free(host);
   curl_url_cleanup(url);
   return fault;
 }

@@ -18,6 +18,7 @@
 #define TIMEOUT_MAX_S             3600.0
 #define CONNECTIONS_DEFAULT       64
 #define CONNECTIONS_MAX           10000
+#define PATH_SHOWN_BYTES          256
 
 static const char *const option_names[] = {
     "base_url",        "channel",         "token",    "token_file",
@@ -142,13 +143,21 @@ static int read_word(lua_State *L, const struct option *option, const char *cons
 
 /* ---- token and channel ---- */
 
+/* `nil, err, info` for a file that errno keeps from us. What cannot be a path stays out of it. */
+static int fail_file(lua_State *L, const struct option *option, const char *path) {
+  int error = errno;
+  size_t len = strlen(path);
+  bool plain = len <= PATH_SHOWN_BYTES && om_text_check(path, len, 0) == OM_TEXT_OK;
+  return om_fail(L, "config", "invalid", "%s (%s) cannot be read: %s%s%s", option->name,
+                 option->variable, plain ? path : "", plain ? ": " : "", strerror(error));
+}
+
 /* Pushes what the file holds. */
 static int push_token_file(lua_State *L, const char *path) {
   char content[OM_TOKEN_MAX_BYTES + 2];
   FILE *file = fopen(path, "re");
   if (file == NULL) {
-    return om_fail(L, "config", "invalid", "token_file (ONE_MSG_TOKEN_FILE) cannot be read: %s: %s",
-                   path, strerror(errno));
+    return fail_file(L, &token_file, path);
   }
   size_t len = fread(content, 1, sizeof content, file);
   fclose(file);
@@ -159,11 +168,13 @@ static int push_token_file(lua_State *L, const char *path) {
 /* Pushes the cleaned token. */
 static int push_token(lua_State *L) {
   size_t len = 0;
+  const struct option *from = &token;
   int failed = push_text_option(L, &token);
   if (failed != 0) {
     return failed;
   }
   if (lua_isnil(L, -1)) {
+    from = &token_file;
     failed = push_text_option(L, &token_file);
     if (failed == 0 && !lua_isnil(L, -1)) {
       failed = push_token_file(L, lua_tostring(L, -1));
@@ -179,7 +190,7 @@ static int push_token(lua_State *L) {
   char *cleaned = (char *)lua_newuserdatauv(L, len + 1, 0);
   len = om_endpoint_clean_token(given, len, cleaned);
   if (len == 0) {
-    return fail_option(L, &token,
+    return fail_option(L, from,
                        "is empty, too long, a placeholder, or has a character that no "
                        "header may have; copy it again, on one line");
   }
@@ -346,8 +357,7 @@ static int read_endpoint(lua_State *L, struct om_state *state, struct om_channel
     return failed;
   }
   if (options.ca_file != NULL && access(options.ca_file, R_OK) != 0) {
-    return om_fail(L, "config", "invalid", "ca_file (ONE_MSG_CA_FILE) cannot be read: %s: %s",
-                   options.ca_file, strerror(errno));
+    return fail_file(L, &ca_file, options.ca_file);
   }
   options.http_version = version == 1 ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS;
   channel->endpoint = om_endpoint_new(&options, sentence, sizeof sentence);
