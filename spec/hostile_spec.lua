@@ -119,7 +119,7 @@ describe("hostile values", function()
     -- nothing but what may be: numbers, names, and "nil" for a host's name
     assert.is_nil(taken.token_file or taken.text or taken.http)
     for field, most in pairs { timeout = 2, connect_timeout = 2, max_connections = 1, country = 1, ca_file = 1, template = 9,
-                               channel = 13, base_url = 10, proxy = 13, namespace = 12,
+                               channel = 13, base_url = 10, proxy = 13, namespace = 13,
                                language = 2 } do
       assert.is_true((taken[field] or 0) <= most, field .. " " .. (taken[field] or 0))
     end
