@@ -7,6 +7,7 @@
 #include "channel.h"
 #include "database.h"
 #include "hmac.h"
+#include "signals.h"
 
 #include <string.h>
 
@@ -165,6 +166,7 @@ static int open_part(lua_State *L, void (*open)(lua_State *, int, int), const ch
   open(L, 1, 2);
   if (strcmp(part, "channel") == 0) {
     om_pending_open(L, 1, 2);
+    om_signals_open(L, 2);
   }
   adapt_to_nginx(L, 2, part);
   lua_settop(L, 1);

@@ -207,11 +207,11 @@ end
 
 --- Works until nothing is in flight and nothing more becomes due.
 -- @tparam ?table options timeout in seconds (default 0): what becomes due within it is waited for; when it is over,
---   what is still in flight stays so, and the next work or drain takes it up
+--   what is still in flight stays so, and the next work or drain takes it up; stop() → true to end, as for work
 -- @treturn number messages whose answer was recorded
 function Flow:drain(options)
   if self.closed then return closed() end
-  return self.worker:drain(options and options_room.seconds(options.timeout or 0) or 0)
+  return self.worker:drain(options and options_room.seconds(options.timeout or 0) or 0, options and options.stop)
 end
 
 --- Closes the store and the log. Sends in flight end by themselves; they become `unknown` when their lease ends.

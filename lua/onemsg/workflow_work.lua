@@ -294,11 +294,11 @@ local function run(self, stop)
   end
 end
 
-local function drain(self, timeout)
+local function drain(self, timeout, stop)
   local flow = self.flow
   local deadline = flow.now() + timeout
   self.look_at = 0
-  while true do
+  while not (stop and stop()) do
     self:turn(true)
     local now = flow.now()
     local busy = self.count > 0 or #self.answered > 0
@@ -310,13 +310,13 @@ local function drain(self, timeout)
 end
 
 --- One loop at a time: a second one, out of a callback or another light thread, would take the answers of the first.
-local function alone(self, loop, argument)
+local function alone(self, loop, ...)
   if self.running then
     return nil, "conflict: this workflow is at work already; open another for more", { outcome = "invalid" }
   end
   local before = self.recorded
   self.running = true
-  local ok, err = pcall(loop, self, argument)
+  local ok, err = pcall(loop, self, ...)
   self.running = false
   if not ok then error(err, 0) end
   return self.recorded - before
@@ -324,6 +324,6 @@ end
 
 --- flow:work and flow:drain.
 function Worker:run(stop) return alone(self, run, stop) end
-function Worker:drain(timeout) return alone(self, drain, timeout) end
+function Worker:drain(timeout, stop) return alone(self, drain, timeout, stop) end
 
 return M

@@ -1,0 +1,103 @@
+--- onemsg fake: a stand-in 1MSG on loopback, to try things out.
+local call_room = require "onemsg.cli_call"
+local log = require "onemsg.workflow_log"
+
+local function default_dir() return os.getenv "FAKE_DIR" or "/tmp/onemsg-fake" end
+
+local DIR = { "dir", "DIR", "where its files are; else FAKE_DIR, else /tmp/onemsg-fake" }
+local START = {
+  DIR,
+  { "http", "PORT", "port for plain HTTP; chosen when absent", number = true },
+  { "https", "PORT", "for HTTPS", number = true },
+  { "h2", "PORT", "for HTTPS with HTTP/2", number = true },
+  { "latency", "MS", "milliseconds before every answer", number = true },
+  { "set", "NAME=VALUE", "further settings, such as pace_ms=1000", list = true },
+}
+
+local M = {
+  summary = "A stand-in 1MSG on loopback: in the foreground until Ctrl-C, or start and stop",
+  options = START,
+  examples = { "onemsg fake", "onemsg fake start && set -a && . /tmp/onemsg-fake/fake.env && set +a" },
+  verb_names = { "start", "stop", "table" }, verbs = {},
+}
+
+local function start(call, owner)
+  local server = require "resty.onemsg.fake_server"
+  local options = { dir = call.options.dir or default_dir(), owner = owner, set = {} }
+  for _, name in ipairs { "http", "https", "h2", "latency" } do options[name] = call.options[name] end
+  for _, text in ipairs(call.options.set or {}) do
+    local name, value = text:match "^([%w_]+)=(.*)$"
+    if not name then return nil, "invalid: --set takes name=value, not " .. text end
+    options.set[name] = value
+  end
+  local env, why = server.start(options)
+  if not env then return nil, "config: the fake can't start: " .. why end
+  call.out:object(env)
+  call.out:line("1MSG's stand-in answers at %s. To point onemsg at it:", env.ONE_MSG_BASE_URL)
+  call.out:line("  set -a; . %s/fake.env; set +a", env.FAKE_DIR)
+  return env
+end
+
+M.verbs.start = {
+  summary = "Start it and return",
+  options = START,
+  examples = { "onemsg fake start --latency 20" },
+  run = function(call)
+    local env, err = start(call)
+    if not env then return call:fail(err) end
+    return true
+  end,
+}
+
+M.verbs.stop = {
+  summary = "Stop it",
+  options = { DIR },
+  examples = { "onemsg fake stop" },
+  run = function(call)
+    local dir = call.options.dir or default_dir()
+    require "resty.onemsg.fake_server".stop { dir = dir }
+    call.out:object { stopped = dir }
+    call.out:line("stopped")
+    return true
+  end,
+}
+
+M.verbs.table = {
+  summary = "What it does, by the last two digits of the phone, as a Markdown table",
+  examples = { "onemsg fake table" },
+  run = function(call)
+    local numbers = require "resty.onemsg.fake_numbers"
+    for ending, row in pairs(call.options.json and numbers.list or {}) do
+      call.out:object { ending = ending, outcome = row.outcome }
+    end
+    call.out:raw((numbers.markdown():gsub("\n$", "")))
+    return true
+  end,
+}
+
+--- What came in since the last look.
+local function follow(call, journal)
+  for line in journal:lines() do
+    local phone, method, verb = line:match '"phone":"(%d+)', line:match '"method":"([^"]*)', line:match '"verb":"([^"]*)'
+    call.out:line("%s  %s %s %s", os.date "%H:%M:%S", verb or "", method or "", phone and log.mask(phone) or "")
+  end
+  journal:seek "cur" -- what is appended later is not at the end any more
+end
+
+function M.run(call)
+  local onemsg = require "onemsg"
+  local core = require "onemsg.core"
+  core.stop_on_signals()
+  local env, err = start(call, require "resty.onemsg.fake_server".own_pid())
+  if not env then return call:fail(err) end
+  call.out:line("Ctrl-C stops it. Requests:")
+  local journal = io.open(env.FAKE_JOURNAL)
+  while not core.stopped() do
+    if journal and not call.options.json then follow(call, journal) end
+    onemsg.sleep(0.2)
+  end
+  require "resty.onemsg.fake_server".stop { dir = env.FAKE_DIR }
+  return true, nil, call_room.OK
+end
+
+return M

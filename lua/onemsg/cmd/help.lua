@@ -1,0 +1,52 @@
+--- onemsg help: the commands, or one of them.
+local args_room = require "onemsg.cli_args"
+local suggest = require "onemsg.rules_suggest"
+
+local M = {
+  summary = "What there is: onemsg help, onemsg help send",
+  arguments = { { "COMMAND", "one of them", optional = true }, { "VERB", "as add in webhook add", optional = true } },
+  examples = { "onemsg help submit" },
+}
+
+local function overview(cli)
+  local lines = { "onemsg tells people on WhatsApp that what they did worked, through the 1MSG API.", "" }
+  for _, name in ipairs(cli.COMMANDS) do
+    lines[#lines + 1] = ("  %-10s %s"):format(name, cli.command(name).summary)
+  end
+  lines[#lines + 1] = [[
+
+Every command takes --json and --help. Settings come from ONE_MSG_TOKEN, ONE_MSG_TEMPLATE, ONE_MSG_TEMPLATE_NAMESPACE,
+ONE_MSG_TEMPLATE_LANGUAGE, ONE_MSG_STORE, ONE_MSG_RULES …; `onemsg doctor` says what is missing.
+Exit codes: 0 ok, 1 usage, 2 refused, 3 server or store, 4 network, 5 not configured, 6 unknown outcome, 7 skipped by a
+rule.]]
+  return table.concat(lines, "\n")
+end
+
+function M.run(call)
+  local cli = require "onemsg.cli"
+  local name, verb = call.options[1], call.options[2]
+  if not name then
+    call.out:raw(overview(cli))
+    local commands = {}
+    for _, one in ipairs(cli.COMMANDS) do commands[one] = cli.command(one).summary end
+    call.out:object(commands)
+    return true
+  end
+  local command = cli.command(name)
+  if not command then
+    local known = {}
+    for _, one in ipairs(cli.COMMANDS) do known[one] = true end
+    return nil, ("there is no command %s%s"):format(name, suggest.phrase(name, known))
+  end
+  local text = {}
+  if not verb and (command.options or not command.verbs) then text[1] = args_room.help(name, command) end
+  for _, one in ipairs(command.verb_names or {}) do
+    if not verb or verb == one then text[#text + 1] = args_room.help(name .. " " .. one, command.verbs[one]) end
+  end
+  if not text[1] then return nil, ("%s has no %s"):format(name, verb) end
+  call.out:raw(table.concat(text, "\n\n"))
+  call.out:object { help = table.concat(text, "\n\n") }
+  return true
+end
+
+return M

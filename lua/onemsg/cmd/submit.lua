@@ -1,0 +1,103 @@
+--- onemsg submit: events in; each is decided and on disk before it is told. The same event again changes nothing, so what
+-- was interrupted is simply run again.
+local call_room = require "onemsg.cli_call"
+local input = require "onemsg.cli_input"
+
+local M = {
+  summary = "Take events (JSON, or JSON lines, on standard input): decided by the rules and stored; `work` sends them",
+  arguments = { { "FILE", "the events; else standard input", optional = true } },
+  options = { call_room.STORE, call_room.RULES },
+  examples = {
+    [[echo '{"id":"p-1","type":"payment.succeeded","amount":990,"plan":{"kind":"subscription"},"payment":{"id":"p-1"},]]
+      .. [["customer":{"first_name":"Maria","phone":"+12020721300","whatsapp_ok":true}}' | onemsg submit]],
+    "onemsg submit --json <events.jsonl     # interrupted? run it again: nothing is taken twice",
+  },
+}
+
+local WINDOW = 256 -- events on their way to the disk at once: they share commits
+
+local Batch = {}
+Batch.__index = Batch
+
+--- Progress for a person who waits.
+function Batch:progress(last)
+  if not self.terminal or not last and self.total % 500 ~= 0 then return end
+  io.stderr:write(("\r%d events: %d queued, %d skipped, %d known before, %d refused%s"):format(self.total, self.queued,
+    self.skipped, self.duplicate, self.refused, last and "\n" or ""))
+end
+
+function Batch:refuse(item, err, info)
+  self.refused = self.refused + 1
+  local code = call_room.code(err, info, true)
+  self.code = self.code or code
+  local out = self.call.out
+  local id = type(item.event) == "table" and type(item.event.id) ~= "table" and item.event.id or nil
+  out:object { line = item.line, id = id, error = err, exit = code }
+  out:note("onemsg: line %d%s: %s", item.line, id and " (" .. tostring(id) .. ")" or "", err)
+  -- what the store refuses now it will refuse for all that follow
+  if err:find "^store:" or err:find "^config:" or err:find "^closed:" then self.over = true end
+end
+
+function Batch:tell(ticket)
+  local also = ticket.also or {}
+  ticket.also = nil
+  local count = ticket.duplicate and "duplicate" or ticket.state
+  self[count] = self[count] + 1
+  self.call.out:object(ticket)
+  self.call.out:line("%-9s %s  %s%s", ticket.duplicate and "known" or ticket.state, ticket.id,
+    ticket.rule and ticket.rule .. ": " or "",
+    ticket.duplicate and ("was %s, is %s"):format(ticket.state, ticket.now) or ticket.reason)
+  for _, one in ipairs(also) do self:tell(one) end
+end
+
+--- Waits until an event is on disk, or says why it is not taken.
+function Batch:land(begun)
+  self.total = self.total + 1
+  local ticket, err, info = nil, begun.err, begun.info
+  if begun.landing then ticket, err, info = begun.landing:wait() end
+  if ticket then self:tell(ticket) else self:refuse(begun.item, err, info) end
+  self:progress()
+end
+
+--- One batch of events: all of them begin before the first is waited for, as far as the window goes.
+function Batch:run(flow, items)
+  local begun, first = {}, 1
+  for n, item in ipairs(items) do
+    if self.over then break end
+    local one = { item = item, err = item.error }
+    if not one.err then one.landing, one.err, one.info = flow:submit(item.event, { wait = false }) end
+    begun[n] = one
+    if n - first + 1 >= WINDOW then
+      self:land(begun[first])
+      begun[first], first = nil, first + 1
+    end
+  end
+  for n = first, #items do
+    if begun[n] then self:land(begun[n]) end
+  end
+end
+
+function M.run(call)
+  local flow, err, info = call:flow()
+  if not flow then return call:fail(err, info) end
+  local core = require "onemsg.core"
+  core.stop_on_signals()
+  local read
+  read, err = input.open(call.options[1])
+  if not read then return call:fail(err) end
+  local batch = setmetatable({ call = call, total = 0, queued = 0, skipped = 0, duplicate = 0, refused = 0,
+    terminal = core.terminal(2) and not core.terminal(1) }, Batch)
+  for items in input.batches(read) do
+    batch:run(flow, items)
+    if batch.over or core.stopped() then break end
+  end
+  batch:progress(true)
+  flow:close()
+  if batch.over then return nil, "stopped; when that is mended, run it again: nothing is taken twice", batch.code end
+  if core.stopped() then return nil, "stopped by a signal; run it again: nothing is taken twice", call_room.SERVER end
+  if batch.total == 0 then return nil, "submit: there is no event on standard input", call_room.USAGE end
+  if batch.code then return nil, nil, batch.code end
+  return true, nil, batch.total == 1 and batch.skipped == 1 and call_room.SKIPPED or nil
+end
+
+return M
