@@ -1,6 +1,6 @@
 # onemsg: `make demo`, `make test`; `make help` lists the rest.
 LUAS    ?= 5.4 luajit
-LUA     ?= 5.4
+LUA     ?= $(firstword $(LUAS))
 CC      ?= cc
 PKG     ?= pkg-config
 BUSTED  ?= busted
@@ -29,7 +29,7 @@ cflags = $(shell $(PKG) --cflags $(pc_$(1)) $(LIBS))
 ldlibs = $(shell $(PKG) --libs $(LIBS)) -lm
 paths = LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/spec/?.lua;;' LUA_CPATH='$(CURDIR)/$(B)/$(1)/?.so;;'
 
-all: $(LUAS:%=$(B)/%/onemsg.so) ## build for Lua 5.4 and LuaJIT
+all: $(LUAS:%=$(B)/%/onemsg.so) $(B)/onemsg ## build for Lua 5.4 and LuaJIT
 
 define build_one
 $(B)/$(1)/%.o: src/%.c
@@ -43,6 +43,16 @@ $(B)/$(1)/support/sys.so: spec/support/sys.c
 -include $(SRC:src/%.c=$(B)/$(1)/%.d)
 endef
 $(foreach lua,$(LUAS),$(eval $(call build_one,$(lua))))
+
+# The command: $(call launcher,FILE[,where the Lua files are,where the module is]).
+define launcher
+	@printf '%s\n' '#!/usr/bin/env $(lua_$(LUA))' $(if $(2),'package.path = "$(2)/?.lua;" .. package.path' \
+	  'package.cpath = "$(3)/?.so;" .. package.cpath') 'os.exit(require("onemsg.cli").main(arg), true)' >'$(1)'
+	@chmod 755 '$(1)'
+endef
+$(B)/onemsg: Makefile
+	@mkdir -p $(@D)
+	$(call launcher,$@,$(CURDIR)/lua,$(CURDIR)/$(B)/$(LUA))
 
 $(B)/c/%_test: spec/c/%_test.c src/%.c $(wildcard src/*.h) spec/c/test.h
 	@mkdir -p $(@D)
@@ -90,6 +100,8 @@ define install_one
 endef
 install: all ## to PREFIX, under DESTDIR
 	$(foreach lua,$(LUAS),$(call install_one,$(lua)))
+	install -d '$(DESTDIR)$(PREFIX)/bin'
+	$(call launcher,$(DESTDIR)$(PREFIX)/bin/onemsg,$(PREFIX)/share/lua/$(dir_$(LUA)),$(PREFIX)/lib/lua/$(dir_$(LUA)))
 
 # For the rockspec: LuaRocks says where the headers are and where things go.
 rock: $(SRC)
@@ -97,9 +109,10 @@ rock: $(SRC)
 	$(CC) $(STD) $(CFLAGS) -I'$(LUA_INCDIR)' $(shell $(PKG) --cflags $(LIBS)) -shared -Wl,-z,nodelete $(SRC) \
 	  -o $(B)/rock/onemsg.so $(ldlibs)
 rock-install:
-	install -d '$(INST_LIBDIR)' '$(INST_LUADIR)'
+	install -d '$(INST_LIBDIR)' '$(INST_LUADIR)' '$(INST_BINDIR)'
 	install -m 755 $(B)/rock/onemsg.so '$(INST_LIBDIR)/'
 	cd lua && find . -name '*.lua' -exec install -D -m 644 {} '$(INST_LUADIR)/{}' ';'
+	$(call launcher,$(INST_BINDIR)/onemsg)
 
 clean: ## remove what was built
 	rm -rf build
