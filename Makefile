@@ -44,15 +44,16 @@ $(B)/$(1)/support/sys.so: spec/support/sys.c
 endef
 $(foreach lua,$(LUAS),$(eval $(call build_one,$(lua))))
 
-# The command: $(call launcher,FILE[,where the Lua files are,where the module is]).
+# The command: $(call launcher,FILE,where its Lua files are,where its module is); both as Lua writes texts.
 define launcher
-	@printf '%s\n' '#!/usr/bin/env $(lua_$(LUA))' $(if $(2),'package.path = "$(2)/?.lua;" .. package.path' \
-	  'package.cpath = "$(3)/?.so;" .. package.cpath') 'os.exit(require("onemsg.cli").main(arg), true)' >'$(1)'
+	@printf '%s\n' '#!/usr/bin/env $(lua_$(LUA))' 'package.path = $(2) .. "/?.lua;" .. package.path' \
+	  'package.cpath = $(3) .. "/?.so;" .. package.cpath' 'os.exit(require("onemsg.cli").main(arg), true)' >'$(1)'
 	@chmod 755 '$(1)'
 endef
+in_tree = (arg[0]:match "^(.*)/lib/luarocks/" or "") .. "/$(1)/lua/" .. _VERSION:match "%d.%d"
 $(B)/onemsg: Makefile
 	@mkdir -p $(@D)
-	$(call launcher,$@,$(CURDIR)/lua,$(CURDIR)/$(B)/$(LUA))
+	$(call launcher,$@,"$(CURDIR)/lua","$(CURDIR)/$(B)/$(LUA)")
 
 $(B)/c/%_test: spec/c/%_test.c src/%.c $(wildcard src/*.h) spec/c/test.h
 	@mkdir -p $(@D)
@@ -101,7 +102,7 @@ endef
 install: all ## to PREFIX, under DESTDIR
 	$(foreach lua,$(LUAS),$(call install_one,$(lua)))
 	install -d '$(DESTDIR)$(PREFIX)/bin'
-	$(call launcher,$(DESTDIR)$(PREFIX)/bin/onemsg,$(PREFIX)/share/lua/$(dir_$(LUA)),$(PREFIX)/lib/lua/$(dir_$(LUA)))
+	$(call launcher,$(DESTDIR)$(PREFIX)/bin/onemsg,"$(PREFIX)/share/lua/$(dir_$(LUA))","$(PREFIX)/lib/lua/$(dir_$(LUA))")
 
 # For the rockspec: LuaRocks says where the headers are and where things go.
 rock: $(SRC)
@@ -112,7 +113,7 @@ rock-install:
 	install -d '$(INST_LIBDIR)' '$(INST_LUADIR)' '$(INST_BINDIR)'
 	install -m 755 $(B)/rock/onemsg.so '$(INST_LIBDIR)/'
 	cd lua && find . -name '*.lua' -exec install -D -m 644 {} '$(INST_LUADIR)/{}' ';'
-	$(call launcher,$(INST_BINDIR)/onemsg)
+	$(call launcher,$(INST_BINDIR)/onemsg,$(call in_tree,share),$(call in_tree,lib))
 
 clean: ## remove what was built
 	rm -rf build
