@@ -7,7 +7,8 @@ local suggest = require "onemsg.rules_suggest"
 local M = {}
 
 --- The commands, in the order of the help.
-M.COMMANDS = { "send", "hookinfo", "templates", "rules", "submit", "work", "show", "list", "fake", "help" }
+M.COMMANDS = { "send", "hookinfo", "templates", "webhook", "rules", "submit", "explain", "work", "show", "list",
+  "settle", "replay", "cancel", "stats", "doctor", "fake", "help" }
 
 local known = {}
 for _, name in ipairs(M.COMMANDS) do known[name] = true end

@@ -27,6 +27,8 @@ local words = { config = M.CONFIG, invalid = M.USAGE, conflict = M.REFUSED, stor
 function M.code(err, info, changed)
   info = type(info) == "table" and info or {}
   local word = words[err:match "^(%l+):" or ""]
+  if err:find "^invalid: no confirmation has" then word = M.REFUSED end -- as a 404
+  if err:find "^invalid: the rules skip" then word = M.SKIPPED end
   if word then return word end
   if info.outcome == "unknown" and changed then return M.UNKNOWN end
   local status = info.status
@@ -94,6 +96,21 @@ function Call:desk()
   require "onemsg"
   require "onemsg.core".end_on_signals()
   return require "onemsg.workflow".open { channel = nobody, rules = no_rules, store = store }
+end
+
+--- settle, replay, cancel: a change by a person, shown.
+-- @tparam string open "desk" or "flow"
+function Call:by_hand(open, method, ...)
+  local flow, err, info = self[open](self)
+  if not flow then return self:fail(err, info) end
+  local one
+  one, err, info = flow[method](flow, self.options[1], ...)
+  flow:close()
+  if not one then return self:fail(err, info) end
+  one.phone = one.phone and output.mask(one.phone)
+  self.out:object(one)
+  self.out:line("%s is %s: %s", one.id, one.state, one.reason)
+  return true
 end
 
 return M

@@ -45,6 +45,11 @@ function M.time(at)
   return at and os.date("%Y-%m-%d %H:%M:%S", math.floor(at)) or ""
 end
 
+--- A value of any kind as text.
+function M.text(value)
+  return type(value) == "string" and value or M.encode(value)
+end
+
 local function write(self, text)
   if self.broken then return end
   local ok, why = io.stdout:write(text, "\n")

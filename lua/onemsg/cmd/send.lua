@@ -46,7 +46,7 @@ function M.run(call)
   receipt.message = receipt.message and log.redact(receipt.message, digits)
   call.out:object(receipt)
   call.out:line("%-9s %s", receipt.outcome, receipt.id or receipt.job_id or "(1MSG gave no id)")
-  for _, change in ipairs(receipt.changes or {}) do call.out:line("          changed: %s", tostring(change)) end
+  for _, change in ipairs(receipt.changes or {}) do call.out:line("          changed: %s", output.text(change)) end
   return true
 end
 

@@ -1,5 +1,6 @@
 --- onemsg work: sends, retries, follows, until told to stop. Any number of them may share a store.
 local call_room = require "onemsg.cli_call"
+local output = require "onemsg.cli_output"
 
 local M = {
   summary = "Send what was submitted, retry, follow, until SIGTERM or Ctrl-C",
@@ -9,9 +10,11 @@ local M = {
     { "rate", "N", "messages a second, over all processes of the store (20)", number = true },
     { "window", "N", "sends in flight (64)", number = true },
     { "log", "FILE", "the delivery log, JSON lines, besides what is printed" },
+    { "fallback", "NAME=PROGRAM", "what `otherwise { send = \"NAME\" }` runs: it gets the notice as JSON on its standard input, "
+      .. "and ends with 0 when it reached the person", list = true },
     { "quiet", false, "print nothing but trouble" },
   },
-  examples = { "onemsg work", "onemsg work --drain 10s --json" },
+  examples = { "onemsg work", "onemsg work --drain 10s --json", "onemsg work --fallback sms=/usr/local/bin/send-sms" },
 }
 
 --- A line of the delivery log for people.
@@ -36,15 +39,46 @@ local function sink(call, file)
   end
 end
 
+--- A way to reach a person that is a program. It is waited for. Not io.popen: LuaJIT's can't tell how it ended.
+local function program(command)
+  return function(notice)
+    local path = os.tmpname()
+    local file, why = io.open(path, "w")
+    if not file then return nil, why end
+    file:write(output.encode(notice), "\n")
+    file:close()
+    local ok, _, code = os.execute(("{ %s\n} <'%s'"):format(command, path))
+    os.remove(path)
+    if ok == true or ok == 0 then return true end
+    return nil, ("%s ended with %s"):format(command, tostring(code or ok))
+  end
+end
+
+local function fallbacks(call)
+  local list
+  for _, text in ipairs(call.options.fallback or {}) do
+    local name, command = text:match "^([%w_]+)=(.+)$"
+    if not name then return nil, "invalid: --fallback takes NAME=PROGRAM, not " .. text end
+    list = list or {}
+    list[name] = program(command)
+  end
+  return list or false
+end
+
 function M.run(call)
   local options, file = call.options, nil
+  local info
+  local ways, err = fallbacks(call)
+  if ways == nil then return call:fail(err) end
   if options.log then
     local why
     file, why = io.open(options.log, "a")
     if not file then return call:fail("config: the log can't be opened: " .. why) end
     file:setvbuf "line"
   end
-  local flow, err, info = call:flow { log = sink(call, file), rate = options.rate, window = options.window }
+  local flow
+  flow, err, info = call:flow { log = sink(call, file), rate = options.rate, window = options.window,
+    fallback = ways or nil }
   if not flow then return call:fail(err, info) end
   local core = require "onemsg.core"
   core.stop_on_signals()

@@ -1,0 +1,15 @@
+--- onemsg replay: queues again what ended, as the rules decide it now.
+local call_room = require "onemsg.cli_call"
+
+local M = {
+  summary = "Queue again what was rejected, failed, skipped, expired or cancelled, once its cause is mended",
+  arguments = { { "ID", "the event's id" } },
+  options = { call_room.STORE, call_room.RULES },
+  examples = { "onemsg replay o-3" },
+}
+
+function M.run(call)
+  return call:by_hand("flow", "replay")
+end
+
+return M

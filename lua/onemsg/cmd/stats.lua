@@ -1,0 +1,44 @@
+--- onemsg stats: counts of the store, and what keeps messages from leaving.
+local call_room = require "onemsg.cli_call"
+local output = require "onemsg.cli_output"
+
+local M = {
+  summary = "Counts by state, what is due, and what keeps messages from leaving",
+  options = { call_room.STORE },
+  examples = { "onemsg stats", "onemsg stats --json" },
+}
+
+function M.run(call)
+  local flow, err, info = call:desk()
+  if not flow then return call:fail(err, info) end
+  local stats
+  stats, err, info = flow:stats()
+  local now = flow.now()
+  flow:close()
+  if not stats then return call:fail(err, info) end
+  -- what this very process did says nothing about the service
+  local shown = { states = stats.states, due = stats.due, oldest_due = stats.oldest_due, channels = stats.channels,
+    parked = stats.parked, held = stats.held, oddities = stats.oddities }
+  call.out:object(shown)
+  local rows, names = { { "STATE", "CONFIRMATIONS" } }, {}
+  for state in pairs(stats.states) do names[#names + 1] = state end
+  table.sort(names)
+  for _, state in ipairs(names) do rows[#rows + 1] = { state, stats.states[state] } end
+  call.out:columns(rows)
+  call.out:line("due now: %d%s", stats.due, stats.oldest_due and stats.due > 0
+    and (", the oldest for %.0f s"):format(now - stats.oldest_due) or "")
+  for name, channel in pairs(stats.channels) do
+    call.out:line("channel %s: %s%s", name, channel.breaker == "closed" and "open" or "stopped",
+      channel.reason and ": " .. channel.reason or "")
+    if channel.pause_until and channel.pause_until > now then
+      call.out:line("  pauses until %s", output.time(channel.pause_until))
+    end
+  end
+  for _, park in ipairs(stats.parked or {}) do
+    call.out:line("template %s in %s is set aside until %s: %s", park.template, park.language,
+      output.time(park.until_at), park.reason)
+  end
+  return true
+end
+
+return M
