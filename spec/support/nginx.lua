@@ -71,7 +71,7 @@ local function read(path)
   if not file then return "" end
   local content = file:read "*a"
   file:close()
-  return content
+  return content or "" -- a file of /proc whose process has just ended
 end
 
 local function output(command)
