@@ -193,6 +193,20 @@ describe("nginx: traps:", function()
     assert_accepted(phones(4))
   end)
 
+  it("waits of less than a millisecond, one after the other: the worker serves others, and its clock moves on", function()
+    start { locations = [[
+      location = /short { content_by_lua_block {
+        local core, from, rounds = require "onemsg.core", ngx.now(), 0
+        repeat
+          core.wait_group({ [0] = 0 }, 0.0004)
+          rounds = rounds + 1
+        until ngx.now() > from or rounds == 1000
+        ngx.print(rounds < 1000)
+      } }
+    ]] }
+    assert.equal("true", (server:get "/short"))
+  end)
+
   it("a reader comes and goes without leaking descriptors or threads", function()
     start { options = { max_connections = 8 } }
     local worker = server:workers()[1]

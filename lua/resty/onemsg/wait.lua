@@ -191,9 +191,11 @@ local function wait(key, seconds)
   return false
 end
 
---- Waits in slices until `done(key)` or the time is over.
+--- Waits in slices until `done(key)` or the time is over. A wait lasts a millisecond at least: nginx's semaphores take
+-- less for nothing, and who waits for a due time in the same millisecond would go round and round while the worker serves
+-- nobody and ngx.now() stands still.
 local function wait_in_slices(key, seconds, done)
-  local left, step = seconds or math.huge, STEP_MIN_S
+  local left, step = math.max(seconds or math.huge, STEP_MIN_S), STEP_MIN_S
   repeat
     M.begun()
     local slice = SLICE_S
