@@ -6,11 +6,14 @@ local counters = require "resty.onemsg.counters"
 local event_room = require "onemsg.event"
 local request = require "resty.onemsg.request"
 local signature = require "onemsg.signature"
+local semaphore = require "ngx.semaphore"
 local worker = require "resty.onemsg.worker"
 
 local M = {}
 
-local WINDOW = 64 -- events of one request that are stored together, and after which others get their turn
+local WINDOW = 64 -- events of one request that are under way to the store together
+local SLICE = 16  -- events (about a millisecond) that are decided before the worker serves others
+local TURN_S = 1  -- a turn that was not given back within this was lost with a light thread that was killed
 local NEST = 2    -- levels around an event's own: the array, and one to be refused by name
 
 local json = require "cjson".new()
@@ -117,11 +120,26 @@ local function finish(item)
   end
 end
 
+local turn = semaphore.new(1)
+
+--- Begins some events, then lets the worker look at its other connections. One request of a worker at a time: many
+-- large ones must not add up to a long pause for everybody.
+local function begin_slice(flow, list, from, to)
+  turn:wait(TURN_S)
+  for i = from, to do begin(flow, list[i]) end
+  ngx.sleep(0)
+  if turn:count() < 1 then turn:post() end
+end
+
 local function take(flow, list)
-  for from = 1, #list, WINDOW do
-    local to = math.min(from + WINDOW - 1, #list)
-    for i = from, to do begin(flow, list[i]) end
-    for i = from, to do finish(list[i]) end
+  if #list == 1 then
+    begin(flow, list[1])
+    return finish(list[1])
+  end
+  for first = 1, #list, WINDOW do
+    local last = math.min(first + WINDOW - 1, #list)
+    for from = first, last, SLICE do begin_slice(flow, list, from, math.min(from + SLICE - 1, last)) end
+    for i = first, last do finish(list[i]) end
   end
 end
 
