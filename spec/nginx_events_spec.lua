@@ -276,6 +276,7 @@ describe("nginx: the service", function()
   setup(function() fake = support.fake {} end)
   teardown(function() fake:stop() end)
   before_each(function() fake:reset() end)
+  after_each(service.stop_all)
 
   it("has on disk what it said 202 to, when everything is killed right after", function()
     for _ = 1, 5 do

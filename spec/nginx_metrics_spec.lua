@@ -36,6 +36,7 @@ describe("nginx: serve_metrics", function()
   setup(function() fake = support.fake {} end)
   teardown(function() fake:stop() end)
   before_each(function() fake:reset() end)
+  after_each(service.stop_all)
 
   local function read(here)
     local status, text, headers = here:get "/metrics"

@@ -16,6 +16,7 @@ local workflow = require "onemsg.workflow"
 local M = {}
 local Service = {}
 Service.__index = Service
+local running = {}
 
 M.SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 M.OLD_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -52,7 +53,14 @@ function M.start(o)
       .. [[init_worker_by_lua_block { require("resty.onemsg").init_worker() } ]] .. (o.http or ""),
     locations = M.LOCATIONS .. (o.locations or ""),
   }
-  return setmetatable({ nginx = server, fake = o.fake, store = "sqlite:" .. server.dir .. "/store.db" }, Service)
+  local self = setmetatable({ nginx = server, fake = o.fake, store = "sqlite:" .. server.dir .. "/store.db" }, Service)
+  running[self] = true
+  return self
+end
+
+--- Stops what a test that failed has left running.
+function M.stop_all()
+  for one in pairs(running) do one:stop() end
 end
 
 function M.sign(body, id, at, secret)
@@ -142,6 +150,7 @@ function Service:kill()
 end
 
 function Service:stop()
+  running[self] = nil
   self.nginx:stop()
 end
 
