@@ -118,7 +118,7 @@ describe("repeat", function()
         if outcome == "not_sent" then assert.are.equal(0, count) end
       end
       assert.are.equal(200, tally.accepted + tally.unknown + tally.not_sent)
-      assert.is_true(tally.accepted > 0 and tally.unknown > 0)
+      assert.is_true(tally.unknown > 0)
     end)
   end
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BASE_URL_DEFAULT          "https://api.1msg.io"
@@ -330,6 +331,16 @@ static const char *ca_from_environment(void) {
   return path != NULL && path[0] != '\0' ? path : getenv("SSL_CERT_FILE");
 }
 
+/* A device or a pipe would keep libcurl's thread reading. */
+static bool is_readable_file(const char *path) {
+  struct stat facts;
+  if (stat(path, &facts) != 0 || access(path, R_OK) != 0) {
+    return false;
+  }
+  errno = EINVAL;
+  return S_ISREG(facts.st_mode);
+}
+
 static int read_endpoint(lua_State *L, struct om_state *state, struct om_channel *channel) {
   static const char *const versions[] = {"auto", "1.1", "2", NULL};
   struct om_endpoint_options options = {.base_url = BASE_URL_DEFAULT};
@@ -356,7 +367,7 @@ static int read_endpoint(lua_State *L, struct om_state *state, struct om_channel
   if (failed) {
     return failed;
   }
-  if (options.ca_file != NULL && access(options.ca_file, R_OK) != 0) {
+  if (options.ca_file != NULL && !is_readable_file(options.ca_file)) {
     return fail_file(L, &ca_file, options.ca_file);
   }
   options.http_version = version == 1 ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS;

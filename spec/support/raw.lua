@@ -78,7 +78,7 @@ end
 -- @tparam ?table options answer: how many requests of each connection are answered properly first (0)
 -- @treturn table
 function M.http(behaviour, options)
-  local lua = output("readlink /proc/" .. fake_server.own_pid() .. "/exe")
+  local lua = rawget(_G, "jit") and "luajit" or "lua5.4"
   local it = start(lua .. " '" .. HERE .. "raw_server.lua'", behaviour, options, server.directory())
   it.url = ("http://127.0.0.1:%d"):format(it.port)
   return it
