@@ -23,6 +23,34 @@ local M = {
 
 local fields = { "phone", "chat_id", "name", "action", "next_step", "body", "template", "namespace", "language", "ttl" }
 
+local LOOK = 0.25 -- seconds between two looks whether somebody wants to leave
+
+--- Sends, and waits for the answer also when asked to leave: without it nobody knows whether the message left. A second
+-- signal ends the process.
+local function sent(call, channel, message)
+  local core = require "onemsg.core"
+  core.stop_on_signals()
+  local pending, err, info = channel:async("send", message)
+  if not pending then return nil, err, info end
+  local receipt, told
+  repeat
+    receipt, err, info = pending:wait(LOOK)
+    if err and core.stopped() and not told then
+      told = true
+      call.out:note("waiting for the answer, which says whether the message left; once more to leave at once")
+    end
+  until receipt or not err:find "^timeout:"
+  return receipt, err, info
+end
+
+--- What cleaning changed: field → sentences.
+local function tell_changes(call, changes)
+  local names = {}
+  for name in pairs(changes or {}) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do call.out:line("          changed: %s: %s", name, table.concat(changes[name], "; ")) end
+end
+
 function M.run(call)
   local options, message = call.options, {}
   for _, name in ipairs(fields) do message[name] = options[name] end
@@ -37,16 +65,17 @@ function M.run(call)
     call.out:object(checked)
     call.out:line("ok  %s in %s to %s: %s", checked.template, checked.language,
       checked.phone or checked.chat_id, table.concat(checked.body, " | "))
+    tell_changes(call, checked.changes)
     return true
   end
   local receipt
-  receipt, err, info = channel:send(message)
+  receipt, err, info = sent(call, channel, message)
   if not receipt then return call:fail(err, info, true) end
   local digits = tostring(message.phone or message.chat_id):gsub("%D", "")
   receipt.message = receipt.message and log.redact(receipt.message, digits)
   call.out:object(receipt)
   call.out:line("%-9s %s", receipt.outcome, receipt.id or receipt.job_id or "(1MSG gave no id)")
-  for _, change in ipairs(receipt.changes or {}) do call.out:line("          changed: %s", output.text(change)) end
+  tell_changes(call, receipt.changes)
   return true
 end
 
