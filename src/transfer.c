@@ -29,20 +29,24 @@
 #define STREAMS_MAX     256L /* default 100; a cold burst of 256 over HTTP/2 is 4 times faster */
 #define CONNECTIONS_MIN 8L
 #define CARRIED_MAX                                                                                \
-  4096                    /* transfers that libcurl has: each costs it some 10 KB, and to take one \
-                           * that waits for a connection away it looks through all that do */
-#define GRACE_US    20000 /* libcurl ends what is late itself, and knows better why */
-#define IDLE_MAX    1024  /* easy handles kept for reuse */
-#define IDLE_SEARCH 8     /* how deep to look for one with the same endpoint */
+  4096 /* transfers that libcurl has: each costs it some 10 KB, and to take one                    \
+        * that waits for a connection away it looks through all that do */
+#define GRACE_US     20000 /* libcurl ends what is late itself, and knows better why */
+#define FORK_WAIT_MS 1000  /* a round of the thread takes far less */
+#define IDLE_MAX     1024  /* easy handles kept for reuse */
+#define IDLE_SEARCH  8     /* how deep to look for one with the same endpoint */
 
 struct engine {
   pthread_mutex_t lock;
-  pthread_cond_t ended;
+  pthread_cond_t changed; /* `over` or `paused` */
+  pthread_cond_t resumed;
   struct om_jobs inbox; /* lock */
   bool sleeping;        /* lock */
   bool cancelling;      /* lock */
   bool stop;            /* lock */
   bool over;            /* lock: the thread is done */
+  bool pausing;         /* lock: a fork wants the thread to stand still */
+  bool paused;          /* lock: it does */
   int load;             /* __atomic: transfers under way */
   pid_t pid;
   pthread_t thread;
@@ -64,6 +68,7 @@ static pthread_mutex_t the_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct engine *the_engine; /* the_lock */
 static bool ending;               /* the_lock: the process is on its way out */
+static bool blind;                /* the_lock: this process was forked while the thread ran */
 
 /* ---- the transfer ---- */
 
@@ -308,6 +313,12 @@ static bool take_inbox(struct engine *engine) {
   struct om_jobs taken;
   om_jobs_init(&taken);
   pthread_mutex_lock(&engine->lock);
+  while (engine->pausing) {
+    engine->paused = true;
+    pthread_cond_signal(&engine->changed);
+    pthread_cond_wait(&engine->resumed, &engine->lock);
+  }
+  engine->paused = false;
   om_jobs_move(&taken, &engine->inbox);
   bool cancelling = engine->cancelling;
   bool stop = engine->stop;
@@ -400,7 +411,8 @@ static void close_engine(struct engine *engine) {
   }
   om_watches_close(&engine->watches);
   pthread_mutex_destroy(&engine->lock);
-  pthread_cond_destroy(&engine->ended);
+  pthread_cond_destroy(&engine->changed);
+  pthread_cond_destroy(&engine->resumed);
   free(engine);
 }
 
@@ -411,7 +423,7 @@ static void *main_of_thread(void *user) {
   pthread_mutex_lock(&engine->lock);
   engine->over = true;
   pthread_mutex_unlock(&engine->lock);
-  pthread_cond_signal(&engine->ended);
+  pthread_cond_signal(&engine->changed);
   return NULL;
 }
 
@@ -447,8 +459,9 @@ static struct engine *start(void) {
   pthread_mutex_init(&engine->lock, NULL);
   pthread_condattr_init(&attributes);
   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&engine->ended, &attributes);
+  pthread_cond_init(&engine->changed, &attributes);
   pthread_condattr_destroy(&attributes);
+  pthread_cond_init(&engine->resumed, NULL);
   engine->pid = om_process();
   engine->timer_us = engine->due_us = INT64_MAX;
   engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -468,6 +481,20 @@ static struct engine *start(void) {
   return engine;
 }
 
+/* engine->lock is held. Wakes the thread, and waits until *done or the time is over. */
+static void wake_and_wait(struct engine *engine, const bool *done, long wait_ms) {
+  int64_t until_us = om_now_us() + wait_ms * 1000;
+  struct timespec until = {.tv_sec = (time_t)(until_us / 1000000),
+                           .tv_nsec = (long)(until_us % 1000000) * 1000};
+  uint64_t one = 1;
+  int error = 0;
+  ssize_t n = write(engine->wake_fd, &one, sizeof one);
+  (void)n;
+  while (!*done && !engine->over && error == 0) {
+    error = pthread_cond_timedwait(&engine->changed, &engine->lock, &until);
+  }
+}
+
 /* Runs at exit, before libcurl's and OpenSSL's own clean-up. */
 static void stop_at_exit(void) {
   pthread_mutex_lock(&the_lock);
@@ -478,18 +505,9 @@ static void stop_at_exit(void) {
   if (engine == NULL || engine->pid != om_process()) {
     return;
   }
-  int64_t until_us = om_now_us() + OM_STOP_WAIT_MS * 1000;
-  struct timespec until = {.tv_sec = (time_t)(until_us / 1000000),
-                           .tv_nsec = (long)(until_us % 1000000) * 1000};
-  uint64_t one = 1;
   pthread_mutex_lock(&engine->lock);
   engine->stop = true;
-  ssize_t n = write(engine->wake_fd, &one, sizeof one);
-  (void)n;
-  int error = 0;
-  while (!engine->over && error == 0) {
-    error = pthread_cond_timedwait(&engine->ended, &engine->lock, &until);
-  }
+  wake_and_wait(engine, &engine->over, OM_STOP_WAIT_MS);
   bool over = engine->over;
   pthread_mutex_unlock(&engine->lock);
   if (over) {
@@ -498,17 +516,39 @@ static void stop_at_exit(void) {
   }
 }
 
-static void lock_for_fork(void) {
+/* Before a fork. The thread must stand still, outside of libcurl and OpenSSL: a lock that it held
+ * there would be held in the child for ever, and the child's first handshake would wait for it. */
+static void pause_for_fork(void) {
   pthread_mutex_lock(&the_lock);
+  struct engine *engine = the_engine;
+  if (engine != NULL && engine->pid == om_process()) {
+    pthread_mutex_lock(&engine->lock);
+    engine->pausing = true;
+    wake_and_wait(engine, &engine->paused, FORK_WAIT_MS);
+    blind = !engine->paused && !engine->over;
+    pthread_mutex_unlock(&engine->lock);
+  }
 }
 
-static void unlock_after_fork(void) {
+static void resume_in_parent(void) {
+  struct engine *engine = the_engine;
+  if (engine != NULL && engine->pid == om_process()) {
+    blind = false;
+    pthread_mutex_lock(&engine->lock);
+    engine->pausing = false;
+    pthread_mutex_unlock(&engine->lock);
+    pthread_cond_signal(&engine->resumed);
+  }
+  pthread_mutex_unlock(&the_lock);
+}
+
+static void resume_in_child(void) {
   pthread_mutex_unlock(&the_lock);
 }
 
 static void prepare(void) {
   curl_global_init(CURL_GLOBAL_DEFAULT);
-  pthread_atfork(lock_for_fork, unlock_after_fork, unlock_after_fork);
+  pthread_atfork(pause_for_fork, resume_in_parent, resume_in_child);
   atexit(stop_at_exit); /* after curl_global_init: runs before what that registered */
 }
 
@@ -545,7 +585,10 @@ enum om_submitted om_transfer_submit(struct om_job *job) {
   enum om_submitted result = OM_SUBMIT_STOPPED;
   pthread_once(&once, prepare);
   pthread_mutex_lock(&the_lock);
-  if (!ending) {
+  if (blind) {
+    result = OM_SUBMIT_FAILED;
+    errno = EDEADLK;
+  } else if (!ending) {
     struct engine *engine = running_engine();
     result = engine != NULL ? enqueue(engine, (struct om_transfer *)job) : OM_SUBMIT_FAILED;
   }

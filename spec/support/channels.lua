@@ -7,6 +7,7 @@
 --     channel:send(channels.message "12020721300")
 
 local onemsg = require "onemsg"
+local sys = require "support.sys"
 
 local M = {}
 
@@ -52,12 +53,12 @@ function M.message(phone, more)
 end
 
 local serial = 0
---- A phone that nobody used before and whose last two digits choose what the fake does.
+--- A phone that nobody used before, no forked child either, and whose last two digits choose what the fake does.
 -- @tparam number ending 0 to 99
 -- @treturn string digits
 function M.phone(ending)
   serial = serial + 1
-  return ("1202%06d%02d"):format(serial, ending)
+  return ("1%03d%06d%02d"):format(sys.getpid() % 1000, serial, ending)
 end
 
 return M

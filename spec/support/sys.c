@@ -15,13 +15,17 @@
  * true, whatever signals come now()                  -> seconds of the monotonic clock poll(fd,
  * seconds)      -> whether fd is readable (or hung up) before the time is over exit_now(code) ->
  * never: no atexit, no __gc, no flush
+ *   states(code, n)        -> true: runs the code in n Lua states at once, each on a thread of its
+ * own (0: one, on this thread), and closes them; raises what one of them raised
  */
 #include <dirent.h>
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
+#include <lualib.h>
 #include <math.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -36,6 +40,7 @@
 #define MAX_SIGNAL  64
 #define MAX_SECONDS 3600
 #define MAX_FD      1048576 /* Linux: nr_open */
+#define MAX_STATES  16
 
 static int failed(lua_State *L) {
   int number = errno;
@@ -255,13 +260,69 @@ static int sys_exit_now(lua_State *L) {
   _exit(whole(L, 1, 0, 255));
 }
 
+/* One Lua state on one thread. */
+struct state {
+  pthread_t thread;
+  const char *code;
+  char problem[256]; /* "": none */
+};
+
+static void *run_state(void *user) {
+  struct state *state = user;
+  lua_State *own = luaL_newstate();
+  luaL_openlibs(own);
+  if (luaL_loadstring(own, state->code) != 0 || lua_pcall(own, 0, 0, 0) != 0)
+    snprintf(state->problem, sizeof state->problem, "%s", lua_tostring(own, -1));
+  lua_close(own);
+  return NULL;
+}
+
+static int sys_states(lua_State *L) {
+  struct state states[MAX_STATES];
+  int count = whole(L, 2, 0, MAX_STATES);
+  int most = count > 0 ? count : 1;
+  const char *problem = "";
+  memset(states, 0, sizeof states);
+  states[0].code = luaL_checkstring(L, 1);
+  for (int i = 0; i < most; i++) {
+    states[i].code = states[0].code;
+    if (count == 0)
+      run_state(&states[i]);
+    else if (pthread_create(&states[i].thread, NULL, run_state, &states[i]) != 0)
+      return luaL_error(L, "no thread");
+  }
+  for (int i = 0; i < most; i++) {
+    if (count > 0)
+      pthread_join(states[i].thread, NULL);
+    if (states[i].problem[0] != '\0')
+      problem = states[i].problem;
+  }
+  if (problem[0] != '\0')
+    return luaL_error(L, "%s", problem);
+  lua_pushboolean(L, true);
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
-    {"fork", sys_fork},       {"waitpid", sys_waitpid},   {"kill", sys_kill},
-    {"ignore", sys_ignore},   {"getpid", sys_getpid},     {"fds", sys_fds},
-    {"threads", sys_threads}, {"rss_kb", sys_rss_kb},     {"limit", sys_limit},
-    {"sleep", sys_sleep},     {"now", sys_now},           {"poll", sys_poll},
-    {"pipe", sys_pipe},       {"read", sys_read},         {"write", sys_write},
-    {"close", sys_close},     {"exit_now", sys_exit_now}, {NULL, NULL},
+    {"fork", sys_fork},
+    {"waitpid", sys_waitpid},
+    {"kill", sys_kill},
+    {"ignore", sys_ignore},
+    {"getpid", sys_getpid},
+    {"fds", sys_fds},
+    {"threads", sys_threads},
+    {"rss_kb", sys_rss_kb},
+    {"limit", sys_limit},
+    {"sleep", sys_sleep},
+    {"now", sys_now},
+    {"poll", sys_poll},
+    {"pipe", sys_pipe},
+    {"read", sys_read},
+    {"write", sys_write},
+    {"close", sys_close},
+    {"exit_now", sys_exit_now},
+    {"states", sys_states},
+    {NULL, NULL},
 };
 
 static const struct {
