@@ -230,7 +230,8 @@ describe("send_each", function()
     local kb, fds, threads, lua_kb = sys.rss_kb(), sys.fds(), sys.threads(), collectgarbage "count"
     send(total)
     if not os.getenv "SPEC_LUA" then -- sanitizers keep what was freed
-      assert.is_true(sys.rss_kb() - kb < 1024, ("%d KB more"):format(sys.rss_kb() - kb))
+      -- what the allocator holds back sways by 2 MB; half a KB lost at each send would be 5 at least
+      assert.is_true(sys.rss_kb() - kb < 4096, ("%d KB more"):format(sys.rss_kb() - kb))
     end
     assert.is_true(collectgarbage "count" - lua_kb < 64)
     assert.are.equal(fds, sys.fds())
