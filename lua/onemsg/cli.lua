@@ -46,31 +46,44 @@ local function rest(args, from)
   return list
 end
 
-local function dispatch(args)
-  local first = args[1]
-  if first == nil or first == "--help" or first == "-h" then first = "help" end
-  if first == "--version" then
-    print("onemsg " .. require "onemsg"._VERSION)
-    return call_room.OK
-  end
-  local command = M.command(first)
+--- What was typed: the command, its full name, its options.
+-- @tparam table args from 1, the command's name among them
+-- @treturn ?table command, or verb of it
+-- @treturn string its name, such as "webhook add"; with nil: what is wrong
+-- @treturn table options; with nil: the command that help should be about, or nil
+function M.read(args)
+  local command = M.command(args[1])
   if not command then
-    return usage(("there is no command %s%s"):format(first, suggest.phrase(first, known)))
+    return nil, ("there is no command %s%s"):format(args[1], suggest.phrase(args[1], known))
   end
-  local part, name, from = verb_of(command, first, args)
+  local part, name, from = verb_of(command, args[1], args)
+  if not part and args[2] and args[2]:find "^%-%-?h" then return M.read { "help", args[1] } end
   if not part then
-    if args[2] == "--help" or args[2] == "-h" then return dispatch { "help", first } end
-    return usage(args[2] and ("%s has no %s%s"):format(first, args[2], suggest.phrase(args[2], command.verbs))
-      or first .. " needs one of: " .. table.concat(command.verb_names, ", "), first)
+    return nil, args[2] and ("%s has no %s%s"):format(args[1], args[2], suggest.phrase(args[2], command.verbs))
+      or args[1] .. " needs one of: " .. table.concat(command.verb_names, ", "), args[1]
   end
   local options, wrong = args_room.parse(part, rest(args, from))
-  if not options then return usage(name .. ": " .. wrong, name) end
+  if not options then return nil, name .. ": " .. wrong, name end
+  return part, name, options
+end
+
+local dispatch
+function dispatch(args)
+  if args[1] == "--version" then
+    print("onemsg " .. require "onemsg"._VERSION)
+    return call_room.OK
+  elseif args[1] == nil or args[1] == "--help" or args[1] == "-h" then
+    args = { "help" }
+  end
+  local command, name, options = M.read(args)
+  if not command then return usage(name, options) end
+  if options.help and command.verbs then return dispatch { "help", name } end
   if options.help then
-    print(args_room.help(name, part))
+    print(args_room.help(name, command))
     return call_room.OK
   end
   local call = call_room.new(options)
-  local done, message, code = part.run(call)
+  local done, message, code = command.run(call)
   if call.out.broken and not call.out.broken:find "Broken pipe" then
     complain("standard output: " .. call.out.broken)
     return call_room.SERVER

@@ -28,10 +28,12 @@ function M.open(path)
   return function() return file:read(CHUNK_BYTES) end
 end
 
-local function put(items, line, value, why)
+--- The events that a text holds.
+local function put(items, line, text)
+  local value, why = json.decode(text)
   if value == nil then
     items[#items + 1] = { line = line, error = ("invalid: line %d is not JSON: %s"):format(line, why) }
-  elseif type(value) == "table" and value[1] ~= nil then
+  elseif type(value) == "table" and text:find "^%s*%[" then
     for _, one in ipairs(value) do items[#items + 1] = { line = line, event = one } end
   else
     items[#items + 1] = { line = line, event = value }
@@ -45,10 +47,10 @@ Reader.__index = Reader
 function Reader:end_document(items)
   local lines = self.document
   self.document = nil
-  local value = json.decode(table.concat(lines, "\n"))
-  if value ~= nil then return put(items, self.first, value) end
+  local text = table.concat(lines, "\n")
+  if json.decode(text) ~= nil then return put(items, self.first, text) end
   for n, line in ipairs(lines) do
-    if line:find "%S" then put(items, self.first + n - 1, json.decode(line)) end
+    if line:find "%S" then put(items, self.first + n - 1, line) end
   end
 end
 
@@ -59,11 +61,10 @@ function Reader:take(line, items)
     self.size = self.size + #line
     if self.size > DOCUMENT_BYTES then self:end_document(items) end
   elseif line:find "%S" then
-    local value, why = json.decode(line)
-    if value == nil and not self.first and line:find "^%s*[%[{]" then
+    if not self.first and line:find "^%s*[%[{]" and json.decode(line) == nil then
       self.document, self.size = { line }, #line -- the first line is not whole: a document on several lines
     else
-      put(items, self.number, value, why)
+      put(items, self.number, line)
     end
     self.first = self.first or self.number
   end

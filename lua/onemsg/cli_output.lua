@@ -10,7 +10,7 @@ local M = {}
 local unpack = table.unpack or unpack -- luacheck: ignore
 local TEXT_CHARS = 4000
 -- JSON for what may be an empty list; lua-cjson and event.text can't tell it from an empty object.
-local LISTS = { "statuses", "history", "hooks", "trace", "webhooks", "body", "changes", "parked", "checks", "rules" }
+local LISTS = { "statuses", "history", "hooks", "trace", "webhooks", "body", "parked", "rules" }
 
 local Output = {}
 Output.__index = Output
@@ -43,11 +43,6 @@ end
 --- A clock time of the operator's own zone.
 function M.time(at)
   return at and os.date("%Y-%m-%d %H:%M:%S", math.floor(at)) or ""
-end
-
---- A value of any kind as text.
-function M.text(value)
-  return type(value) == "string" and value or M.encode(value)
 end
 
 local function write(self, text)
@@ -89,6 +84,14 @@ end
 --- Something on standard error.
 function Output:note(format, ...) -- luacheck: no self
   io.stderr:write(say(format, ...), "\n")
+end
+
+--- What cleaning changed in a message's texts: field → sentences.
+function Output:changes(changes)
+  local names = {}
+  for name in pairs(changes or {}) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do self:line("          changed: %s: %s", name, table.concat(changes[name], "; ")) end
 end
 
 local function width(text)

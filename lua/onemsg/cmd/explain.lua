@@ -25,7 +25,7 @@ local function tell(call, one)
   else
     out:line("would be sent to %s: template %s in %s, %s", one.phone, one.template, one.language,
       table.concat(one.body or {}, " | "))
-    for _, change in ipairs(one.changes or {}) do out:line("  changed: %s", output.text(change)) end
+    out:changes(one.changes)
   end
   for _, further in ipairs(also) do tell(call, further) end
 end

@@ -1,9 +1,11 @@
 --- onemsg send: one message now, without rules and store.
+local input = require "onemsg.cli_input"
 local output = require "onemsg.cli_output"
 local log = require "onemsg.workflow_log"
 
 local M = {
   summary = "Send one message now",
+  arguments = { { "FILE", "the message as JSON, as channel:send takes it; - for standard input", optional = true } },
   options = {
     { "phone", "NUMBER", "the recipient, as people write numbers" },
     { "chat-id", "ID", "instead of the phone" },
@@ -18,7 +20,9 @@ local M = {
     { "check", false, "only check; nothing is sent" },
   },
   examples = { [[onemsg send --phone "+1 202 072 1300" --name Maria --action "subscription payment" ]]
-    .. [[--next-step "Access activated in your account."]] },
+    .. [[--next-step "Access activated in your account."]],
+    [[echo '{"phone":"12020721300","template":"order_shipped","header":{"image":"https://shop.example/a.png"},]]
+      .. [["body":["7"],"buttons":[{"url":"7"}]}' | onemsg send -]] },
 }
 
 local fields = { "phone", "chat_id", "name", "action", "next_step", "body", "template", "namespace", "language", "ttl" }
@@ -43,17 +47,26 @@ local function sent(call, channel, message)
   return receipt, err, info
 end
 
---- What cleaning changed: field → sentences.
-local function tell_changes(call, changes)
-  local names = {}
-  for name in pairs(changes or {}) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do call.out:line("          changed: %s: %s", name, table.concat(changes[name], "; ")) end
+--- The message of a file.
+local function read(path)
+  local source, err = input.open(path)
+  if not source then return nil, err end
+  local first, second
+  for item in input.each(source) do first, second = first or item, first and item end
+  if not first then return nil, "invalid: there is no message" end
+  if first.error then return nil, first.error end
+  if second then return nil, "invalid: send takes one message; `onemsg submit` takes many events" end
+  if type(first.event) ~= "table" then return nil, "invalid: the message must be a JSON object" end
+  return first.event
 end
 
 function M.run(call)
-  local options, message = call.options, {}
-  for _, name in ipairs(fields) do message[name] = options[name] end
+  local options, message, wrong = call.options, {}, nil
+  if options[1] then message, wrong = read(options[1]) end
+  if not message then return call:fail(wrong) end
+  for _, name in ipairs(fields) do
+    if options[name] ~= nil then message[name] = options[name] end
+  end
   if not message.phone and not message.chat_id then return nil, "send: --phone is missing", 1 end
   local channel, err, info = call:channel()
   if not channel then return call:fail(err, info) end
@@ -65,7 +78,7 @@ function M.run(call)
     call.out:object(checked)
     call.out:line("ok  %s in %s to %s: %s", checked.template, checked.language,
       checked.phone or checked.chat_id, table.concat(checked.body, " | "))
-    tell_changes(call, checked.changes)
+    call.out:changes(checked.changes)
     return true
   end
   local receipt
@@ -75,7 +88,7 @@ function M.run(call)
   receipt.message = receipt.message and log.redact(receipt.message, digits)
   call.out:object(receipt)
   call.out:line("%-9s %s", receipt.outcome, receipt.id or receipt.job_id or "(1MSG gave no id)")
-  tell_changes(call, receipt.changes)
+  call.out:changes(receipt.changes)
   return true
 end
 

@@ -82,6 +82,7 @@ function M.run(call)
   if not flow then return call:fail(err, info) end
   local core = require "onemsg.core"
   core.stop_on_signals()
+  if not options.quiet and not options.drain then call.out:note("at work; SIGTERM or Ctrl-C stops it") end
   local recorded = 0
   if options.drain then
     recorded, err, info = flow:drain { timeout = options.drain, stop = core.stopped }
