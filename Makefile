@@ -61,14 +61,14 @@ $(B)/c/%_test: spec/c/%_test.c src/%.c $(wildcard src/*.h) spec/c/test.h
 
 test-build: all $(LUAS:%=$(B)/%/support/sys.so) $(C_TESTS:%=$(B)/c/%_test)
 
-deps: ## install what is missing, from Debian's packages
-	@.ci/deps
+deps test-deps: ## install what is missing, from Debian's packages
+	@.ci/deps $(if $(filter test-deps,$@),test)
 
 demo: deps ## confirm a payment, from event to delivered
 	@$(MAKE) -s LUAS=5.4 all
 	@$(call paths,5.4) FAKE_DIR=$(FAKE_DIR)-demo $(lua_5.4) examples/demo.lua
 
-test: deps ## build and pass every test
+test: test-deps ## build and pass every test
 	@$(MAKE) -s -j2 test-build
 	@$(MAKE) -s lint
 	@LUAS='$(LUAS)' B='$(B)' BUSTED='$(BUSTED)' C_TESTS='$(C_TESTS)' spec/run
@@ -79,16 +79,19 @@ lint: ## form and static analysis
 	  --suppress=missingIncludeSystem -Isrc src
 	@luacheck --codes --no-color --formatter plain lua spec examples
 
-asan tsan valgrind: deps ## the specs under a sanitizer
+asan tsan valgrind: test-deps ## the specs under a sanitizer
 	@spec/sanitize $@
 
-bench: deps all ## side by side with what else there is; ratios in one run
+bench: test-deps all ## side by side with what else there is; ratios in one run
 	@$(call paths,$(LUA)) $(lua_$(LUA)) spec/bench/run.lua
 
 fake: ## start a stand-in 1MSG on loopback; . $(FAKE_DIR)/fake.env points onemsg at it
 	@$(lua_$(LUA)) lua/resty/onemsg/fake_server.lua start --dir $(FAKE_DIR)
 fake-stop: ## stop it
 	@$(lua_$(LUA)) lua/resty/onemsg/fake_server.lua stop --dir $(FAKE_DIR)
+
+openresty: deps all ## a checkout in nginx that confirms by WhatsApp; examples/openresty/run stop ends it
+	@examples/openresty/run
 
 env: ## exports for one Lua: eval "$$(make -s env LUA=luajit)"
 	@echo "export $(call paths,$(LUA))"
@@ -121,4 +124,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z][a-z -]*\):.*## \(.*\)/\1: \2/p' Makefile
 
-.PHONY: all test-build deps demo test lint asan tsan valgrind bench fake fake-stop env install rock rock-install clean help
+.PHONY: all test-build deps test-deps demo test lint asan tsan valgrind bench fake fake-stop openresty env install rock rock-install clean help

@@ -1,36 +1,50 @@
--- Every Lua block of README.md runs, against the fake, in the order in which it is written.
+-- Every Lua block of README.md runs, against the fake, in the order in which it is written: they are one program, and
+-- a block that begins with `template` is its rules.lua.
 local server = require "support.server"
 
-local function blocks()
+local function read_blocks()
   local file = assert(io.open "README.md")
   local text = file:read "*a"
   file:close()
-  local list = {}
+  local program, rules = {}, {}
   for code in text:gmatch "\n```lua\n(.-)\n```" do
-    -- The blocks are one program: what an early one makes local, a later one uses.
+    local list = code:find "^template " and rules or program
     list[#list + 1] = code
   end
-  return list
+  return program, rules
+end
+
+local function write(path, text)
+  local file = assert(io.open(path, "w"))
+  file:write(text, "\n")
+  file:close()
 end
 
 describe("README.md", function()
   it("runs, block by block", function()
     local fake = server.fake { set = { pace_ms = 0 } }
-    finally(function() fake:stop() end)
-    local script = os.tmpname()
-    local file = assert(io.open(script, "w"))
-    file:write(table.concat(blocks(), "\n"), "\n")
-    file:close()
+    local dir = server.directory()
+    finally(function()
+      fake:stop()
+      os.execute("rm -rf '" .. dir .. "'")
+    end)
+    local program, rules = read_blocks()
+    assert.equal(1, #rules)
+    write(dir .. "/rules.lua", rules[1])
+    write(dir .. "/program.lua", table.concat(program, "\n"))
     local exports = {}
     for name, value in pairs(fake.env) do exports[#exports + 1] = name .. "='" .. value .. "'" end
     local lua = rawget(_G, "jit") and "luajit" or "lua5.4"
-    local pipe = assert(io.popen(table.concat(exports, " ") .. " " .. lua .. " " .. script .. " 2>&1"))
+    local pipe = assert(io.popen(("cd '%s' && %s %s program.lua 2>&1"):format(dir, table.concat(exports, " "), lua)))
     local output = pipe:read "*a"
     pipe:close()
-    os.remove(script)
-    assert.truthy(output:find("accepted\twamid%.%S+\n"), output)
-    assert.truthy(output:find "read\n", output)
-    assert.truthy(output:find "1000\n$", output)
+    local at = 1
+    for _, expected in ipairs { "accepted\twamid%.%S+\n", "read\n", "1000\n", "recipient\n", "true\n", "queued\taccepted\n",
+                                "1\tpaid\n$" } do
+      local _, last = output:find(expected, at)
+      assert.truthy(last, "README.md did not print " .. expected .. " here:\n" .. output:sub(at))
+      at = last + 1
+    end
     assert.equal("", fake:errors())
   end)
 end)

@@ -14,5 +14,10 @@ run "mkdir -p build/bench && make -s build/5.4/support/sys.so build/luajit/suppo
 for _, name in ipairs { "multi_poll", "multi_socket" } do
   run(CC .. "spec/bench/send/" .. name .. ".c -o build/bench/" .. name .. " $(pkg-config --cflags --libs libcurl)")
 end
+run(CC .. "spec/bench/group_commit.c -o build/bench/group_commit $(pkg-config --cflags --libs sqlite3)")
 run "lua5.4 spec/bench/send_bench.lua"
 run "lua5.4 spec/bench/rules_bench.lua && luajit spec/bench/rules_bench.lua"
+run "lua5.4 spec/bench/sql_bench.lua && luajit spec/bench/sql_bench.lua"
+run "lua5.4 spec/bench/store_bench.lua"
+run "lua5.4 spec/bench/nginx_bench.lua"
+run "lua5.4 spec/bench/intake_bench.lua"
