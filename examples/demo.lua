@@ -1,36 +1,44 @@
--- make demo: the use case's own message over HTTPS to a stand-in 1MSG, followed to `delivered`.
+-- make demo: five events become confirmations on WhatsApp, or not, and `onemsg show` says why. The 1MSG that answers here
+-- is a stand-in on this machine; everything else is what runs in earnest.
 local fake_server = require "resty.onemsg.fake_server"
-local onemsg = require "onemsg"
 
-local dir = os.getenv "FAKE_DIR"
-local env = assert(fake_server.start { dir = dir, set = { pace_ms = 300 } })
+local dir = os.getenv "FAKE_DIR" or "/tmp/onemsg-demo"
+assert(fake_server.start { dir = dir, owner = fake_server.own_pid(), set = { pace_ms = 300 } })
 
-local function say(...) io.write(string.format(...), "\n") io.flush() end
+local function say(text) io.write("\n# ", text, "\n") end
 
-local function run()
-  local channel = assert(onemsg.new {
-    base_url = env.ONE_MSG_BASE_URL, token = env.ONE_MSG_TOKEN, ca_file = env.ONE_MSG_CA_FILE,
-    template = env.ONE_MSG_TEMPLATE, namespace = env.ONE_MSG_TEMPLATE_NAMESPACE, language = "en",
-  })
-  say("Maria paid her subscription. Telling her by %s", tostring(channel))
-  local receipt = assert(channel:send {
-    phone = "+1 (202) 072-1369",
-    name = "Maria",
-    action = "subscription payment",
-    next_step = "Access activated in your account.",
-  })
-  say("  %-9s %s", receipt.outcome, receipt.id)
-  local seen
-  repeat
-    local report = assert(channel:hookInfo(receipt.id))
-    onemsg.sleep(0.05)
-    if report.status ~= seen then
-      seen = report.status
-      say("  %-9s", seen)
-    end
-  until seen == "delivered" or seen == "read" or seen == "failed"
+local SHELL = ([[set -a; . '%s/fake.env'; ONE_MSG_RULES=examples/rules.lua; ONE_MSG_STORE='sqlite:%s/confirmations.db'; set +a
+  PATH="$PWD/build:$PATH"; ]]):format(dir, dir)
+
+--- Runs a command as you would type it, and shows that.
+local function run(line)
+  io.write("$ ", line, "\n")
+  io.flush()
+  local ok = os.execute(SHELL .. line)
+  if ok ~= true and ok ~= 0 then error(line .. " failed", 0) end
 end
 
-local ok, why = pcall(run)
+local function output(line)
+  local pipe = assert(io.popen(SHELL .. line))
+  local text = pipe:read "*a"
+  pipe:close()
+  return text
+end
+
+local function story()
+  for _, suffix in ipairs { "", "-wal", "-shm" } do os.remove(dir .. "/confirmations.db" .. suffix) end
+  say "Five events come in: Maria pays (and the shop says so twice), a colleague pays, two orders are paid."
+  run "onemsg submit examples/events.jsonl"
+  say "examples/rules.lua has decided, and it is on disk. Now the messages leave: one is refused, one has to wait."
+  run "onemsg work --drain 10s"
+  say "What became of each? Maria's was accepted:"
+  run "onemsg show pay-1"
+  say "The colleague's was never to be sent, Ravi's was refused, Ana's was sent at the second attempt:"
+  for _, id in ipairs { "pay-2", "order-3", "order-4" } do run("onemsg show " .. id) end
+  say "Accepted is not delivered. Has Maria got it?"
+  run(("onemsg hookinfo --wait 10s '%s'"):format(output("onemsg show --json pay-1"):match '"message_id":"([^"]+)"'))
+end
+
+local ok, why = pcall(story)
 fake_server.stop { dir = dir }
 if not ok then error(why, 0) end

@@ -40,6 +40,13 @@ function M.encode(value)
   return text
 end
 
+--- A reason beside its state: "rejected: 422 …" needs no second "rejected".
+function M.reason(state, reason)
+  reason = reason or ""
+  local head = state .. ": "
+  return reason:sub(1, #head) == head and reason:sub(#head + 1) or reason
+end
+
 --- A clock time of the operator's own zone.
 function M.time(at)
   return at and os.date("%Y-%m-%d %H:%M:%S", math.floor(at)) or ""

@@ -33,7 +33,7 @@ function M.run(call)
     one.phone = one.phone and output.mask(one.phone)
     call.out:object(one)
     rows[#rows + 1] = { output.time(one.changed_at), one.state, one.id, one.phone or "", one.rule or "",
-                        one.reason or "" }
+                        output.reason(one.state, one.reason) }
   end
   if list[1] then call.out:columns(rows) else call.out:line("nothing") end
   return true

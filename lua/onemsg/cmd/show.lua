@@ -14,7 +14,8 @@ local function field(out, name, value)
 end
 
 local function print_story(out, one)
-  out:line("%s  %s%s", one.id, one.state:upper(), one.reason ~= "" and ": " .. (one.reason or "") or "")
+  local reason = output.reason(one.state, one.reason)
+  out:line("%s  %s%s", one.id, one.state:upper(), reason ~= "" and ": " .. reason or "")
   field(out, "event", one.type)
   field(out, "rule", one.rule and ("%s (rules version %s)"):format(one.rule, one.version))
   field(out, "phone", one.phone)
@@ -27,7 +28,7 @@ local function print_story(out, one)
   field(out, "given up", one.give_up_at and output.time(one.give_up_at))
   out:line("  history")
   for _, step in ipairs(one.history or {}) do
-    out:line("    %s  %-9s  %s", output.time(step.at), step.state, step.reason)
+    out:line("    %s  %-9s  %s", output.time(step.at), step.state, output.reason(step.state, step.reason))
   end
   if one.statuses and one.statuses[1] then out:line("  1MSG says") end
   for _, status in ipairs(one.statuses or {}) do

@@ -25,7 +25,8 @@ local function tell(call, entry)
       entry.reason or "")
   end
   if call.options.quiet then return end
-  call.out:line("%sZ %-9s %s  %s  %s", at, entry.state, entry.id, entry.phone or "", entry.reason or "")
+  local state = entry.state or ""
+  call.out:line("%sZ %-9s %s  %s  %s", at, state, entry.id or "", entry.phone or "", output.reason(state, entry.reason))
 end
 
 local function sink(call, file)
