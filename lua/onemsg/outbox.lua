@@ -4,7 +4,10 @@
 -- Every change of a confirmation is one UPDATE that names the state it comes from, plus a line in the table history,
 -- in one unit. Calls answer a value, or nil, "store: …" | "conflict: …" | "config: …", info.
 -- Time comes from the caller: `now`, seconds since the epoch.
+local delivery = require "onemsg.outbox_delivery"
+local doubt = require "onemsg.outbox_doubt"
 local gate = require "onemsg.outbox_gate"
+local people = require "onemsg.outbox_people"
 local read = require "onemsg.outbox_read"
 local schema = require "onemsg.outbox_schema"
 local sql = require "onemsg.sql"
@@ -18,7 +21,7 @@ Outbox.__index = Outbox
 -- `unknown` never becomes `queued`: only evidence or a person ends it, and what a person ended may be replayed.
 M.legal = {
   new       = { "queued", "skipped" },
-  queued    = { "sending", "skipped", "expired", "cancelled" },
+  queued    = { "sending", "skipped", "expired", "cancelled", "delivered", "read" }, -- an earlier message arrived
   sending   = { "accepted", "unknown", "rejected", "queued" },
   accepted  = { "sent", "delivered", "read", "failed", "stalled" },
   sent      = { "delivered", "read", "failed", "stalled" },
@@ -26,10 +29,10 @@ M.legal = {
   failed    = { "delivered", "read", "queued" },
   stalled   = { "sent", "delivered", "read", "failed" },
   unknown   = { "accepted", "sent", "delivered", "read", "failed", "rejected" },
-  skipped   = { "queued" },
-  rejected  = { "queued" },
-  expired   = { "queued" },
-  cancelled = { "queued" },
+  skipped   = { "queued", "delivered", "read" },
+  rejected  = { "queued", "delivered", "read" },
+  expired   = { "queued", "delivered", "read" },
+  cancelled = { "queued", "delivered", "read" },
 }
 
 --- States that a person may settle, and states that a person may send again from.
@@ -89,8 +92,9 @@ function Outbox:close()
   self.owned = false
 end
 
-for name, method in pairs(gate.methods) do Outbox[name] = method end
-for name, method in pairs(read.methods) do Outbox[name] = method end
+for _, room in ipairs { gate, read, delivery, doubt, people } do
+  for name, method in pairs(room.methods) do Outbox[name] = method end
+end
 
 --- A new position behind all that this process gave, in microseconds.
 function Outbox:next_place(now)
@@ -104,10 +108,7 @@ function Outbox:next_owner()
 end
 
 -- One line of history for what just happened to one confirmation, or to all that reached a state at one instant.
-local LOG_ONE = [[
-  INSERT INTO history(id, step, at, state, reason, version)
-  SELECT id, step, changed_at, state, reason, version FROM confirmation WHERE id = $1
-  ON CONFLICT (id, step) DO NOTHING]]
+local LOG_ONE = delivery.LOG_ONE
 local LOG_AT = [[
   INSERT INTO history(id, step, at, state, reason, version)
   SELECT id, step, changed_at, state, reason, version FROM confirmation WHERE state = $1 AND changed_at = $2
@@ -165,7 +166,11 @@ local function submission(box, plan, now, gap)
       unit[#unit + 1] = { TAKE_KEY, part.rule, part.once, part.id }
       unit[#unit + 1] = { SKIP_TAKEN, part.id, part.rule, part.once, M.ONCE }
     end
-    if part.state == "queued" then unit[#unit + 1] = { SET_ASIDE, part.id, gate.PARK_SHIFT, now } end
+    if part.state == "queued" then
+      unit[#unit + 1] = { SET_ASIDE, part.id, gate.PARK_SHIFT, now }
+      unit[#unit + 1] = people.skip_new(part.id, now)
+    end
+    if part.quiet then unit[#unit + 1] = people.keep_quiet(part.id, part.quiet) end
     unit[#unit + 1] = { LOG_ONE, part.id }
     unit[#unit + 1] = { read.TICKET, part.id }
     tickets[n] = #unit
@@ -220,6 +225,8 @@ local CLAIM = [[
         AND f.state = 'sending')
       AND NOT EXISTS (SELECT 1 FROM confirmation l WHERE l.phone = c.phone AND l.channel = c.channel
         AND l.left_at IS NOT NULL AND l.left_at > $5)
+      ]] .. people.MAY_LEAVE .. [[
+
     ORDER BY c.due_at, c.place LIMIT $6)
   RETURNING *]]
 
@@ -232,15 +239,18 @@ local LOG_CLAIM = [[
 -- @tparam table row the channel's gate, as look() gave it; when somebody changed it since: nil, "conflict: …"
 -- @tparam table cost what each claimed message adds to the gate (onemsg.pace)
 -- @treturn ?table rows
+-- @treturn table rows that were skipped instead, because their recipient is suppressed
 function Outbox:claim(row, n, cost, now, lease, gap)
   local owner = self:next_owner()
+  local skip, log_skipped = people.skip_due(row.name, now)
   local results, err, info = self.db:unit {
     { CLAIM, row.name, owner, now + lease, now, now - gap, n },
     gate.charge(row, owner, cost, now + lease),
     { LOG_CLAIM, owner },
+    skip, log_skipped,
   }
   if not results then return nil, err, info end
-  return results[1]
+  return results[1], results[4]
 end
 
 --- Record ----------------------------------------------------------------------------------------------------------
@@ -264,6 +274,7 @@ function Outbox:record(row, change, now, from)
       or_null(change.code), or_null(change.faulted_at), or_null(accepted_at), or_null(change.fallback_at), now,
       expect = 1 },
     { LOG_ONE, row.id },
+    change.attend_at and delivery.statements.first_look(row.id, change.attend_at, change.stall_at),
   }
   if not pending then return nil, err, info end
   return { pending = pending, row = row, change = change, now = now }
@@ -317,8 +328,8 @@ end
 
 local RECOVER = [[
   UPDATE confirmation SET was = state, state = 'unknown', step = step + 1, reason = $2, lease_until = NULL,
-    changed_at = $1,
-    fallback_at = CASE WHEN otherwise_unknown = 1 THEN $1 + otherwise_after ELSE fallback_at END
+    changed_at = $1, attend_at = $1, asks = 0, checks = 0, confirmed = 0, rank = 0,
+    fallback_at = CASE WHEN otherwise_unknown = 1 THEN $1 + COALESCE(otherwise_after, 0) ELSE fallback_at END
   WHERE lease_until <= $1 AND id IN (
     SELECT id FROM confirmation WHERE state = 'sending' AND lease_until <= $1 ORDER BY lease_until LIMIT $3)
   RETURNING *]]
@@ -337,14 +348,15 @@ end
 
 local CHANGE = [[
   UPDATE confirmation SET was = state, state = $3, step = step + 1, reason = $4, held = NULL, changed_at = $5,
+    settled = $6, retry_at = NULL,
     fallback_at = CASE WHEN otherwise IS NOT NULL AND $3 = 'failed' THEN CAST($5 AS DOUBLE PRECISION) END
   WHERE id = $1 AND state = $2 RETURNING *]]
 
---- A change by a person: settle and cancel. `from` is the state that the person saw.
+--- A change by a person: settle and cancel. `from` is the state that the person saw, `verdict` what settle was told.
 -- @treturn ?table the changed row; nil, "conflict: …" when it is in another state by now
-function Outbox:change(id, from, state, reason, now)
+function Outbox:change(id, from, state, reason, now, verdict)
   local results, err, info = self.db:unit {
-    { CHANGE, id, from, state, reason, now, expect = 1 }, { LOG_ONE, id } }
+    { CHANGE, id, from, state, reason, now, or_null(verdict), expect = 1 }, { LOG_ONE, id } }
   if not results then return nil, err, info end
   return results[1][1]
 end
@@ -363,16 +375,17 @@ local HAS_KEY = "SELECT id FROM once_key WHERE rule = $1 AND value = $2 AND id =
 function Outbox:replay(from, part, reason, now)
   local otherwise = part.otherwise or {}
   local unit = {
+    delivery.statements.earlier(part.id, now),
     { REPLAY, part.id, from, reason, now, part.rule, or_null(part.version), part.channel, part.phone, part.template,
       part.language, part.message, self:next_place(now), part.give_up_at, or_null(otherwise.json),
       or_null(otherwise.after), otherwise.on_unknown and 1 or 0, expect = 1 },
-    { LOG_ONE, part.id } }
+    delivery.statements.afresh(part.id), people.keep_quiet(part.id, part.quiet), { LOG_ONE, part.id } }
   if part.once then
     unit[#unit + 1] = { TAKE_KEY, part.rule, part.once, part.id }
     unit[#unit + 1] = { HAS_KEY, part.rule, part.once, part.id, expect = 1 }
   end
   local results, err, info = self.db:unit(unit)
-  if results then return results[1][1] end
+  if results then return results[2][1] end
   if info and info.statement == #unit and part.once then
     return nil, "conflict: another confirmation holds its once_per key, " .. part.once, info
   end

@@ -1,6 +1,8 @@
 --- onemsg.outbox_gate: the rows that decide whether a channel's or a template's messages may leave. For onemsg.outbox.
 -- A gate is read, thought about in Lua (onemsg.pace), and changed under its revision: who comes second gets a
 -- "conflict: …" and looks again. So all processes on one store share one pace and one breaker.
+local delivery = require "onemsg.outbox_delivery"
+
 local M = { methods = {} }
 local Gate = M.methods
 
@@ -39,10 +41,12 @@ local NEXT_LEASE = "SELECT lease_until AS at FROM confirmation WHERE state = 'se
 local NEXT_GIVE_UP = "SELECT give_up_at AS at FROM confirmation WHERE state = 'queued' ORDER BY give_up_at LIMIT 1"
 
 --- What is there to do, and when: one read, a few index probes however much is stored.
--- @treturn ?table gates = { name → gate with due_at of its first message }, lease_at, give_up_at (nil: none)
+-- @treturn ?table gates = { name → gate with due_at of its first message }, lease_at, give_up_at (nil: none), attention
 function Gate:look()
   local unit = { { GATES }, { NEXT_LEASE }, { NEXT_GIVE_UP } }
   for _, name in ipairs(self.names) do unit[#unit + 1] = { NEXT_DUE, name } end
+  local before = #unit
+  for n, statement in ipairs(self:asking_attention()) do unit[before + n] = statement end
   local results, err, info = self.db:read(unit)
   if not results then return nil, err, info end
   local gates = {}
@@ -51,7 +55,8 @@ function Gate:look()
     local first = results[3 + n][1]
     if gates[name] then gates[name].due_at = first and first.due_at end
   end
-  return { gates = gates, lease_at = (results[2][1] or {}).at, give_up_at = (results[3][1] or {}).at }
+  return { gates = gates, lease_at = (results[2][1] or {}).at, give_up_at = (results[3][1] or {}).at,
+           attention = delivery.attention(results, before) }
 end
 
 local CHANGE = [[

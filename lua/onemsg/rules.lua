@@ -34,6 +34,11 @@ local function used(set, name)
     local fallback = rule.slots.otherwise and rule.slots.otherwise.send
     local channel = rule.slots.channel
     if fallback then uses.fallbacks[fallback] = uses.fallbacks[fallback] or place end
+    local zone = rule.slots.quiet and rule.slots.quiet.zone
+    if type(zone) == "string" then
+      uses.zones = uses.zones or {}
+      uses.zones[zone] = uses.zones[zone] or place
+    end
     if type(channel) == "string" then uses.channels[channel] = uses.channels[channel] or place end
   end
   return uses

@@ -6,9 +6,11 @@
 -- In nginx: submit, explain, show, list, settle, replay, cancel, stats wherever a light thread may wait (rewrite,
 -- access, content, timer); submit { wait = false } in every phase; work and drain in a timer.
 local hand = require "onemsg.workflow_hand"
+local hooks_room = require "onemsg.workflow_hooks"
 local log = require "onemsg.workflow_log"
 local outbox = require "onemsg.outbox"
 local options_room = require "onemsg.workflow_options"
+local people_room = require "onemsg.workflow_people"
 local plan_room = require "onemsg.workflow_plan"
 local work = require "onemsg.workflow_work"
 
@@ -29,7 +31,12 @@ end
 --   rules         path of the script, or what rules.open or rules.load returned
 --   store         "sqlite:confirmations.db", "postgres://…", or a handle of onemsg.sql; default ONE_MSG_STORE
 --   resolve(event) → phone or nil; asked when the event has none. If it raises, the event is not taken (store:)
---   fallback      { name = function(notice) … end }
+--   fallback      { name = function(notice) … end }: other ways to reach a person; notice has id, type, rule, phone,
+--                 body, text (of the rule), state, reason, code, message_id, event. Called once for a confirmation, in
+--                 the worker's own turn; what it returns, or raises, stands in the history (nil, why: it failed)
+--   stalled_after = "1d"   silence after which a message without ttl is `stalled`
+--   stop_words    list of texts that, as a whole message, end all sending to their writer (default: onemsg.people)
+--   spawn(run)    how a fallback is run; default: at once. In nginx ngx.thread.spawn, so that the worker goes on
 --   on_change(confirmation) after every state change; on_alert(alert) when a channel stops or goes on
 --   log           function(line, entry), a path, or "stderr": the delivery log as JSON lines
 --   rate = 20, burst = 20   messages a second and channel, over all processes of the store; gap = 6 s per recipient
@@ -43,7 +50,8 @@ function M.open(options)
   local flow, err = options_room.read(options, core)
   if not flow then return nil, err, { outcome = "invalid" } end
   setmetatable(flow, Flow)
-  flow.counted, flow.landing = { submitted = 0, duplicates = 0, skipped = 0, attempts = 0 }, {}
+  flow.counted, flow.landing = { submitted = 0, duplicates = 0, skipped = 0, attempts = 0, hooks = 0, hook_new = 0,
+    hook_duplicates = 0, hook_foreign = 0, hook_ignored = 0, hooks_invalid = 0, asks = 0, fallbacks = 0 }, {}
   local info
   flow.box, err, info = outbox.open(flow.store, flow.names)
   if not flow.box then
@@ -187,8 +195,15 @@ function Flow:explain(event)
       holder, err, info = self.box:holder(part.rule, part.once)
       if err then return nil, err, info end
     end
-    shown[n] = { id = part.id, state = holder and "skipped" or part.state, rule = part.rule, version = part.version,
-      reason = holder and outbox.ONCE .. holder or part.reason, duplicate = false, phone = part.phone, body = part.body,
+    local why = holder and outbox.ONCE .. holder
+    if part.state == "queued" and not why then
+      local suppressed
+      suppressed, err, info = self.box:suppression(part.phone, part.channel, self.now())
+      if err then return nil, err, info end
+      why = suppressed and "suppressed: " .. suppressed.reason
+    end
+    shown[n] = { id = part.id, state = why and "skipped" or part.state, rule = part.rule, version = part.version,
+      reason = why or part.reason, duplicate = false, phone = part.phone, body = part.body,
       template = part.template, language = part.language, channel = part.channel, changes = part.changes }
   end
   shown[1].trace = plan.ruleset:explain(event)
@@ -223,10 +238,12 @@ function Flow:close()
 end
 Flow.__close = Flow.close
 
-for name, method in pairs(hand.methods) do
-  Flow[name] = function(self, ...)
-    if self.closed then return closed() end
-    return method(self, ...)
+for _, room in ipairs { hand, hooks_room, people_room } do
+  for name, method in pairs(room.methods) do
+    Flow[name] = function(self, ...)
+      if self.closed then return closed() end
+      return method(self, ...)
+    end
   end
 end
 

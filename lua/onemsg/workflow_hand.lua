@@ -69,8 +69,8 @@ function Hand:list(by)
 end
 
 --- A change by hand: done, told, shown.
-local function change(flow, row, state, reason)
-  local changed, err, info = flow.box:change(row.id, row.state, state, reason, flow.now())
+local function change(flow, row, state, reason, verdict)
+  local changed, err, info = flow.box:change(row.id, row.state, state, reason, flow.now(), verdict)
   if not changed then return nil, err, info end
   flow:announce(changed)
   return log.view(changed)
@@ -95,7 +95,7 @@ function Hand:settle(id, verdict)
     return unknown_id(id)
   end
   if not outbox.doubtful[row.state] then return wrong_state(row, "only what is unknown or stalled can be settled") end
-  return change(self, row, verdicts[verdict][1], verdicts[verdict][2])
+  return change(self, row, verdicts[verdict][1], verdicts[verdict][2], verdict)
 end
 
 --- Takes back what has not been sent yet.
@@ -161,19 +161,27 @@ end
 
 --- Counts.
 -- @treturn ?table states = { queued = n, … } of the store; due, oldest_due; channels = { name = { breaker, reason,
---   next_at, pause_until } }; parked = { { channel, template, language, until_at, reason }, … }; rules = { version,
---   problem (of the file as it stands) }; and of this workflow since it was opened: submitted, duplicates, skipped,
---   attempts, recorded, in_flight, unrecorded
+--   next_at, pause_until, hooked_at (last hook on a message of ours), hookinfo (false: not offered) } }; parked = {
+--   { channel, template, language, until_at, reason }, … }; rules = { version, problem (of the file as it stands) };
+--   held (statuses of unknown messages); oddities = { kind = n } (not understood); fallbacks_unknown; and of this
+--   workflow since it was opened: submitted, duplicates, skipped, attempts, recorded, in_flight, unrecorded, asks
+--   (hookInfo), fallbacks, hooks, hooks_invalid, hook_new, hook_duplicates, hook_foreign, hook_ignored
 function Hand:stats()
   local counts, err, info = self.box:counts(self.now())
   if not counts then return nil, err, info end
   local channels = {}
   for _, gate in ipairs(counts.channels) do
     channels[gate.name] = { breaker = gate.breaker, reason = gate.reason ~= "" and gate.reason or nil,
-      next_at = gate.breaker ~= "closed" and gate.next_at or nil, pause_until = gate.pause_until }
+      next_at = gate.breaker ~= "closed" and gate.next_at or nil, pause_until = gate.pause_until,
+      hooked_at = gate.hooked_at > 0 and gate.hooked_at or nil,
+      hookinfo = gate.mute_until <= self.now() }
   end
   counts.channels = channels
   counts.rules = { version = self:ruleset(self.now()).version, problem = self.rules_problem }
+  local more
+  more, err, info = self.box:delivery_counts()
+  if not more then return nil, err, info end
+  for name, value in pairs(more) do counts[name] = value end
   for name, n in pairs(self.counted) do counts[name] = n end
   counts.recorded, counts.in_flight, counts.unrecorded = self.worker.recorded, self.worker.count, #self.worker.answered
   return counts

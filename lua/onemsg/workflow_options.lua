@@ -1,9 +1,12 @@
 --- onemsg.workflow_options: what workflow.open takes, checked. A programmer's mistake raises at the caller's line; what
 -- only the world can know (a file, a database) comes back as nil, "config: …".
 local log = require "onemsg.workflow_log"
+local news = require "onemsg.news"
 local pace = require "onemsg.pace"
+local people = require "onemsg.people"
 local rules = require "onemsg.rules"
 local suggest = require "onemsg.rules_suggest"
+local zones = require "onemsg.zone"
 
 local M = {}
 
@@ -15,7 +18,8 @@ local GIVE_UP_AFTER = 6 * 3600 -- seconds, where the rule names none
 local known = { channel = "table userdata", channels = "table", rules = "string table", store = "string table",
   resolve = "function", fallback = "table", on_change = "function", on_alert = "function", log = "string function",
   now = "function", sleep = "function", random = "function", lease = "number", window = "number", rate = "number",
-  burst = "number", gap = "number", give_up_after = "number string" }
+  burst = "number", gap = "number", give_up_after = "number string", stalled_after = "number string",
+  stop_words = "table", spawn = "function" }
 
 local units = { s = 1, m = 60, h = 3600, d = 86400 }
 
@@ -49,6 +53,12 @@ local function check(options)
   if options.give_up_after and not M.seconds(options.give_up_after) then
     refuse("give_up_after is a number of seconds, or like \"6h\"")
   end
+  if options.stalled_after and not M.seconds(options.stalled_after) then
+    refuse("stalled_after is a number of seconds, or like \"1d\"")
+  end
+  for _, word in pairs(options.stop_words or {}) do
+    if type(word) ~= "string" then refuse("stop_words is a list of texts") end
+  end
 end
 
 --- Name → channel, the names in order, and the one that rules without a channel use.
@@ -61,6 +71,16 @@ local function read_channels(options)
   if #names == 0 then refuse("channels is empty") end
   table.sort(names)
   return channels, names, channels.main and "main" or names[1]
+end
+
+--- Channel id → name, for hooks that name the channel that they speak of.
+local function read_instances(channels)
+  local instances = {}
+  for name, channel in pairs(channels) do
+    local id = type(channel) == "table" and channel.id or tostring(channel):match("/([^/]+)%)$")
+    if id then instances[id] = name end
+  end
+  return instances
 end
 
 --- The rules as something with :current(now).
@@ -77,6 +97,10 @@ local function missing(flow, options)
     if not flow.channels[name] then
       return ("config: %s names the channel %q, which is not given"):format(place, name)
     end
+  end
+  for name, place in pairs(uses.zones or {}) do
+    local zone, why = zones.find(name)
+    if not zone then return ("config: %s: quiet: %s"):format(place, why) end
   end
   for name, place in pairs(uses.fallbacks or {}) do
     if options.fallback and not options.fallback[name] then
@@ -100,6 +124,10 @@ function M.read(options, core)
     limits = { rate = options.rate or pace.RATE, burst = math.max(1, math.floor(options.burst or pace.BURST)) },
     gap = options.gap or pace.PAIR_GAP, lease = options.lease or LEASE, window = options.window or WINDOW,
     give_up_after = M.seconds(options.give_up_after or GIVE_UP_AFTER),
+    stalled_after = M.seconds(options.stalled_after or news.STALLED_AFTER),
+    stop_word = people.matcher(options.stop_words or people.STOP_WORDS),
+    spawn = options.spawn or function(run) run() end,
+    instances = read_instances(channels), texts = {},
   }
   if not flow.store then
     return nil, "config: store (ONE_MSG_STORE) is missing: for example \"sqlite:confirmations.db\""

@@ -49,6 +49,7 @@ local function refused(row, err, info, gate, now, random)
     change.faulted_at, change.held = now, "the channel is stopped: " .. err
     return change, { trip = { reason = err, wait = entry.wait } }
   end
+  if entry.suppress then measures.suppress = { for_s = entry.suppress, reason = err, code = info.code } end
   if entry.scope == "template" then
     measures.park = { until_at = now + (entry.wait or pace.PARK), reason = "the template is set aside: " .. err }
   end

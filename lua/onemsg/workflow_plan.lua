@@ -2,6 +2,7 @@
 -- channel's own check, so that explain says what submit then does. Stores nothing, sends nothing.
 local cjson = require "cjson"
 local event_room = require "onemsg.event"
+local quiet_room = require "onemsg.workflow_quiet"
 
 local M = {}
 
@@ -77,6 +78,11 @@ local function confirmation(flow, event, decision, part, now)
   local otherwise = decision.otherwise
   if otherwise then
     part.otherwise = { json = cjson.encode(otherwise), after = otherwise.after, on_unknown = otherwise.on_unknown }
+  end
+  if decision.quiet then
+    local trouble = quiet_room.trouble(decision.quiet)
+    part.quiet = cjson.encode(decision.quiet)
+    if trouble then part.reason = part.reason .. "; " .. trouble end
   end
   return part
 end

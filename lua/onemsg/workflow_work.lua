@@ -4,10 +4,13 @@
 -- leave now, and send all of it. Between turns it waits for an answer, for the next due time, or a quarter of a second.
 -- An answer stays in memory until the store has it: a full disk delays the record, and never loses it.
 local cjson = require "cjson"
+local attend = require "onemsg.workflow_attend"
 local core
+local hooks_room = require "onemsg.workflow_hooks"
 local log = require "onemsg.workflow_log"
 local outcome = require "onemsg.workflow_outcome"
 local pace = require "onemsg.pace"
+local quiet_room = require "onemsg.workflow_quiet"
 
 local M = {}
 
@@ -24,12 +27,13 @@ function M.new(flow)
     flow = flow,
     done = { [0] = 0 },     -- the group of pendings that ended (see send_each), read up to `taken`
     taken = 0,
-    flying = {}, count = 0, -- pending → { row, gate }, or { probe = channel }
+    flying = {}, count = 0, -- pending → { row, gate }, or { land = function(flight) }
     answered = {},          -- { row, gate, answer }: to be recorded
     doubts = {},            -- channel → answers in a row that left open what happened
     look_at = 0,
     next_due = math.huge,
     recorded = 0,
+    hearing = {}, upkeep_at = 0, asking = 0, asked = 0, asked_since = 0, -- see onemsg.workflow_attend
   }, Worker)
 end
 
@@ -49,12 +53,12 @@ end
 --- Send ------------------------------------------------------------------------------------------------------------
 
 --- Begins an operation; its end appends to `done`. A channel that is a plain table (a simulation) is ready at once.
-function Worker:begin(channel, operation, flight, argument)
+function Worker:begin(channel, operation, flight, ...)
   local ok, pending, err, info
   if type(channel) == "userdata" then
-    ok, pending, err, info = pcall(core.async_in, channel, self.done, operation, argument)
+    ok, pending, err, info = pcall(core.async_in, channel, self.done, operation, ...)
   else
-    ok, pending, err, info = pcall(channel.async, channel, operation, argument)
+    ok, pending, err, info = pcall(channel.async, channel, operation, ...)
     if ok and pending then
       self.done[0] = self.done[0] + 1
       self.done[self.done[0]] = pending
@@ -112,15 +116,9 @@ function Worker:trip(name, why)
   end)
 end
 
---- What an answer means for its channel and its template.
-function Worker:measure(row, gate, measures)
+--- What a failure, told at once or by a hook, means for others: the channel, the template, the recipient.
+function Worker:apply(row, measures)
   local flow, name = self.flow, row.channel
-  local now = flow.now()
-  self.doubts[name] = measures.doubt and (self.doubts[name] or 0) + 1 or 0
-  if self.doubts[name] >= pace.DOUBTS then
-    self.doubts[name] = 0
-    self:trip(name, { fault = "doubt", reason = pace.DOUBTS .. " answers in a row left open whether the message left" })
-  end
   if measures.trip then self:trip(name, measures.trip) end
   if measures.pause_until then
     self:regate(name, function(now_there)
@@ -132,6 +130,25 @@ function Worker:measure(row, gate, measures)
     if not waiting then self:trouble(err) end
     flow:alert { alert = "parked", channel = name, template = row.template, reason = measures.park.reason }
   end
+  if measures.suppress then
+    local now, why = flow.now(), measures.suppress
+    local skipped, err = flow.box:suppress({ channel = name, phone = row.phone, code = why.code, at = now,
+      reason = log.redact(why.reason, row.phone), until_at = now + why.for_s }, now)
+    if not skipped then return self:trouble(err) end
+    for _, one in ipairs(skipped) do flow:announce(one) end
+  end
+end
+
+--- What an answer means for its channel and its template.
+function Worker:measure(row, gate, measures)
+  local flow, name = self.flow, row.channel
+  local now = flow.now()
+  self.doubts[name] = measures.doubt and (self.doubts[name] or 0) + 1 or 0
+  if self.doubts[name] >= pace.DOUBTS then
+    self.doubts[name] = 0
+    self:trip(name, { fault = "doubt", reason = pace.DOUBTS .. " answers in a row left open whether the message left" })
+  end
+  self:apply(row, measures)
   if gate.breaker == "trial" then
     self:regate(name, function(now_there)
       local fields = pace.tried(now_there, now, measures.passed == true)
@@ -140,8 +157,7 @@ function Worker:measure(row, gate, measures)
   end
 end
 
-function Worker:probed(flight)
-  local name, status = flight.probe, flight.answer[1]
+function Worker:probed(name, status)
   local word = type(status) == "table" and status.status
   local healthy = word == "connected" or word == "connecting"
   self:regate(name, function(gate)
@@ -153,16 +169,20 @@ end
 
 --- Puts all answers into the store, in units that share a commit. What the store refuses stays for the next turn.
 function Worker:record()
-  local flow, begun, left = self.flow, {}, {}
-  for _, flight in ipairs(self.answered) do
-    if flight.probe then
-      self:probed(flight)
+  local flow, begun, left, joined = self.flow, {}, {}, {}
+  local answered = self.answered
+  self.answered = {}
+  for _, flight in ipairs(answered) do
+    if flight.land then
+      flight:land()
+      self.look_at = 0
     else
       if not flight.change then
         flight.at = flow.now()
         if flight.answer[2] then flight.answer[2] = log.redact(flight.answer[2], flight.row.phone) end
         flight.change, flight.measures =
           outcome.verdict(flight.row, flight.gate, flight.answer, flight.at, flow.random)
+        attend.first_look(flow, flight.row, flight.change, flight.at)
       end
       local record, err = flow.box:record(flight.row, flight.change, flight.at)
       flight.record = record
@@ -177,12 +197,15 @@ function Worker:record()
       self.recorded, self.last_trouble = self.recorded + 1, nil
       if mine then flow:announce(row) end
       self:measure(row, flight.gate, flight.measures)
+      joined[#joined + 1] = row
     else
       left[#left + 1] = flight
       if mine then self:trouble(mine) end -- an error, then
     end
   end
+  for _, flight in ipairs(self.answered) do left[#left + 1] = flight end -- begun, and ended at once, by a landing
   self.answered = left
+  hooks_room.join(flow, joined) -- what hooks said of them before; a failure is made up for by the upkeep
 end
 
 --- Look ------------------------------------------------------------------------------------------------------------
@@ -210,7 +233,9 @@ function Worker:probe(name, gate, now)
     mine = now_there.breaker == "open" and now_there.next_at <= now
     return mine and { next_at = now + self.flow.lease } or nil
   end)
-  if mine then self:begin(self.flow.channels[name], "status", { probe = name }) end
+  if mine then
+    self:begin(self.flow.channels[name], "status", { land = function(flight) self:probed(name, flight.answer[1]) end })
+  end
 end
 
 --- Claims and sends what may leave through one gate.
@@ -223,6 +248,11 @@ function Worker:serve(gate, now)
   local room, again = pace.room(gate, now, self.flow.limits)
   if room == 0 then return again end
   local wanted = math.min(room, free)
+  local awake, trouble = quiet_room.ask(self.flow, gate.name, now)
+  if not awake then
+    self:trouble(trouble)
+    return now + TROUBLE
+  end
   local rows, err = self.flow.box:claim(gate, wanted, pace.cost(gate, now, self.flow.limits), now, self.flow.lease,
     self.flow.gap)
   if not rows then
@@ -230,6 +260,7 @@ function Worker:serve(gate, now)
     self:trouble(err)
     return now + TROUBLE
   end
+  for _, row in ipairs(err) do self.flow:announce(row) end -- skipped
   self:send(rows, gate)
   return #rows == wanted and now or now + IDLE -- fewer: the rest waits for its turn behind the same recipient
 end
@@ -249,6 +280,7 @@ function Worker:look()
     self:probe(name, sight.gates[name], now)
     self:due_at(self:serve(sight.gates[name], now))
   end
+  attend.look(self, sight.attention, now)
   self.look_at = math.min(self.look_at, math.max(now, self.next_due))
 end
 

@@ -4,6 +4,7 @@
 --       answer = function(message, n, at) return receipt | nil, err, info end }
 --     sim.flow:submit { … }
 --     sim:advance(6 * 3600)      -- everything that becomes due on the way is done
+--     sim.calls.hookInfo = function(id, at) return report end  -- also messages, request; sim.asked lists the questions
 --     sim.sent                   -- { { at =, phone =, message = }, … }
 --     sim:close()
 -- Every other option of workflow.open may be given too. The store is a real one, in a file of its own.
@@ -73,6 +74,9 @@ local function channel_of(sim)
     if operation == "send" then
       sim.sent[#sim.sent + 1] = { at = sim.time, phone = message.phone, message = message }
       answer = { sim.answer(message, #sim.sent, sim.time) }
+    elseif sim.calls[operation] then
+      sim.asked[#sim.asked + 1] = { at = sim.time, call = operation, about = message }
+      answer = { sim.calls[operation](message, sim.time) }
     else
       sim.probes[#sim.probes + 1] = sim.time
       answer = { { status = sim.status(sim.time) } }
@@ -88,11 +92,20 @@ function M.new(options)
                              answer = options.answer or accepted, path = options.path or M.store_path(),
                              status = options.status or function() return "connected" end }, Simulation)
   local given = { rate = 1000, burst = 1000 }
+  sim.asked, sim.calls = {}, {
+    hookInfo = function(id) return { id = id, hooks = {}, ignored = 0 } end,
+    messages = function() return { messages = {} } end,
+    request = function() return { templates = {} } end,
+  }
+  for name, call in pairs(options.calls or {}) do sim.calls[name] = call end
   for name, value in pairs(options) do
-    if name ~= "answer" and name ~= "status" and name ~= "path" then given[name] = value end
+    if name ~= "answer" and name ~= "status" and name ~= "path" and name ~= "calls" then given[name] = value end
   end
   given.channel = not given.channels and channel_of(sim) or nil
-  for name in pairs(given.channels or {}) do given.channels[name] = channel_of(sim) end
+  for name, channel in pairs(given.channels or {}) do
+    given.channels[name] = channel_of(sim)
+    given.channels[name].id = channel.id
+  end
   given.rules = type(options.rules) == "table" and options.rules or assert(rules.load(options.rules or M.RULES))
   given.store = "sqlite:" .. sim.path
   given.now = function() return sim.time end
@@ -114,6 +127,10 @@ local function next_time(sim)
   end
   at(sight.lease_at)
   at(sight.give_up_at)
+  local attention = sight.attention
+  at(attention.questions)
+  at(attention.actions)
+  at(attention.lost)
   for _, gate in pairs(sight.gates) do
     if gate.breaker == "open" then at(gate.next_at) end
     if gate.due_at then at(math.max(gate.due_at, gate.pause_until, gate.breaker ~= "closed" and gate.next_at or 0)) end
