@@ -1,0 +1,365 @@
+/* engine.c: the transfer thread. It takes the whole inbox at once; everything else in the engine
+ * belongs to it alone.
+ *
+ * libcurl is driven by curl_multi_socket_action; which descriptors epoll watches is watch.c's. It
+ * gets CARRIED_MAX transfers at most, the others wait here.
+ */
+#include "engine.h"
+#include "carrier.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Then what is done goes home: with more, owners idle while a burst of answers is read. */
+#define EVENTS_AT_ONCE  32
+#define STREAMS_MAX     256L /* default 100; a cold burst of 256 over HTTP/2 is 4 times faster */
+#define CONNECTIONS_MIN 8L
+#define CARRIED_MAX                                                                                \
+  4096                    /* transfers that libcurl has: each costs it some 10 KB, and to take one \
+                           * that waits for a connection away it looks through all that do */
+#define GRACE_US    20000 /* libcurl ends what is late itself, and knows better why */
+#define IDLE_MAX    1024  /* easy handles kept for reuse */
+#define IDLE_SEARCH 8     /* how deep to look for one with the same endpoint */
+
+/* ---- libcurl's callbacks ---- */
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user) {
+  struct om_engine *engine = user;
+  unsigned wanted = what == CURL_POLL_REMOVE ? 0 : (unsigned)what & (OM_WATCH_IN | OM_WATCH_OUT);
+  (void)easy;
+  (void)socket_user;
+  return om_watch_want(&engine->watches, fd, wanted) ? 0 : -1; /* -1: it ends the transfers */
+}
+
+static int on_timer(CURLM *multi, long timeout_ms, void *user) {
+  struct om_engine *engine = user;
+  (void)multi;
+  engine->timer_us = timeout_ms < 0 ? INT64_MAX : om_now_us() + (int64_t)timeout_ms * 1000;
+  return 0;
+}
+
+static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address) {
+  struct om_engine *engine = user;
+  int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  (void)purpose;
+  om_watch_opened(&engine->watches, fd);
+  return fd;
+}
+
+static int close_socket(void *user, curl_socket_t fd) {
+  struct om_engine *engine = user;
+  om_watch_closing(&engine->watches, fd);
+  return close(fd);
+}
+
+/* ---- the thread ---- */
+
+static void finish(struct om_engine *engine, struct om_transfer *transfer) {
+  __atomic_sub_fetch(&engine->load, 1, __ATOMIC_RELAXED);
+  __atomic_sub_fetch(&transfer->endpoint->in_flight, 1, __ATOMIC_RELAXED);
+  om_jobs_append(&engine->finished, &transfer->job);
+}
+
+/* Ends a transfer that libcurl never had. */
+static void drop(struct om_engine *engine, struct om_transfer *transfer, enum om_transfer_end end) {
+  transfer->end = end;
+  transfer->ended_us = om_now_us();
+  finish(engine, transfer);
+}
+
+static int64_t due_of(const struct om_transfer *transfer) {
+  return transfer->submitted_us + transfer->timeout_ms * 1000 + GRACE_US;
+}
+
+static void note_due(struct om_engine *engine, const struct om_transfer *transfer) {
+  int64_t due_us = due_of(transfer);
+  if (due_us < engine->due_us) {
+    engine->due_us = due_us;
+  }
+}
+
+static void link_active(struct om_engine *engine, struct om_transfer *transfer) {
+  engine->carried++;
+  transfer->older = engine->newest;
+  transfer->newer = NULL;
+  if (engine->newest != NULL) {
+    engine->newest->newer = transfer;
+  }
+  engine->newest = transfer;
+}
+
+static void unlink_active(struct om_engine *engine, struct om_transfer *transfer) {
+  engine->carried--;
+  if (transfer->newer != NULL) {
+    transfer->newer->older = transfer->older;
+  } else {
+    engine->newest = transfer->older;
+  }
+  if (transfer->older != NULL) {
+    transfer->older->newer = transfer->newer;
+  }
+}
+
+/* An idle carrier, at best one that has the endpoint's options already. */
+static struct om_carrier *take_carrier(struct om_engine *engine,
+                                       const struct om_endpoint *endpoint) {
+  struct om_carrier **link = &engine->idle;
+  for (int i = 0; i < IDLE_SEARCH && *link != NULL && (*link)->endpoint != endpoint; i++) {
+    link = &(*link)->next;
+  }
+  if (*link == NULL) {
+    link = &engine->idle;
+  }
+  struct om_carrier *carrier = *link;
+  if (carrier == NULL) {
+    return om_carrier_new();
+  }
+  *link = carrier->next;
+  engine->idle_count--;
+  return carrier;
+}
+
+static void give_carrier(struct om_engine *engine, struct om_carrier *carrier) {
+  if (engine->idle_count >= IDLE_MAX) {
+    om_carrier_free(carrier);
+    return;
+  }
+  carrier->next = engine->idle;
+  engine->idle = carrier;
+  engine->idle_count++;
+}
+
+static void allow_connections(struct om_engine *engine, long connections) {
+  if (connections > engine->max_connections) {
+    engine->max_connections = connections;
+    curl_multi_setopt(engine->multi, CURLMOPT_MAX_HOST_CONNECTIONS, connections);
+    curl_multi_setopt(engine->multi, CURLMOPT_MAXCONNECTS, connections + CONNECTIONS_MIN);
+  }
+}
+
+static void begin(struct om_engine *engine, struct om_transfer *transfer) {
+  const struct om_carrier_hooks hooks = {open_socket, close_socket, engine};
+  if (__atomic_load_n(&transfer->cancel, __ATOMIC_RELAXED) != 0) {
+    drop(engine, transfer, OM_END_CANCELLED);
+    return;
+  }
+  struct om_carrier *carrier = take_carrier(engine, transfer->endpoint);
+  if (carrier == NULL) {
+    drop(engine, transfer, OM_END_FAILED);
+    return;
+  }
+  allow_connections(engine, transfer->endpoint->max_connections);
+  if (!om_carrier_load(carrier, transfer, &hooks) ||
+      curl_multi_add_handle(engine->multi, carrier->easy) != CURLM_OK) {
+    om_carrier_unload(carrier, CURLE_FAILED_INIT);
+    om_carrier_free(carrier);
+    finish(engine, transfer);
+    return;
+  }
+  transfer->carrier = carrier;
+  link_active(engine, transfer);
+}
+
+static void complete(struct om_engine *engine, struct om_carrier *carrier, CURLcode code) {
+  curl_multi_remove_handle(engine->multi, carrier->easy);
+  struct om_transfer *transfer = om_carrier_unload(carrier, code);
+  unlink_active(engine, transfer);
+  transfer->carrier = NULL;
+  give_carrier(engine, carrier);
+  finish(engine, transfer);
+}
+
+static void complete_all(struct om_engine *engine) {
+  int left = 0;
+  for (CURLMsg *message = curl_multi_info_read(engine->multi, &left); message != NULL;
+       message = curl_multi_info_read(engine->multi, &left)) {
+    struct om_carrier *carrier = NULL;
+    CURLcode code = message->data.result; /* the message dies with the handle's removal */
+    if (curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&carrier) == CURLE_OK) {
+      complete(engine, carrier, code);
+    }
+  }
+}
+
+/* Why the transfer has to end now; OM_END_ANSWER: it has not. */
+static enum om_transfer_end verdict_of(const struct om_transfer *transfer, int64_t now_us,
+                                       bool all) {
+  if (all || __atomic_load_n(&transfer->cancel, __ATOMIC_RELAXED) != 0) {
+    return OM_END_CANCELLED;
+  }
+  return due_of(transfer) <= now_us ? OM_END_TIMEOUT : OM_END_ANSWER;
+}
+
+/* Ends the transfers that their owners gave up or whose time is over, or all. libcurl looks at no
+ * timeout of a transfer that waits for a connection behind slower ones to the same host. */
+static void end_some(struct om_engine *engine, bool all) {
+  int64_t now_us = om_now_us();
+  struct om_jobs kept;
+  struct om_transfer *older = NULL;
+  om_jobs_init(&kept);
+  engine->due_us = INT64_MAX;
+  for (struct om_transfer *t = engine->newest; t != NULL; t = older) {
+    enum om_transfer_end end = verdict_of(t, now_us, all);
+    older = t->older;
+    if (end == OM_END_ANSWER) {
+      note_due(engine, t);
+    } else {
+      t->end = end;
+      complete(engine, t->carrier,
+               end == OM_END_TIMEOUT ? CURLE_OPERATION_TIMEDOUT : CURLE_ABORTED_BY_CALLBACK);
+    }
+  }
+  for (struct om_job *job = om_jobs_shift(&engine->waiting); job != NULL;
+       job = om_jobs_shift(&engine->waiting)) {
+    struct om_transfer *t = (struct om_transfer *)job;
+    enum om_transfer_end end = verdict_of(t, now_us, all);
+    if (end == OM_END_ANSWER) {
+      note_due(engine, t);
+      om_jobs_append(&kept, job);
+    } else {
+      drop(engine, t, end);
+    }
+  }
+  om_jobs_move(&engine->waiting, &kept);
+}
+
+/* Takes the inbox. True: go on; false: the process is ending. */
+static bool take_inbox(struct om_engine *engine) {
+  struct om_jobs taken;
+  om_jobs_init(&taken);
+  pthread_mutex_lock(&engine->lock);
+  while (engine->pausing) {
+    engine->paused = true;
+    pthread_cond_signal(&engine->changed);
+    pthread_cond_wait(&engine->resumed, &engine->lock);
+  }
+  engine->paused = false;
+  om_jobs_move(&taken, &engine->inbox);
+  bool cancelling = engine->cancelling;
+  bool stop = engine->stop;
+  engine->cancelling = false;
+  engine->sleeping = taken.head == NULL && !stop;
+  pthread_mutex_unlock(&engine->lock);
+  for (struct om_job *job = om_jobs_shift(&taken); job != NULL; job = om_jobs_shift(&taken)) {
+    note_due(engine, (struct om_transfer *)job);
+    om_jobs_append(&engine->waiting, job);
+  }
+  if (cancelling || stop || engine->due_us <= om_now_us()) {
+    end_some(engine, stop);
+  }
+  while (engine->carried < CARRIED_MAX && engine->waiting.head != NULL) {
+    begin(engine, (struct om_transfer *)om_jobs_shift(&engine->waiting));
+  }
+  return !stop;
+}
+
+static int wait_ms(const struct om_engine *engine) {
+  if (engine->finished.head != NULL) {
+    return 0;
+  }
+  int64_t next_us = engine->timer_us < engine->due_us ? engine->timer_us : engine->due_us;
+  if (next_us == INT64_MAX) {
+    return -1;
+  }
+  int64_t left_us = next_us - om_now_us();
+  if (left_us <= 0) {
+    return 0;
+  }
+  return left_us > 60000000 ? 60000 : (int)((left_us + 999) / 1000);
+}
+
+static void handle_event(struct om_engine *engine, const struct epoll_event *event) {
+  int running = 0;
+  bool broken = false;
+  unsigned happened = om_watch_happened(&engine->watches, event, &broken);
+  if (happened != 0 || broken) {
+    int mask = ((happened & OM_WATCH_IN) != 0 ? CURL_CSELECT_IN : 0) |
+               ((happened & OM_WATCH_OUT) != 0 ? CURL_CSELECT_OUT : 0) |
+               (broken ? CURL_CSELECT_ERR : 0);
+    curl_multi_socket_action(engine->multi, event->data.fd, mask, &running);
+  }
+}
+
+static void sleep_until_something(struct om_engine *engine, struct epoll_event *events,
+                                  int *count) {
+  uint64_t rung;
+  *count = epoll_wait(engine->watches.epoll_fd, events, EVENTS_AT_ONCE, wait_ms(engine));
+  for (int i = 0; i < *count; i++) {
+    if (events[i].data.fd == engine->wake_fd) {
+      ssize_t n = read(engine->wake_fd, &rung, sizeof rung);
+      (void)n;
+      events[i] = events[--*count];
+      break;
+    }
+  }
+}
+
+static void run(struct om_engine *engine) {
+  struct epoll_event events[EVENTS_AT_ONCE];
+  int running = 0;
+  int n = 0;
+  while (take_inbox(engine)) {
+    sleep_until_something(engine, events, &n);
+    for (int i = 0; i < n; i++) {
+      handle_event(engine, &events[i]);
+    }
+    if (engine->timer_us <= om_now_us()) {
+      engine->timer_us = INT64_MAX;
+      curl_multi_socket_action(engine->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    }
+    complete_all(engine);
+    om_port_deliver(&engine->finished);
+  }
+  om_port_deliver(&engine->finished);
+}
+
+void om_engine_close(struct om_engine *engine) {
+  struct om_carrier *next = NULL;
+  if (engine->multi != NULL) {
+    curl_multi_cleanup(engine->multi); /* first: it closes connections through our callbacks */
+  }
+  for (struct om_carrier *carrier = engine->idle; carrier != NULL; carrier = next) {
+    next = carrier->next;
+    om_carrier_free(carrier);
+  }
+  if (engine->wake_fd >= 0) {
+    close(engine->wake_fd);
+  }
+  om_watches_close(&engine->watches);
+  pthread_mutex_destroy(&engine->lock);
+  pthread_cond_destroy(&engine->changed);
+  pthread_cond_destroy(&engine->resumed);
+  free(engine);
+}
+
+void *om_engine_main(void *user) {
+  struct om_engine *engine = user;
+  prctl(PR_SET_NAME, "onemsg-transfer", 0, 0, 0);
+  run(engine);
+  pthread_mutex_lock(&engine->lock);
+  engine->over = true;
+  pthread_mutex_unlock(&engine->lock);
+  pthread_cond_signal(&engine->changed);
+  return NULL;
+}
+
+/* ---- opening ---- */
+
+bool om_engine_open(struct om_engine *engine) {
+  struct epoll_event event = {.events = (uint32_t)EPOLLIN, .data = {.fd = engine->wake_fd}};
+  engine->multi = curl_multi_init();
+  if (engine->wake_fd < 0 || !om_watches_open(&engine->watches) || engine->multi == NULL ||
+      epoll_ctl(engine->watches.epoll_fd, EPOLL_CTL_ADD, engine->wake_fd, &event) != 0) {
+    return false;
+  }
+  curl_multi_setopt(engine->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+  curl_multi_setopt(engine->multi, CURLMOPT_SOCKETDATA, engine);
+  curl_multi_setopt(engine->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+  curl_multi_setopt(engine->multi, CURLMOPT_TIMERDATA, engine);
+  curl_multi_setopt(engine->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, STREAMS_MAX);
+  return true;
+}

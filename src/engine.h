@@ -1,0 +1,49 @@
+/* engine.h: what the owners of transfers and the transfer thread share. Private to transfer.c and
+ * engine.c; one a process.
+ */
+#ifndef OM_ENGINE_H
+#define OM_ENGINE_H
+
+#include "transfer.h"
+#include "watch.h"
+
+#include <pthread.h>
+#include <sys/types.h>
+
+struct om_engine {
+  pthread_mutex_t lock;
+  pthread_cond_t changed; /* `over` or `paused` */
+  pthread_cond_t resumed;
+  struct om_jobs inbox; /* lock */
+  bool sleeping;        /* lock */
+  bool cancelling;      /* lock */
+  bool stop;            /* lock */
+  bool over;            /* lock: the thread is done */
+  bool pausing;         /* lock: a fork wants the thread to stand still */
+  bool paused;          /* lock: it does */
+  int load;             /* __atomic: transfers under way */
+  pid_t pid;
+  pthread_t thread;
+  int wake_fd;
+  CURLM *multi;
+  long max_connections;
+  int64_t timer_us; /* libcurl's; INT64_MAX: none */
+  int64_t due_us;   /* no transfer's time is over before; INT64_MAX: there is none */
+  struct om_watches watches;
+  struct om_carrier *idle;
+  int idle_count;
+  struct om_transfer *newest; /* the ones libcurl has: `carried` */
+  int carried;
+  struct om_jobs waiting; /* the ones it has not got yet, oldest first */
+  struct om_jobs finished;
+};
+
+/* Before the thread starts: libcurl's multi handle and epoll, on a zeroed engine whose wake_fd is
+ * set. False: no descriptor or no memory. */
+bool om_engine_open(struct om_engine *engine);
+/* After it was joined, or when it could not be started. Frees the engine. */
+void om_engine_close(struct om_engine *engine);
+/* The thread. user: the engine. */
+void *om_engine_main(void *user);
+
+#endif
