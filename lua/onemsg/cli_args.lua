@@ -4,7 +4,7 @@
 --   summary   = "one line"
 --   arguments = { { "ID", "what it is", optional = true }, … }
 --   options   = { { "phone", "NUMBER", "what it is" }, { "full", false, "a switch" }, … }; a third kind of field:
---               list = true (may be given several times), number = true, seconds = true (also "30s", "10m", "6h")
+--               list = true (may be given again), number = least (whole, unless broken = true), seconds = true (also "30s")
 --   examples  = { "onemsg send --phone …" }
 -- Options of all commands: --json, --help.
 local suggest = require "onemsg.rules_suggest"
@@ -34,11 +34,10 @@ end
 --- The text of an option as its value; nil and why not.
 local function read(option, text)
   if option.number then
-    local number = tonumber(text)
-    if not number or number < 0 or number ~= number or number == math.huge then
-      return nil, ("--%s takes a number, not '%s'"):format(option[1], text)
-    end
-    return number
+    local number = text:match "^%d+%.?%d*$" and tonumber(text)
+    if number and number >= option.number and (number % 1 == 0 or option.broken) then return number end
+    return nil, ("--%s takes a %snumber from %g, not '%s'"):format(option[1], option.broken and "" or "whole ",
+      option.number, text)
   elseif option.seconds then
     local value = seconds(text)
     if not value then

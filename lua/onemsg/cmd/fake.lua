@@ -7,10 +7,10 @@ local function default_dir() return os.getenv "FAKE_DIR" or "/tmp/onemsg-fake" e
 local DIR = { "dir", "DIR", "where its files are; else FAKE_DIR, else /tmp/onemsg-fake" }
 local START = {
   DIR,
-  { "http", "PORT", "port for plain HTTP; chosen when absent", number = true },
-  { "https", "PORT", "for HTTPS", number = true },
-  { "h2", "PORT", "for HTTPS with HTTP/2", number = true },
-  { "latency", "MS", "milliseconds before every answer", number = true },
+  { "http", "PORT", "port for plain HTTP; chosen when absent", number = 1 },
+  { "https", "PORT", "for HTTPS", number = 1 },
+  { "h2", "PORT", "for HTTPS with HTTP/2", number = 1 },
+  { "latency", "MS", "milliseconds before every answer", number = 0 },
   { "set", "NAME=VALUE", "further settings, such as pace_ms=1000", list = true },
 }
 

@@ -11,7 +11,7 @@ local M = {
     { "type", "TYPE", "of this event type" },
     { "phone", "NUMBER", "to this number, in digits" },
     { "since", "TIME", "changed within this time, such as 2h", seconds = true },
-    { "limit", "N", "at most so many (100; 1000 at most)", number = true },
+    { "limit", "N", "at most so many (100; 1000 at most)", number = 1 },
   },
   examples = { "onemsg list --state unknown", "onemsg list --phone 12020721300 --since 1d --json" },
 }

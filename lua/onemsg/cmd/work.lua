@@ -7,8 +7,8 @@ local M = {
   options = {
     call_room.STORE, call_room.RULES,
     { "drain", "TIME", "stop when nothing more becomes due within this time, such as 0 or 10s", seconds = true },
-    { "rate", "N", "messages a second, over all processes of the store (20)", number = true },
-    { "window", "N", "sends in flight (64)", number = true },
+    { "rate", "N", "messages a second, over all processes of the store (20)", number = 0.01, broken = true },
+    { "window", "N", "sends in flight (64)", number = 1 },
     { "log", "FILE", "the delivery log, JSON lines, besides what is printed" },
     { "fallback", "NAME=PROGRAM", "what `otherwise { send = \"NAME\" }` runs: it gets the notice as JSON on its standard input, "
       .. "and ends with 0 when it reached the person", list = true },
