@@ -262,6 +262,23 @@ describe("onemsg work, and what people ask and decide", function()
     assert.equal(5, command:run("work --drain 0").code)
   end)
 
+  it("runs a program as another way to the person, and says how it ended", function()
+    command:write("rules.lua", (RULES:gsub('"Thanks%." }', '"Thanks.", otherwise = { send = "sms" } }', 1)))
+    submit(event("no", 1, 40) .. "\n" .. event("yes", 2, 0))
+    local result = work("--json --fallback 'sms=cat >>" .. command.dir .. "/sms'")
+    assert.equal(0, result.code, result.err)
+    local file = assert(io.open(command.dir .. "/sms"))
+    local notice = cjson.decode(file:read "*a") -- one, or it were no JSON
+    file:close()
+    assert.same({ "no", phone(1, 40), "rejected", "sms" }, { notice.id, notice.phone, notice.state, notice.send })
+    assert.truthy(command:run("show no").out:find("sms: done", 1, true))
+    submit(event("bad", 3, 40))
+    work("--fallback sms=false")
+    assert.truthy(command:run("show bad").out:find("sms: failed (false ended with ", 1, true))
+    assert.equal(5, work("--fallback smm=true").code)
+    assert.equal(1, work("--fallback sms").code)
+  end)
+
   it("says aloud when the channel is stopped", function()
     fake:set { down = "401" }
     submit(event("a", 1))

@@ -30,6 +30,7 @@ function M.run(call)
   for name, channel in pairs(stats.channels) do
     call.out:line("channel %s: %s%s", name, channel.breaker == "closed" and "open" or "stopped",
       channel.reason and ": " .. channel.reason or "")
+    if channel.hooked_at then call.out:line("  last hook %s", output.time(channel.hooked_at)) end
     if channel.pause_until and channel.pause_until > now then
       call.out:line("  pauses until %s", output.time(channel.pause_until))
     end
