@@ -7,24 +7,23 @@ local sys = require "support.sys"
 
 local EXITS = tonumber(os.getenv "ONEMSG_EXITS") or 12 -- for each of the four ways to end
 local WAYS = { exit = 0, close = 0, fall = 0, raise = 1 }
-local SLOW = tonumber(os.getenv "ONEMSG_SLOW") or 1     -- how much slower everything is, under a sanitizer
+local SLOW = os.getenv "SPEC_LUA" and 5 or 1 -- how much slower everything is, under a sanitizer
+local LUA = os.getenv "SPEC_LUA" or rawget(_G, "jit") and "luajit" or "lua5.4"
 
 describe("life", function()
-  local fake, interpreter
+  local fake
 
-  setup(function()
-    fake = server.fake { latency = 10, set = { pace_ms = 0 } }
-    local pipe = assert(io.popen("readlink /proc/" .. sys.getpid() .. "/exe"))
-    interpreter = pipe:read "*l"
-    pipe:close()
-  end)
+  setup(function() fake = server.fake { latency = 10, set = { pace_ms = 0 } } end)
   teardown(function() fake:stop() end)
 
   -- Runs life_child.lua once for each time; exit codes and seconds.
   local function children(how, times, url)
     local script = ([[for after in %s; do s=$(date +%%s%%N); timeout -s KILL %d %s spec/support/life_child.lua %s $after %s %s %s
       2>/dev/null; c=$?; echo $c $(( ($(date +%%s%%N) - s) / 1000 )); done]]):gsub("\n%s*", " ")
-    local pipe = assert(io.popen(script:format(table.concat(times, " "), 10 * SLOW, interpreter, how, url,
+    if how == "fork" then -- what a thread of the parent held for itself (OpenSSL's errors) is nobody's in a child
+      script = "ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0; export ASAN_OPTIONS; " .. script
+    end
+    local pipe = assert(io.popen(script:format(table.concat(times, " "), 10 * SLOW, LUA, how, url,
       fake.env.ONE_MSG_CA_FILE, fake.env.ONE_MSG_TOKEN)))
     local list = {}
     for line in pipe:lines() do
