@@ -87,8 +87,14 @@ end
 
 --- Answers 1MSG's webhook: …/<secret>. 200 only when on disk, 400, 404 for a wrong secret, 405, 413, 503.
 -- Context: content_by_lua.
-function M.serve_hooks()
-  return require "resty.onemsg.hooks_endpoint".serve(need())
+-- @tparam ?table options channel = name, where there are several and this location is one's own; else a body's instanceId
+--   tells
+function M.serve_hooks(options)
+  local the_settings, channel = need(), options and options.channel
+  if channel ~= nil and not the_settings.channels[channel] then
+    error(("serve_hooks: there is no channel %q"):format(tostring(channel)), 2)
+  end
+  return require "resty.onemsg.hooks_endpoint".serve(the_settings, channel)
 end
 
 --- Answers with the metrics in Prometheus' text format. Names nobody, and asks for no secret: let nginx guard it.

@@ -21,18 +21,27 @@ local function segment()
   return ngx.var.uri:match "([^/]+)/?$"
 end
 
---- Stores a body. The number of events it held, or nil, err.
-local function store(body)
+--- Stores a body. The number of events it held and what they were, or nil, err.
+local function store(body, channel)
   local flow, err = worker.flow()
   if not flow then return nil, err end
-  local ok, events, wrong = pcall(flow.hooks, flow, body)
+  local ok, events, counts = pcall(flow.hooks, flow, body, { channel = channel })
   if not ok then return nil, "store: " .. tostring(events) end
-  return events, wrong
+  return events, counts
+end
+
+local KINDS = { "new", "duplicates", "held", "messages", "stopped", "foreign", "ignored" }
+
+local function count_all(counts)
+  for _, kind in ipairs(KINDS) do
+    if counts[kind] then counters.add("onemsg_hook_events_total", ('kind="%s"'):format(kind), counts[kind]) end
+  end
 end
 
 --- Serves one request. For resty.onemsg.serve_hooks.
 -- @tparam table settings
-function M.serve(settings)
+-- @tparam ?string channel
+function M.serve(settings, channel)
   if not request.known(settings, settings.hook_secrets, segment()) then
     if #settings.hook_secrets == 0 then
       request.say "hooks are refused: init has no hook_secrets (ONE_MSG_HOOK_SECRET)"
@@ -52,17 +61,17 @@ function M.serve(settings)
     count "too_large"
     return answer(413, "too large")
   end
-  local events, err = store(body)
+  local events, said = store(body, channel)
   if events then
     count "stored"
-    counters.add("onemsg_hook_events_total", "", events)
+    count_all(said)
     return answer(200, "ok")
-  elseif request.status_of(err) == 400 then
+  elseif request.status_of(said) == 400 then
     count "invalid"
-    return answer(400, err)
+    return answer(400, said)
   end
   count "failed"
-  request.say("a hook was not stored: " .. err)
+  request.say("a hook was not stored: " .. said)
   return answer(503, "not stored, send it again")
 end
 

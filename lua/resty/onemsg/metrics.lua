@@ -22,9 +22,12 @@ local METRICS = {
   { "onemsg_parked_templates", "gauge", "Templates whose messages are set aside." },
   { "onemsg_channel_breaker", "gauge", "1 for the state in which the breaker of a channel is." },
   { "onemsg_channel_paused_seconds", "gauge", "For how long a channel still pauses." },
+  { "onemsg_hook_age_seconds", "gauge", "For how long no webhook spoke of a channel's messages; absent: never yet." },
+  { "onemsg_held_statuses", "gauge", "Statuses of messages that are not known (yet)." },
+  { "onemsg_fallbacks_unknown", "gauge", "Fallbacks of which it is open whether they were carried out." },
   { "onemsg_events_total", "counter", "Events that came by HTTP, by result." },
   { "onemsg_hook_requests_total", "counter", "Webhook requests, by result." },
-  { "onemsg_hook_events_total", "counter", "Events in the webhook bodies that were stored." },
+  { "onemsg_hook_events_total", "counter", "What the webhook bodies that were stored held, by kind." },
   { "onemsg_sends_total", "counter", "Messages that were tried, by what the answer proves." },
   { "onemsg_api_seconds", "summary", "Time until the API answered." },
   { "onemsg_changes_total", "counter", "Changes of state, by the new state." },
@@ -71,16 +74,20 @@ local function gauges()
     onemsg_store_up = { { "", read and 1 or 0 } },
   }
   if not read then return out end
-  local states, breakers, pauses = {}, {}, {}
+  local states, breakers, pauses, ages = {}, {}, {}, {}
   for state, n in pairs(read.states) do states[#states + 1] = { ('state="%s"'):format(state), n } end
   for name, channel in pairs(read.channels) do
     for _, breaker in ipairs(BREAKERS) do
       breakers[#breakers + 1] =
         { ('channel="%s",breaker="%s"'):format(name, breaker), channel.breaker == breaker and 1 or 0 }
     end
-    pauses[#pauses + 1] = { ('channel="%s"'):format(name), math.max(0, (channel.pause_until or 0) - now) }
+    local labels = ('channel="%s"'):format(name)
+    pauses[#pauses + 1] = { labels, math.max(0, (channel.pause_until or 0) - now) }
+    if channel.hooked_at then ages[#ages + 1] = { labels, math.max(0, now - channel.hooked_at) } end
   end
   out.onemsg_confirmations, out.onemsg_channel_breaker, out.onemsg_channel_paused_seconds = states, breakers, pauses
+  out.onemsg_hook_age_seconds = #ages > 0 and ages or nil
+  out.onemsg_held_statuses, out.onemsg_fallbacks_unknown = { { "", read.held } }, { { "", read.fallbacks_unknown } }
   out.onemsg_rules_good = { { "", read.rules.problem and 0 or 1 } }
   out.onemsg_due = { { "", read.due } }
   out.onemsg_oldest_due_seconds = { { "", read.oldest_due and math.max(0, now - read.oldest_due) or 0 } }

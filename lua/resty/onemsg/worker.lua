@@ -33,9 +33,32 @@ local function release()
   if waiting > 0 then opened:post(waiting) end
 end
 
+local children = {} -- light threads of fallbacks
+
+--- A fallback in a light thread of its own: it may wait for an SMS gateway while the work goes on.
+local function spawn(run)
+  local child = {}
+  children[child] = true
+  child.thread = ngx.thread.spawn(function()
+    run()
+    child.ended = true
+  end)
+end
+
+--- nginx keeps a light thread that ended until somebody waits for it.
+local function reap()
+  for child in pairs(children) do
+    if child.ended then
+      ngx.thread.wait(child.thread)
+      children[child] = nil
+    end
+  end
+end
+
 local function open()
   local options = {}
   for name, value in pairs(settings.workflow) do options[name] = value end
+  options.spawn = options.spawn or spawn
   local theirs = options.on_change
   options.on_change = function(confirmation)
     counters.change(confirmation)
@@ -65,6 +88,7 @@ local function beat()
   beat_at = now
   counters.channels(settings.channels)
   counters.flush()
+  reap()
   flow:ruleset(now)
 end
 
@@ -75,7 +99,6 @@ end
 
 local function run(premature)
   counters.add("onemsg_work_restarts_total", "", 0) -- a counter that is there from the start shows its first rise
-  counters.add("onemsg_hook_events_total", "", 0)
   local patience = PAUSE_MIN_S
   while not premature and not exiting() do
     local from, err = ngx.now(), nil
