@@ -32,7 +32,7 @@ confirm "Payment" { on = "payment.succeeded", action = "payment {id}", next_step
 
 M.LOCATIONS = [[
   location = /events  { client_max_body_size 4m; content_by_lua_block { require("resty.onemsg").serve_events() } }
-  location /hooks/    { client_max_body_size 4m; client_body_timeout 1s;
+  location /hooks/    { client_max_body_size 4m; client_body_timeout 1s; error_log $dir/hooks.log notice;
                         content_by_lua_block { require("resty.onemsg").serve_hooks() } }
   location = /metrics { content_by_lua_block { require("resty.onemsg").serve_metrics() } }
   location /onemsg/   { content_by_lua_block { require("resty.onemsg").serve_status() } }

@@ -9,23 +9,29 @@ M.RETRY_AFTER = 5 -- seconds until a sender should repeat what could not be stor
 
 local SAY_EVERY = 1 -- seconds between two equal lines in the error log
 
-local said = {}
+local SAY_MOST = 100 -- different lines from one look of the long light thread to the next
 
-local function write(_, level, line)
-  ngx.log(level, line)
-end
+local said, lines = {}, {}
 
---- One line in the error log, at most once a second for the same sentence. nginx adds the request to whatever a handler
--- logs, and the request line of a hook holds its secret: so a timer writes it.
+--- One line for the error log, at most once a second for the same sentence. nginx adds the request to whatever a handler
+-- logs, and the request line of a hook holds its secret: so the worker's long light thread writes it, within a second.
 function M.say(line, level)
   local now = ngx.now()
-  if said[line] and now - said[line] < SAY_EVERY and now >= said[line] then return end
-  if not said[line] then -- bounded: sentences may hold ids
-    said.count = (said.count or 0) + 1
-    if said.count > 100 then said = { count = 1 } end
-  end
+  if #lines >= SAY_MOST or said[line] and now - said[line] < SAY_EVERY and now >= said[line] then return end
   said[line] = now
-  ngx.timer.at(0, write, level or ngx.ERR, "onemsg: " .. line)
+  lines[#lines + 1] = { level or ngx.ERR, "onemsg: " .. line }
+end
+
+--- Writes what was said. Only out of the long light thread.
+function M.write()
+  if #lines == 0 then return end
+  for _, line in ipairs(lines) do ngx.log(line[1], line[2]) end
+  lines = {}
+  local now, count = ngx.now(), 0
+  for line, at in pairs(said) do -- bounded: sentences may hold ids
+    count = count + 1
+    if count > SAY_MOST or now - at >= SAY_EVERY then said[line] = nil end
+  end
 end
 
 -- Bodies ----------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ local waiting = 0
 local function pause(seconds)
   local left = seconds
   while left > 0 and not exiting() do
+    request.write()
     ngx.sleep(math.min(SLICE_S, left))
     left = left - SLICE_S
   end
@@ -93,6 +94,7 @@ local function beat()
 end
 
 local function stop()
+  request.write()
   beat()
   return exiting()
 end
@@ -123,6 +125,7 @@ local function run(premature)
   end
   counters.channels(settings.channels)
   counters.flush()
+  request.write()
 end
 
 --- Begins the long thread; for init_worker.
