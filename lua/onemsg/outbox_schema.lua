@@ -94,7 +94,7 @@ end
 --- The steps, oldest first; a step's number is its position.
 -- @tparam string changes the legal state changes as a list of SQL texts: 'new>queued', 'queued>sending', …
 function M.steps(changes)
-  return { first(changes), require "onemsg.outbox_schema_delivery" }
+  return { first(changes), (require "onemsg.outbox_schema_delivery") }
 end
 
 --- Brings a database to the newest step. Safe when several processes do so at once: each step is one unit that only
