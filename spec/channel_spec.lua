@@ -324,6 +324,31 @@ describe("channel", function()
     end
   end)
 
+  it("raises for a wrong type at the caller's line, in the operations that are several requests too", function()
+    local here = debug.getinfo(1, "S").short_src
+    for _, case in ipairs {
+      { function() local _ = channel:addWebhook(5) end, "addWebhook takes a URL, and got a number" },
+      { function() local _ = channel:removeWebhook() end, "removeWebhook takes a URL, and got a nil" },
+      { function() local _ = channel:templates(5) end, "templates takes options" },
+      { function() local _ = channel:templates { limt = 5 } end, "templates has no option 'limt'" },
+      { function() local _ = channel:templates { limit = "5" } end, "templates: limit must be a whole number" },
+    } do
+      local line = debug.getinfo(case[1], "S").linedefined
+      local ok, message = pcall(case[1])
+      assert.is_false(ok)
+      assert.are.equal(1, message:find(("%s:%d: %s"):format(here, line, case[2]), 1, true), message)
+    end
+  end)
+
+  it("takes a number as phone only when its digits are the phone", function()
+    assert.are.equal("12020721369", assert(channel:check(channels.message(12020721369))).phone)
+    for _, phone in ipairs { 12020721369.5, -12020721369, 1e18, 0 / 0, 0.5 } do
+      local none, err = channel:check(channels.message(phone))
+      assert.is_nil(none)
+      assert.are.equal(1, err:find "^invalid: phone is ", err)
+    end
+  end)
+
   it("leaves no descriptor and no memory behind when it is collected", function()
     for _ = 1, 10 do channels.new(fake) end
     collectgarbage() collectgarbage()

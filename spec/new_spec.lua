@@ -142,6 +142,9 @@ describe("onemsg.new", function()
     local options = channels.options(fake, { token_file = name })
     options.token = nil
     assert.are.equal("connected", assert(assert(onemsg.new(options)):status()).status)
+    setenv("ONE_MSG_TOKEN", "link_environment") -- the table's file comes before it
+    assert.are.equal("connected", assert(assert(onemsg.new(options)):status()).status)
+    uv.os_unsetenv "ONE_MSG_TOKEN"
     setenv("ONE_MSG_TOKEN_FILE", name)
     options.token_file = nil
     assert.is_truthy(onemsg.new(options))
@@ -245,14 +248,14 @@ describe("onemsg.new", function()
 
   it("reads seconds and connections, from numbers and from the environment's texts", function()
     for _, name in ipairs { "timeout", "connect_timeout" } do
-      for _, value in ipairs { 0.01, 1, 20, 3600, "30s", "10m", "1h", "0.5s", "20", "0.25" } do
+      for _, value in ipairs { 0.01, 1, 20, 86400, "30s", "10m", "6h", "1d", "0.5s", "20", "0.25" } do
         assert.is_truthy(onemsg.new(with { [name] = value }), value)
         setenv(VARIABLES[name], tostring(value))
         assert.is_truthy(onemsg.new(GOOD))
         uv.os_unsetenv(VARIABLES[name])
       end
       for _, value in ipairs {
-        0, -1, 3600.5, 1 / 0, -1 / 0, "2h", "1d", "", "soon", "10 m", "1.2.3", "0x10", "1e2", "5q", "-5", "10ms", " 5",
+        0, -1, 86400.5, 1 / 0, -1 / 0, "25h", "2d", "", "soon", "10 m", "1.2.3", "0x10", "1e2", "5q", "-5", "10ms", " 5",
       } do
         refused(with { [name] = value }, name .. " (" .. VARIABLES[name] .. ")")
         setenv(VARIABLES[name], tostring(value))

@@ -259,8 +259,13 @@ describe("webhook.remove", function()
 
   it("refuses what is no URL", function()
     local channel = stand_in { CABINET }
-    for _, bad in ipairs { "", " ", 5, {} } do
+    for _, bad in ipairs { "", " " } do
       assert.truthy(select(2, webhook.remove(channel, bad)):find("^invalid: "))
+    end
+    for _, change in ipairs { webhook.add, webhook.remove } do
+      for _, bad in ipairs { 5, {}, true } do
+        assert.is_false(pcall(change, channel, bad))
+      end
     end
     assert.equal(0, channel.reads)
   end)

@@ -28,9 +28,15 @@ int om_fail(lua_State *L, const char *word, const char *outcome, const char *for
 
 /* A file of this library, which its user did not write and need not look into. */
 static bool is_ours(const lua_Debug *info) {
-  return strstr(info->source, "resty/onemsg") != NULL ||
-         strstr(info->source, "lua/onemsg/") != NULL ||
-         strstr(info->source, "/onemsg/each.lua") != NULL;
+  static const char *const ours[] = {
+      "resty/onemsg",     "lua/onemsg/", /* installed: lua/5.4/onemsg/ */
+      "/onemsg/each.lua", "/onemsg/misuse.lua", "/onemsg/template.lua", "/onemsg/webhook.lua"};
+  for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+    if (strstr(info->source, ours[i]) != NULL) {
+      return true;
+    }
+  }
+  return false;
 }
 
 int om_raise(lua_State *L, const char *format, ...) {

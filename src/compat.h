@@ -14,6 +14,13 @@
 #define lua_newuserdatauv(L, size, n) ((void)(n), lua_newuserdata((L), (size)))
 #define lua_absindex(L, i)            ((i) > 0 || (i) <= LUA_REGISTRYINDEX ? (i) : lua_gettop(L) + (i) + 1)
 
+#ifndef LUA_LJDIR
+/* Built with the headers of PUC Lua 5.1, which has no such function; LuaJIT, which may load the
+ * module all the same, has one. */
+extern int lua_isyieldable(lua_State *L) __attribute__((weak));
+#define lua_isyieldable(L) (lua_isyieldable != NULL && lua_isyieldable(L))
+#endif
+
 static inline void om_setfuncs(lua_State *L, const luaL_Reg *functions, int upvalues) {
   for (; functions->name != NULL; functions++) {
     for (int i = 0; i < upvalues; i++) {

@@ -164,6 +164,15 @@ static int read_phone(struct om_build *b) {
   lua_State *L = b->L;
   char digits[OM_PHONE_MAX_DIGITS + 1];
   size_t len = 0;
+  if (lua_type(L, b->fields + OM_FIELD_PHONE) == LUA_TNUMBER) {
+    double number = lua_tonumber(L, b->fields + OM_FIELD_PHONE);
+    if (number < 0 || number != floor(number)) { /* its text would pass for another number */
+      return om_build_fail(L, "phone", om_phone_explain(OM_PHONE_DECIMAL));
+    }
+    if (number > EXACT_MAX) {
+      return om_build_fail(L, "phone", om_phone_explain(OM_PHONE_LONG));
+    }
+  }
   om_build_push_text(L, b->fields + OM_FIELD_PHONE, "phone");
   const char *text = lua_tolstring(L, -1, &len);
   if (om_is_placeholder(text, len)) {

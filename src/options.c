@@ -16,7 +16,7 @@
 #define TIMEOUT_DEFAULT_S         20.0 /* others wait 20 to 30 s, PLATFORM.md 1.3 */
 #define CONNECT_TIMEOUT_DEFAULT_S 5.0
 #define TIMEOUT_MIN_S             0.01
-#define TIMEOUT_MAX_S             3600.0
+#define TIMEOUT_MAX_S             86400.0 /* a day */
 #define CONNECTIONS_DEFAULT       64
 #define CONNECTIONS_MAX           10000
 #define PATH_SHOWN_BYTES          256
@@ -95,13 +95,14 @@ static int read_seconds(lua_State *L, const struct option *option, double preset
   if (push_option(L, option)) {
     if (lua_type(L, -1) == LUA_TSTRING) {
       if (!om_to_seconds(L, -1, &seconds) && !plain_number(lua_tostring(L, -1), &seconds)) {
-        return fail_option(L, option, "must be seconds as a number, or like \"30s\", \"10m\"");
+        return fail_option(L, option,
+                           "must be seconds as a number, or like \"30s\", \"10m\", \"6h\"");
       }
     } else if (!om_to_seconds(L, -1, &seconds)) {
-      om_raise(L, "%s must be seconds as a number, or like \"30s\", \"10m\"", option->name);
+      om_raise(L, "%s must be seconds as a number, or like \"30s\", \"10m\", \"6h\"", option->name);
     }
     if (!(seconds >= TIMEOUT_MIN_S && seconds <= TIMEOUT_MAX_S)) {
-      return fail_option(L, option, "must be from 0.01 to 3600 seconds");
+      return fail_option(L, option, "must be from 0.01 seconds to a day (86400 seconds)");
     }
   }
   *ms = (long)(seconds * 1000);
@@ -166,11 +167,20 @@ static int push_token_file(lua_State *L, const char *path) {
   return 0;
 }
 
-/* Pushes the cleaned token. */
+/* Pushes the cleaned token. What the table names, be it a file, comes before the environment. */
 static int push_token(lua_State *L) {
   size_t len = 0;
   const struct option *from = &token;
-  int failed = push_text_option(L, &token);
+  lua_getfield(L, 1, "token");
+  lua_getfield(L, 1, "token_file");
+  bool file_named = lua_isnil(L, -2) && !lua_isnil(L, -1);
+  lua_pop(L, 2);
+  int failed = 0;
+  if (file_named) {
+    lua_pushnil(L);
+  } else {
+    failed = push_text_option(L, &token);
+  }
   if (failed != 0) {
     return failed;
   }

@@ -126,13 +126,16 @@ static enum om_phone_fault take(struct number *n, uint32_t c) {
   return OM_PHONE_OK;
 }
 
-/* "12020721369.0" would pass for another, longer number. No one writes a lone 0 as the last group,
- * so it is a float's text. */
+static bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+/* "12020721369.0" would pass for another, longer number. No one writes a lone digit as the last
+ * group, so it is a float's text. */
 static bool is_decimal(const char *text, size_t len) {
   while (len > 0 && text[len - 1] == ' ')
     len--;
-  return len > 2 && text[len - 1] == '0' && text[len - 2] == '.' && text[len - 3] >= '0' &&
-         text[len - 3] <= '9';
+  return len > 2 && is_digit(text[len - 1]) && text[len - 2] == '.' && is_digit(text[len - 3]);
 }
 
 static enum om_phone_fault read_number(const char *text, size_t len, struct number *n) {
@@ -207,7 +210,7 @@ const char *om_phone_explain(enum om_phone_fault fault) {
     return "has a 0 where the country code begins, or a (0) that is not clear: give the "
            "international form without it";
   case OM_PHONE_DECIMAL:
-    return "ends in .0: it was read as a decimal; give the digits as text";
+    return "is a decimal or negative number, as spreadsheets make them: give its digits as text";
   case OM_PHONE_SHORT:
     return "is too short: 7 to 15 digits with the country code";
   case OM_PHONE_LONG:

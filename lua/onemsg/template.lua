@@ -4,6 +4,7 @@
 local cjson = require "cjson.safe"
 local codes = require "onemsg.codes"
 local fit = require "onemsg.template_fit"
+local misuse = require "onemsg.misuse"
 
 local M = {}
 
@@ -112,11 +113,23 @@ function M.normalize(answer)
   return list
 end
 
+local function check_options(opts)
+  if opts == nil then return end
+  if type(opts) ~= "table" then
+    misuse("templates takes options like { limit = 100 }, or nothing, and got a " .. type(opts))
+  end
+  for name in pairs(opts) do
+    if name ~= "limit" and name ~= "pages" then
+      misuse(("templates has no option '%s'; it has limit and pages"):format(tostring(name):sub(1, 40)))
+    end
+  end
+end
+
 local function count_option(opts, name, default)
   local value = opts and opts[name]
   if value == nil then return default end
-  if type(value) ~= "number" or value < 1 or value > 1000 or value ~= math.floor(value) then
-    error(("templates: %s must be a whole number from 1 to 1000"):format(name), 3)
+  if type(value) ~= "number" or not (value >= 1 and value <= 1000) or value ~= math.floor(value) then
+    misuse(("templates: %s must be a whole number from 1 to 1000"):format(name))
   end
   return value
 end
@@ -126,6 +139,7 @@ end
 -- @param opts nil, or { limit = 100 (templates a page), pages = 20 }
 -- @return what normalize returns, with truncated = true when there may be more; or nil, err, info
 function M.fetch(channel, opts)
+  check_options(opts)
   local limit, pages = count_option(opts, "limit", M.PAGE), count_option(opts, "pages", M.PAGES)
   local all, seen, offset = {}, {}, 0
   for page = 1, pages do

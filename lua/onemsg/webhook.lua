@@ -2,6 +2,8 @@
 -- The list is shared: 1MSG's own inbox is normally in it, and a write replaces it whole. So add and remove read,
 -- merge, write and read back; 1MSG has no compare-and-swap, so what another wrote in between is noticed and told.
 -- Pure, but for add and remove, which call channel:webhook and channel:setWebhook and wait as those do.
+local misuse = require "onemsg.misuse"
+
 local M = {}
 
 M.MAX = 5 -- URLs that a channel can have
@@ -133,6 +135,10 @@ local function invalid(err)
   return nil, err, { outcome = "invalid", retry = false }
 end
 
+local function check_text(method, url)
+  if type(url) ~= "string" then misuse(method .. " takes a URL, and got a " .. type(url)) end
+end
+
 local function masked(list)
   local out = {}
   for i, url in ipairs(list) do out[i] = M.mask(url) end
@@ -166,6 +172,7 @@ end
 -- 1MSG reports it as disabled, the complete list is written again, which revives it.
 -- @return the list as it is now, true when it was written; or nil, err, info
 function M.add(channel, url)
+  check_text("addWebhook", url)
   local ours, err = M.check(url)
   if not ours then return invalid(err) end
   local list, health, info = channel:webhook()
@@ -194,7 +201,8 @@ end
 --- Takes a URL out of the list, keeping the others and their order. Writes nothing when it is not there.
 -- @return the list as it is now, true when it was written; or nil, err, info
 function M.remove(channel, url)
-  if type(url) ~= "string" or trim(url) == "" then return invalid("invalid: the webhook URL must be a text") end
+  check_text("removeWebhook", url)
+  if trim(url) == "" then return invalid("invalid: the webhook URL is empty") end
   local list, health, info = channel:webhook()
   if list == nil then return nil, health, info end
   if not position(list, url) then return list, false end
