@@ -41,8 +41,9 @@ end
 function M.plain(text)
   text = text:lower():gsub("([\195-\208])([\128-\191])", lower_two)
   text = text:gsub("\194\160", " "):gsub("\226\128[\139-\143\168-\175]", ""):gsub("\239\184[\128-\143]", "")
-  text = text:gsub("^[%s%p]+", ""):gsub("[%s%p]+$", ""):gsub("%s+", " ")
-  return (text:gsub("^\194[\161\191]", ""):gsub("\227\128\130$", ""):gsub("\239\188\129$", ""))
+  text = text:gsub("\194[\161\171\187\191]", "!"):gsub("\226\128[\152-\159\166]", "!") -- ¡ « » ¿, quotes, …
+  text = text:gsub("\227\128[\129\130\140\141]", "!"):gsub("\239\188[\129\140\159]", "!") -- 、 。 「 」 ！ ， ？
+  return (text:gsub("^[%s%p]+", ""):gsub("[%s%p]+$", ""):gsub("%s+", " "))
 end
 
 -- Countries whose numbers WhatsApp writes with or without a digit that others write otherwise: prefix, digit, and how

@@ -1,6 +1,6 @@
 --- onemsg.workflow_people: whom not to address: flow:suppress, flow:unsuppress, flow:suppressed. For onemsg.workflow.
-local event_room = require "onemsg.event"
 local options_room = require "onemsg.workflow_options"
+local plain = require "onemsg.plain"
 local suggest = require "onemsg.rules_suggest"
 
 local M = { methods = {} }
@@ -46,7 +46,7 @@ function People:suppress(phone, options)
   end
   local now = self.now()
   local rows, err, info = self.box:suppress({ channel = options.channel or "", phone = phone, by_hand = true,
-    reason = event_room.utf8(options.reason or "") and options.reason or "by hand",
+    reason = plain.line(plain.repair(options.reason or "by hand", 200)),
     until_at = seconds and now + seconds }, now)
   if not rows then return nil, err, info end
   for _, row in ipairs(rows) do self:announce(row) end

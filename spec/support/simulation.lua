@@ -67,7 +67,7 @@ local function channel_of(sim)
       return nil, "invalid: phone has a letter", { outcome = "invalid" }
     end
     return { phone = message.phone, body = message.body, template = message.template or "action_success",
-             namespace = "ns", language = message.language or "en" }
+             namespace = "ns", language = message.language or "en", ttl = message.ttl }
   end
   function channel.async(_, operation, message)
     local answer
