@@ -67,8 +67,8 @@ local function after_asking(row, report, mute, now, random)
     local wait = not report and not mute and news.CHECKS[row.checks + 1]
     return wait and { fallback_at = now + wait, checks = row.checks + 1 } or {}
   end
-  local at = news.look_at(row.accepted_at or now, row.asks + 2, random) or row.stall_at
-  return { asks = row.asks + 1, attend_at = at and math.max(at, now + 1) }
+  local at = news.look_at(row.accepted_at or now, row.asks + 2, random) or math.huge
+  return { asks = row.asks + 1, attend_at = math.min(math.max(at, now + 1), row.stall_at or now + news.STALLED_AFTER) }
 end
 
 local function answered(worker, row, report, info)
