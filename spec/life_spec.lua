@@ -61,6 +61,7 @@ describe("life", function()
   end
 
   it("a fork in the middle harms neither parent nor child", function()
+    if LUA:find "tsan" then return pending "TSan gives up on a thread that a forked child starts (dup thread)" end
     local times = { 0, 2000, 8000, 20000, 50000 }
     for _, url in ipairs { fake.env.FAKE_HTTPS_URL, fake.env.FAKE_H2_URL, fake.env.FAKE_HTTP_URL } do
       for i, ended in ipairs(children("fork", times, url)) do
