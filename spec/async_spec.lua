@@ -264,6 +264,24 @@ describe("async", function()
     onemsg.dispatch()
   end)
 
+  it("keeps nothing of what nobody ever asks for, where no event loop is", function()
+    sys.states(([[ -- a Lua state of its own: this one has called onemsg.dispatch
+      local onemsg = require "onemsg"
+      local channel = assert(onemsg.new { base_url = %q, token = %q, max_connections = 1 })
+      local function forget(count)
+        for i = 1, count do
+          assert(channel:async("status"))
+          while channel:stats().in_flight > 400 do onemsg.sleep(0.001) end
+        end
+        collectgarbage() collectgarbage()
+      end
+      forget(4000)
+      local kb = collectgarbage "count"
+      forget(8000)
+      local more = collectgarbage "count" - kb
+      assert(more < 200, more .. " KB more")]]):format(fake.env.FAKE_HTTP_URL, fake.env.ONE_MSG_TOKEN), 0)
+  end)
+
   it("survives a collector at full pressure, and pendings that nobody wants", function()
     local pause = collectgarbage("setpause", 0)
     local multiplier = collectgarbage("setstepmul", 1000)

@@ -41,8 +41,16 @@ static void redact_top(lua_State *L, const struct om_endpoint *endpoint) {
   lua_pop(L, 1);
 }
 
+/* The same, for a string that hardly ever has the token in it. */
+static void redact_seldom(lua_State *L, const struct om_endpoint *endpoint) {
+  if (strstr(lua_tostring(L, -1), endpoint->token) != NULL) {
+    redact_top(L, endpoint);
+  }
+}
+
 /* target[key] = source[field] when that is a string or a number; numbers become texts. */
-static void copy_text(lua_State *L, int source, const char *field, int target, const char *key) {
+static void copy_text(lua_State *L, const struct om_transfer *transfer, int source,
+                      const char *field, int target, const char *key) {
   char digits[40];
   lua_getfield(L, source, field);
   if (lua_type(L, -1) == LUA_TNUMBER) {
@@ -51,6 +59,7 @@ static void copy_text(lua_State *L, int source, const char *field, int target, c
     lua_replace(L, -2);
   }
   if (lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) > 0) {
+    redact_seldom(L, transfer->endpoint);
     lua_setfield(L, target, key);
   } else {
     lua_pop(L, 1);
@@ -149,7 +158,7 @@ static void copy_fields(lua_State *L, int entry, int info) {
 static int fail(lua_State *L, const struct om_transfer *transfer, enum om_outcome outcome) {
   const char *word = om_outcome_word(outcome);
   int entry = lua_gettop(L) - 1;
-  bool answered = transfer->end == OM_END_ANSWER;
+  bool answered = transfer->end == OM_END_ANSWER || lua_istable(L, entry); /* or begun to */
   lua_createtable(L, 0, 12);
   int info = entry + 2;
   lua_pushstring(L, word);
@@ -266,17 +275,18 @@ void om_answer_statistics(lua_State *L, const struct om_endpoint *endpoint) {
 
 /* ---- answers ---- */
 
-static int push_receipt(lua_State *L, enum om_outcome outcome, int answer, int changes) {
+static int push_receipt(lua_State *L, const struct om_transfer *transfer, enum om_outcome outcome,
+                        int answer, int changes) {
   lua_createtable(L, 0, 5);
   int receipt = lua_gettop(L);
   lua_pushstring(L, om_outcome_word(outcome));
   lua_setfield(L, receipt, "outcome");
   if (outcome == OM_ACCEPTED) {
-    copy_text(L, answer, "id", receipt, "id");
+    copy_text(L, transfer, answer, "id", receipt, "id");
   }
-  copy_text(L, answer, "jobId", receipt, "job_id");
-  copy_text(L, answer, "message", receipt, "message");
-  copy_text(L, answer, "description", receipt, "description");
+  copy_text(L, transfer, answer, "jobId", receipt, "job_id");
+  copy_text(L, transfer, answer, "message", receipt, "message");
+  copy_text(L, transfer, answer, "description", receipt, "description");
   if (lua_istable(L, changes)) {
     lua_pushvalue(L, changes);
     lua_setfield(L, receipt, "changes");
@@ -307,7 +317,7 @@ int om_answer_send(lua_State *L, struct om_state *state, struct om_job *job, int
   enum om_outcome outcome = om_outcome_of(&evidence);
   if (outcome == OM_ACCEPTED || outcome == OM_QUEUED) {
     count(transfer, outcome == OM_ACCEPTED ? OM_COUNT_ACCEPTED : OM_COUNT_QUEUED);
-    return push_receipt(L, outcome, answer, changes);
+    return push_receipt(L, transfer, outcome, answer, changes);
   }
   if (evidence.answered) {
     push_explanation(L, state, transfer, answer);

@@ -9,6 +9,10 @@
 
 #define PENDING "onemsg.pending"
 
+/* With so many calls of whom nothing was heard, each UNREAD_STEPth looks what came home. */
+#define UNREAD_MAX  1024
+#define UNREAD_STEP 64
+
 enum { KEEPS_CHANGES = 1, KEEPS_GROUP = 2 };
 
 struct om_pending {
@@ -169,6 +173,10 @@ int om_pending_start(lua_State *L, struct om_state *state, int index, const stru
   index = lua_absindex(L, index);
   pending->work = work;
   pending->job = job;
+  if (track && state->under_way >= UNREAD_MAX && state->under_way % UNREAD_STEP == 0) {
+    om_pending_drain(L, state); /* what nobody ever asks for goes here */
+    keep_readable(state);
+  }
   if (track) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, state->tracked);
     lua_pushvalue(L, index);
