@@ -110,6 +110,40 @@ describe("channel", function()
                           header = { type = "image", image = { id = "123" } },
                           buttons = { { sub_type = "url", index = 0, parameters = texts "x" } } }
       assert.are.same({ type = "image", image = { id = "123" } }, body.params[1].parameters[1])
+      _, _, body = sent { phone = channels.phone(0), template = "order_shipped", body = { "A-1" },
+                          header = { image = { id = "123" } }, buttons = { { url = "x" } } }
+      assert.are.same({ type = "image", image = { id = "123" } }, body.params[1].parameters[1])
+    end)
+
+    it("takes texts in the API's own form, by the same rules", function()
+      local _, _, body = sent { phone = channels.phone(0), template = "named",
+        body = { { type = "text", parameter_name = "first_name", text = "Maria" }, { name = "thing", text = "A-1" } } }
+      assert.are.same({ { type = "text", parameter_name = "first_name", text = "Maria" },
+                        { type = "text", parameter_name = "thing", text = "A-1" } }, body.params[1].parameters)
+      for _, header in ipairs { "Ma\nria", { text = "Ma\nria" }, { type = "text", text = "Ma\nria" } } do
+        _, _, body = sent { phone = channels.phone(0), template = "titled", header = header, body = { "Maria" } }
+        assert.are.same(texts "Ma ria", body.params[1].parameters)
+      end
+      local none, err = channel:check { phone = "12020721300", header = { type = "text", text = " " }, body = { "x" } }
+      assert.is_nil(none)
+      assert.is_truthy(err:find "^invalid: header is empty", err)
+    end)
+
+    it("lets no misspelt part of a header, of buttons or of a named value pass", function()
+      for _, case in ipairs {
+        { { header = { imgae = "https://example.com/i.png" } }, "header has no field 'imgae', did you mean 'image'?" },
+        { { header = { document = "https://example.com/r.pdf", filenam = "r" } }, "did you mean 'filename'?" },
+        { { buttons = { url = "x" } }, "buttons must be a list" },
+        { { buttons = { [2] = { url = "x" } } }, "buttons must be a list" },
+        { { buttons = { { ulr = "x" } } }, "buttons[1] has no field 'ulr', did you mean 'url'?" },
+        { { body = { { nam = "first_name", text = "x" } } }, "body[1] has no field 'nam', did you mean 'name'?" },
+      } do
+        local message = case[1]
+        message.phone, message.body = "12020721300", message.body or { "x" }
+        local ok, sentence = pcall(function() local _ = channel:send(message) end)
+        assert.is_false(ok)
+        assert.is_truthy(sentence:find(case[2], 1, true), sentence)
+      end
     end)
 
     it("takes another template, namespace, language, a ttl and a chat id", function()

@@ -37,10 +37,23 @@ static void append_parameter(lua_State *L, int parameters, int n, const char *ty
   lua_rawseti(L, parameters, n);
 }
 
-/* body[i], on top: a text, or { name =, text = } for a named template, or a ready { type = …, … }.
- */
+/* Raises unless the table at index is a list of `count` values and nothing else. */
+static void check_list(lua_State *L, int index, size_t count, const char *sentence) {
+  lua_pushnil(L);
+  while (lua_next(L, index) != 0) {
+    lua_pop(L, 1);
+    double key = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
+    if (key < 1 || key > (double)count || key != floor(key)) {
+      om_raise(L, "%s", sentence);
+    }
+  }
+}
+
+/* body[i], on top: a text, or { name =, text = } for a named template (parameter_name is the API's
+ * word for name), or a ready { type = …, … }. */
 static int read_value(struct om_build *b, int parameters, int i) {
   lua_State *L = b->L;
+  static const char *const text_names[] = {"name", "text", "parameter_name", "type", NULL};
   char field[FIELD_BYTES];
   snprintf(field, sizeof field, "body[%d]", i);
   if (om_build_absent(L, -1)) {
@@ -54,6 +67,7 @@ static int read_value(struct om_build *b, int parameters, int i) {
       lua_rawseti(L, parameters, i); /* a currency or a date: Meta's business */
       return 0;
     }
+    om_check_names(L, value, field, text_names);
     lua_getfield(L, value, "text");
     if (om_build_absent(L, -1)) {
       return om_build_fail(L, field, "has no text; write \"…\", or { name = \"…\", text = \"…\" }");
@@ -68,6 +82,10 @@ static int read_value(struct om_build *b, int parameters, int i) {
   if (lua_istable(L, value)) {
     lua_rawgeti(L, parameters, i);
     lua_getfield(L, value, "name");
+    if (lua_isnil(L, -1)) {
+      lua_pop(L, 1);
+      lua_getfield(L, value, "parameter_name");
+    }
     lua_setfield(L, -2, "parameter_name");
   }
   lua_settop(L, value - 1);
@@ -82,14 +100,7 @@ static int read_list(struct om_build *b, int parameters) {
     return om_fail(L, "invalid", NULL, "body has %zu values; a template has at most %d", count,
                    OM_MESSAGE_MAX_VALUES);
   }
-  lua_pushnil(L);
-  while (lua_next(L, body) != 0) {
-    lua_pop(L, 1);
-    double key = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
-    if (key < 1 || key > (double)count || key != floor(key)) {
-      om_raise(L, "body must be a list without gaps: { \"first\", \"second\" }");
-    }
-  }
+  check_list(L, body, count, "body must be a list without gaps: { \"first\", \"second\" }");
   for (int i = 1; i <= (int)count; i++) {
     lua_rawgeti(L, body, i);
     int failed = read_value(b, parameters, i);
@@ -224,9 +235,31 @@ int om_component_body(struct om_build *b, int components) {
 /* ---- header and buttons ---- */
 
 static const char *const media[] = {"image", "video", "document", NULL};
+static const char *const header_names[] = {"image", "video", "document", "filename",
+                                           "type",  "text",  NULL};
 
-/* header = "text", or { image | video | document = "https://…" [, filename = "…"] }, or a ready
- * { type = …, … } */
+/* Pushes the header's text when it is one: "text", or the API's { type = "text", text = "…" }. */
+static bool push_header_text(lua_State *L, int header) {
+  if (!lua_istable(L, header)) {
+    om_build_push_text(L, header, "header");
+    return true;
+  }
+  lua_getfield(L, header, "type");
+  lua_getfield(L, header, "text");
+  bool typed = lua_type(L, -2) == LUA_TSTRING;
+  if (!om_build_absent(L, -1) && (!typed || strcmp(lua_tostring(L, -2), "text") == 0)) {
+    om_build_push_text(L, -1, "header");
+    return true;
+  }
+  lua_pop(L, 2);
+  if (!typed) {
+    om_check_names(L, header, "header", header_names);
+  }
+  return false;
+}
+
+/* header = "text", or { image | video | document = "https://…" [, filename = "…"] } (the API's
+ * { image = { link = … } } as well), or a ready { type = …, … } */
 int om_component_header(struct om_build *b, int components) {
   lua_State *L = b->L;
   int top = lua_gettop(L);
@@ -236,8 +269,7 @@ int om_component_header(struct om_build *b, int components) {
   }
   lua_createtable(L, 1, 0);
   int parameters = lua_gettop(L);
-  if (!lua_istable(L, header)) {
-    om_build_push_text(L, header, "header");
+  if (push_header_text(L, header)) {
     int failed = om_build_settle(b, "header", OM_MESSAGE_HEADER_CHARS);
     if (failed != 0) {
       return failed;
@@ -252,8 +284,10 @@ int om_component_header(struct om_build *b, int components) {
     }
     for (int i = 0; media[i] != NULL && !found; i++) {
       lua_getfield(L, header, media[i]);
-      found = lua_type(L, -1) == LUA_TSTRING;
-      if (found) {
+      found = lua_type(L, -1) == LUA_TSTRING || lua_istable(L, -1);
+      if (lua_istable(L, -1)) {
+        append_parameter(L, parameters, 1, media[i]);
+      } else if (found) {
         lua_createtable(L, 0, 2);
         lua_insert(L, -2);
         lua_setfield(L, -2, "link");
@@ -289,6 +323,8 @@ static const struct button button_kinds[] = {{"url", "url", "text"},
  * { sub_type = …, parameters = { … } [, index =] }. A static URL button has no entry. */
 static int read_button(struct om_build *b, int components, int i) {
   lua_State *L = b->L;
+  static const char *const button_names[] = {"url",      "payload",    "code", "index",
+                                             "sub_type", "parameters", "type", NULL};
   char field[FIELD_BYTES];
   snprintf(field, sizeof field, "buttons[%d]", i);
   if (!lua_istable(L, -1)) {
@@ -296,6 +332,7 @@ static int read_button(struct om_build *b, int components, int i) {
              luaL_typename(L, -1));
   }
   int button = lua_gettop(L);
+  om_check_names(L, button, field, button_names);
   lua_createtable(L, 0, 4);
   int component = lua_gettop(L);
   lua_pushliteral(L, "button");
@@ -352,6 +389,7 @@ int om_component_buttons(struct om_build *b, int components) {
   if (count > BUTTONS_MAX) {
     return om_build_fail(L, "buttons", "are more than 10");
   }
+  check_list(L, buttons, (size_t)count, "buttons must be a list: { { url = \"suffix\" } }");
   for (int i = 1; i <= count; i++) {
     lua_rawgeti(L, buttons, i);
     int failed = read_button(b, components, i);
