@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define NAME_MAX_CHARS 31 /* longer words are no typing mistakes of our option names */
+#define PART_MIN_CHARS 3  /* "lang" is meant to be "language"; shorter parts say nothing */
 #define SENTENCE_BYTES 768
 
 int om_fail(lua_State *L, const char *word, const char *outcome, const char *format, ...) {
@@ -93,13 +94,26 @@ const char *om_nearest(const char *word, const char *const names[]) {
     return NULL;
   }
   for (; *names != NULL; names++) {
-    size_t d = distance(word, *names);
+    bool part = strlen(word) >= PART_MIN_CHARS && strstr(*names, word) != NULL;
+    size_t d = part ? 0 : distance(word, *names);
     if (d < best_distance) {
       best = *names;
       best_distance = d;
     }
   }
   return best;
+}
+
+/* Pushes the names, with commas. */
+static const char *push_list(lua_State *L, const char *const names[]) {
+  luaL_Buffer list;
+  luaL_buffinit(L, &list);
+  for (size_t i = 0; names[i] != NULL; i++) {
+    luaL_addstring(&list, i > 0 ? ", " : "");
+    luaL_addstring(&list, names[i]);
+  }
+  luaL_pushresult(&list);
+  return lua_tostring(L, -1);
 }
 
 void om_check_names(lua_State *L, int index, const char *what, const char *const names[]) {
@@ -117,9 +131,10 @@ void om_check_names(lua_State *L, int index, const char *what, const char *const
     }
     if (*name == NULL) {
       const char *near = om_nearest(key, names);
-      om_raise(L, "%s has no field '%.40s'%s%s%s", what, key,
-               near != NULL ? ", did you mean '" : "", near != NULL ? near : "",
-               near != NULL ? "'?" : "");
+      if (near != NULL) {
+        om_raise(L, "%s has no field '%.40s', did you mean '%s'?", what, key, near);
+      }
+      om_raise(L, "%s has no field '%.40s'; it has %s", what, key, push_list(L, names));
     }
   }
 }

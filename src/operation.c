@@ -222,6 +222,13 @@ static int build_set_webhook(lua_State *L, struct om_state *state, const struct 
     om_raise(L, "setWebhook takes a list of URLs, and got a %s", luaL_typename(L, first));
   }
   size_t count = single ? 1 : lua_rawlen(L, first);
+  for (lua_pushnil(L); !single && lua_next(L, first) != 0; lua_pop(L, 1)) {
+    double key = lua_type(L, -2) == LUA_TNUMBER ? lua_tonumber(L, -2) : 0;
+    if (!(key >= 1 && key <= (double)count &&
+          key == floor(key))) { /* { url = … } is no empty list */
+      om_raise(L, "setWebhook takes a list of URLs: { \"https://…\", … }");
+    }
+  }
   if (count > URLS_MAX) {
     return om_fail(L, "invalid", NULL, "%zu webhook URLs; 1MSG keeps %d", count, URLS_MAX);
   }
