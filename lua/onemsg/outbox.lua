@@ -39,6 +39,7 @@ M.legal = {
 M.doubtful = { unknown = true, stalled = true }
 M.replayable = { skipped = true, rejected = true, failed = true, expired = true, cancelled = true }
 
+local FIRST_LOOK = 15 -- seconds from a loss to the first search for evidence, as for every doubt (onemsg.news)
 local BATCH = 200 -- rows that expire or run out of lease in one unit
 
 local function legal_changes()
@@ -328,7 +329,7 @@ end
 
 local RECOVER = [[
   UPDATE confirmation SET was = state, state = 'unknown', step = step + 1, reason = $2, lease_until = NULL,
-    changed_at = $1, attend_at = $1, asks = 0, checks = 0, confirmed = 0, rank = 0,
+    changed_at = $1, attend_at = $4, asks = 0, checks = 0, confirmed = 0, rank = 0,
     fallback_at = CASE WHEN otherwise_unknown = 1 THEN $1 + COALESCE(otherwise_after, 0) ELSE fallback_at END
   WHERE lease_until <= $1 AND id IN (
     SELECT id FROM confirmation WHERE state = 'sending' AND lease_until <= $1 ORDER BY lease_until LIMIT $3)
@@ -338,7 +339,7 @@ local RECOVER = [[
 -- @treturn ?table rows
 function Outbox:recover(now)
   local results, err, info = self.db:unit {
-    { RECOVER, now, "the process that was sending it ended before it recorded the answer", BATCH },
+    { RECOVER, now, "the process that was sending it ended before it recorded the answer", BATCH, now + FIRST_LOOK },
     { LOG_AT, "unknown", now } }
   if not results then return nil, err, info end
   return results[1]
