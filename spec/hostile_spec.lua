@@ -205,7 +205,8 @@ describe("hostile values", function()
   it("for unknown names suggest the known one", function()
     for _, case in ipairs {
       { { tokn = 1 }, "'token'" }, { { Phone = 1 }, "'phone'" }, { { nextstep = 1 }, "'next_step'" },
-      { { chatId = 1 }, "'chat_id'" }, { { button = 1 }, "'buttons'" }, { { lang = 1 }, "'language'" }, { { to = 1 }, "; it has phone, chat_id," },
+      { { chatId = 1 }, "'chat_id'" }, { { button = 1 }, "'buttons'" }, { { lang = 1 }, "'language'" },
+      { { to = 1 }, "; it has phone, chat_id," },
       { { [("x"):rep(5000)] = 1 }, "xxxx" }, { { [1] = 1 }, "number" }, { { [{}] = 1 }, "table" }, { { [true] = 1 }, "boolean" },
     } do
       local call = case[1].tokn and onemsg.new or function(message) return channel:send(message) end
