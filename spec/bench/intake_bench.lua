@@ -19,7 +19,7 @@ local sys = require "support.sys"
 
 local PING_EVERY_S = 0.01
 local EVENTS_A_S, HOOKS_A_S, BATCH = 16000, 16000, 50 -- requests made beforehand for each second of a run
-local SEED = 8000 -- accepted messages of which hooks tell
+local SEED_A_S = 1500 -- accepted messages of which hooks tell, three times each, for each second of a run
 
 local options = { rounds = 3, seconds = 3, clients = 64 }
 for i = 1, #arg, 2 do
@@ -183,8 +183,10 @@ compare("events, " .. BATCH .. " a request", "/events",
   function() return events(EVENTS_A_S * options.seconds // 10, BATCH) end, BATCH, function() return stored(EVENTS) end)
 
 -- Hooks tell of messages that were accepted.
-local ids, next_id = {}, 0
+local ids, next_id, next_foreign = {}, 0, 0
+local PER_ROUND = SEED_A_S * options.seconds
 do
+  local SEED = PER_ROUND * options.rounds
   local list = {}
   for i = 1, SEED do
     list[i] = { id = "seed-" .. i, type = "payment.succeeded", customer = { phone = ("1202%05d00"):format(i) } }
@@ -195,34 +197,37 @@ do
   end
   assert(support.eventually(function()
     return stored "SELECT COUNT(*) AS n FROM confirmation WHERE state = 'accepted'" == SEED
-  end, 120), "the seed was not sent")
+  end, 300), "the seed was not sent")
   for i, row in ipairs(assert(db:read { { "SELECT message_id FROM confirmation WHERE state = 'accepted'" } })[1]) do
     ids[i] = row.message_id
   end
 end
 local STATUSES = { "sent", "delivered", "read" }
 
-local function hooks(count)
+--- Hooks, of our messages (all sent, then all delivered, then all read), or of others.
+local function hooks(count, foreign)
   local list = {}
   for i = 1, count do
-    local id, status = ids[next_id // 3 % #ids + 1], STATUSES[next_id % 3 + 1]
-    if next_id >= 3 * #ids then id = ("wamid.foreign%d"):format(next_id) end
-    next_id = next_id + 1
+    local id, status = ids[next_id + (i - 1) % PER_ROUND + 1], STATUSES[(i - 1) // PER_ROUND + 1]
+    if foreign then
+      next_foreign = next_foreign + 1
+      id, status = ("wamid.%xA%d"):format(math.random(1, 2 ^ 40), next_foreign), "sent"
+    end
     list[i] = cjson.encode { instanceId = fake.env.ONE_MSG_INSTANCE_ID, ack = { { id = id, status = status,
       phone = "12020720100", chatId = "12020720100@c.us", category = "utility" } } }
   end
+  if not foreign then next_id = next_id + PER_ROUND end
   return function(path)
     local requests = {}
     for i, body in ipairs(list) do requests[i] = raw(path, body) end
     return requests
   end
 end
-if here:post("/hooks/" .. service.HOOK, "{}") == 200 then
-  compare("hooks, one status each", "/hooks/" .. service.HOOK, function() return hooks(HOOKS_A_S * options.seconds) end, 1,
-    function() return stored "SELECT COUNT(*) AS n FROM status" end)
-else
-  print "hooks: not there"
-end
+local STATUS = "SELECT COUNT(*) AS n FROM status"
+compare("hooks of our messages", "/hooks/" .. service.HOOK, function() return hooks(3 * PER_ROUND) end, 1,
+  function() return stored(STATUS) end)
+compare("hooks of unknown messages", "/hooks/" .. service.HOOK, function() return hooks(HOOKS_A_S * options.seconds, true) end,
+  1, function() return stored(STATUS) end)
 db:close()
 here:stop()
 fake:stop()

@@ -12,8 +12,9 @@ local worker = require "resty.onemsg.worker"
 local M = {}
 
 local WINDOW = 64 -- events of one request that are under way to the store together
+local ROOM = 4    -- such windows of a worker: together what one commit holds; the others wait, and fill no queue
 local SLICE = 16  -- events (about a millisecond) that are decided before the worker serves others
-local TURN_S = 1  -- a turn that was not given back within this was lost with a light thread that was killed
+local TURN_S, ROOM_S = 1, 10 -- what was not given back within this was lost with a light thread that was killed
 local NEST = 2    -- levels around an event's own: the array, and one to be refused by name
 
 local json = require "cjson".new()
@@ -120,7 +121,7 @@ local function finish(item)
   end
 end
 
-local turn = semaphore.new(1)
+local turn, room = semaphore.new(1), semaphore.new(ROOM)
 
 --- Begins some events, then lets the worker look at its other connections. One request of a worker at a time: many
 -- large ones must not add up to a long pause for everybody.
@@ -138,8 +139,10 @@ local function take(flow, list)
   end
   for first = 1, #list, WINDOW do
     local last = math.min(first + WINDOW - 1, #list)
+    room:wait(ROOM_S)
     for from = first, last, SLICE do begin_slice(flow, list, from, math.min(from + SLICE - 1, last)) end
     for i = first, last do finish(list[i]) end
+    if room:count() < ROOM then room:post() end
   end
 end
 

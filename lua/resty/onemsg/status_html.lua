@@ -69,7 +69,8 @@ nav a.here{outline:2px solid currentColor;outline-offset:1px}nav b{font-weight:7
 th{font-size:12px;font-weight:600;color:var(--soft);text-align:left;padding:10px 14px;
 border-bottom:1px solid var(--line)}
 td{padding:10px 14px;border-bottom:1px solid var(--line);vertical-align:top}tr:last-child td{border-bottom:0}
-td.id,dd,.said{overflow-wrap:anywhere}td.id{font-weight:550;min-width:180px;max-width:260px}.soft,time{color:var(--soft);font-size:13px}
+td.id,dd,.said{overflow-wrap:anywhere}td.id{font-weight:550;min-width:180px;max-width:260px}
+.soft,time{color:var(--soft);font-size:13px}
 time,.line{white-space:nowrap}h1{font-size:21px;margin:0 0 4px;overflow-wrap:anywhere}h2{font-size:15px;margin:0 0 10px}
 dl{display:grid;grid-template-columns:150px 1fr;gap:7px 16px;margin:0}dt{color:var(--soft)}dd{margin:0}
 .two{display:grid;grid-template-columns:3fr 2fr;gap:20px;align-items:start}
