@@ -376,6 +376,14 @@ describe("channel", function()
     end
   end)
 
+  it("knows the caller's file in a tree that lies in a folder lua/onemsg", function()
+    local call = assert(load("local channel = ...\nlocal _ = channel:addWebhook(5)",
+      "@/home/maria/lua/onemsg/examples/mine.lua"))
+    local ok, message = pcall(call, channel)
+    assert.is_false(ok)
+    assert.are.equal(1, message:find("/home/maria/lua/onemsg/examples/mine.lua:2: ", 1, true), message)
+  end)
+
   it("takes a number as phone only when its digits are the phone", function()
     assert.are.equal("12020721369", assert(channel:check(channels.message(12020721369))).phone)
     for _, phone in ipairs { 12020721369.5, -12020721369, 1e18, 0 / 0, 0.5 } do

@@ -27,13 +27,21 @@ int om_fail(lua_State *L, const char *word, const char *outcome, const char *for
   return 3;
 }
 
-/* A file of this library, which its user did not write and need not look into. */
+/* A file of this library, which its user did not write and need not look into: resty/onemsg…, or
+ * right in lua/onemsg/. Not the rest of a tree that was cloned into a folder of that name. */
 static bool is_ours(const lua_Debug *info) {
-  static const char *const ours[] = {
-      "resty/onemsg",     "lua/onemsg/", /* installed: lua/5.4/onemsg/ */
-      "/onemsg/each.lua", "/onemsg/misuse.lua", "/onemsg/template.lua", "/onemsg/webhook.lua"};
-  for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
-    if (strstr(info->source, ours[i]) != NULL) {
+  static const char folder[] = "lua/onemsg/";
+  static const char *const installed[] = {"resty/onemsg", "/onemsg/each.lua", "/onemsg/misuse.lua",
+                                          "/onemsg/template.lua", "/onemsg/webhook.lua"};
+  const char *file = info->source;
+  for (const char *at = strstr(file, folder); at != NULL; at = strstr(file, folder)) {
+    file = at + strlen(folder);
+  }
+  if (file != info->source && (strchr(file, '/') == NULL || strncmp(file, "cmd/", 4) == 0)) {
+    return true;
+  }
+  for (size_t i = 0; i < sizeof installed / sizeof installed[0]; i++) {
+    if (strstr(info->source, installed[i]) != NULL) {
       return true;
     }
   }
