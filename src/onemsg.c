@@ -5,6 +5,7 @@
  */
 #include "answer.h"
 #include "channel.h"
+#include "core.h"
 #include "database.h"
 #include "hmac.h"
 #include "signals.h"
@@ -165,7 +166,8 @@ static int open_part(lua_State *L, void (*open)(lua_State *, int, int), const ch
   push_state(L);
   open(L, 1, 2);
   if (strcmp(part, "channel") == 0) {
-    om_pending_open(L, 1, 2);
+    om_pending_open(L, 2);
+    om_core_open(L, 1, 2);
     om_signals_open(L, 2);
   }
   adapt_to_nginx(L, 2, part);

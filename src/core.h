@@ -1,0 +1,11 @@
+/* core.h: what event loops, resty/onemsg and our own Lua files use (core.c). */
+#ifndef OM_CORE_H
+#define OM_CORE_H
+
+#include "pending.h"
+
+/* Puts fd, dispatch and sleep into the table `module`, and the rest into `core`. The state is on
+ * top of the stack, and stays there. */
+void om_core_open(lua_State *L, int module, int core);
+
+#endif
