@@ -181,7 +181,9 @@ describe("flow:hooks", function()
     _, counts = flow:hooks(from("MAIN1"), { channel = "latam" })
     assert.equal(1, counts.foreign)
     flow:hooks(cjson.encode { ack = { { id = message_id, status = "read" } } }) -- names no channel: fits whichever has it
-    assert.equal("read", flow:show("b").state)
+    local shown = flow:show "b"
+    assert.equal("read", shown.state)
+    assert.same({ 1, "read" }, { #shown.statuses, shown.statuses[1].status })
   end)
 
   it("knows after a restart what it was told before", function()

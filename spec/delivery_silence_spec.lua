@@ -223,6 +223,10 @@ describe("after acceptance", function()
       assert.equal(1, #sms)
       assert.equal("done", flow:show("a").fallback)
       assert.matches("sms: handed over.*sms: done %(sms%-1%)", history "a")
+      assert.matches("sms: done %(sms%-1%)", table.concat(sim.lines))
+      local told = {} -- the notes in the history are no changes of state
+      for n, change in ipairs(sim.changes) do told[n] = change.state end
+      assert.same({ "queued", "sending", "accepted", "failed" }, told)
     end)
 
     it("is used when the API refuses, and when it was not sent in time", function()

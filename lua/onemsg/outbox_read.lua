@@ -17,7 +17,7 @@ local ROW = "SELECT * FROM confirmation WHERE id = $1"
 local HISTORY = "SELECT step, at, state, reason, version FROM history WHERE id = $1 ORDER BY step"
 local STATUSES = [[
   SELECT s.status, s.at, s.received_at, s.source, s.code, s.error
-  FROM status s JOIN confirmation c ON c.channel = s.channel AND c.message_id = s.message_id
+  FROM status s JOIN confirmation c ON c.message_id = s.message_id AND s.channel IN ('', c.channel)
   WHERE c.id = $1 ORDER BY s.received_at, s.at]]
 
 --- A confirmation's row, or nil without an error when the id is unknown.

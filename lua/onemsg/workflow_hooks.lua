@@ -17,13 +17,14 @@ local TRIES = 8         -- of a fold whose row is changed by others all the time
 local HOUR = 3600
 local DISABLED = 86400  -- seconds to set a template aside that a hook calls disabled or rejected
 
---- Tells of an amendment: of a change, or of a note.
+--- Tells of an amendment: of a change, or, in the log only, of a note. A note changes no state, so on_change is not
+-- called: nobody may take it for a second acceptance or failure.
 function M.announce(flow, row, change, now)
   if change.note then
     local told = {}
     for name, value in pairs(row) do told[name] = value end
     told.reason, told.changed_at = change.note, now
-    return flow:announce(told)
+    return log.change(flow.sink, told)
   end
   if change.reason then flow:announce(row) end
 end

@@ -15,7 +15,7 @@ local WINDOW = 64  -- sends in flight
 
 local GIVE_UP_AFTER = 6 * 3600 -- seconds, where the rule names none
 
-local known = { channel = "table userdata", channels = "table", rules = "string table", store = "string table",
+local known = { channel = "table userdata", channels = "table", rules = "string table", store = "string table userdata",
   resolve = "function", fallback = "table", on_change = "function", on_alert = "function", log = "string function",
   now = "function", sleep = "function", random = "function", lease = "number", window = "number", rate = "number",
   burst = "number", gap = "number", give_up_after = "number string", stalled_after = "number string",
@@ -55,6 +55,9 @@ local function check(options)
   end
   if options.stalled_after and not M.seconds(options.stalled_after) then
     refuse("stalled_after is a number of seconds, or like \"1d\"")
+  end
+  for name, run in pairs(options.fallback or {}) do
+    if type(run) ~= "function" then refuse("fallback.%s must be a function, not a %s", tostring(name), type(run)) end
   end
   for _, word in pairs(options.stop_words or {}) do
     if type(word) ~= "string" then refuse("stop_words is a list of texts") end
