@@ -225,7 +225,7 @@ describe("onemsg work, and what people ask and decide", function()
     assert.truthy(result.err:find("there is no state 'accepter', did you mean 'accepted'?", 1, true), result.err)
     local stats = command:run("stats --json").json[1]
     assert.same({ accepted = 1, rejected = 1, unknown = 1, skipped = 1, queued = 1 }, stats.states)
-    assert.truthy(command:run("stats").out:find "\naccepted +1\n.*channel main: open")
+    assert.truthy(command:run("stats").out:find "\naccepted +1\n.*channel main: at work")
   end)
 
   it("settles, replays and cancels; 2 when the state does not allow it", function()

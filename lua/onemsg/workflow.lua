@@ -12,6 +12,7 @@ local outbox = require "onemsg.outbox"
 local options_room = require "onemsg.workflow_options"
 local people_room = require "onemsg.workflow_people"
 local plan_room = require "onemsg.workflow_plan"
+local suggest = require "onemsg.rules_suggest"
 local work = require "onemsg.workflow_work"
 
 local core -- at the first open: loading this loads no C
@@ -65,6 +66,24 @@ end
 
 local function closed()
   return nil, "closed: this workflow was closed; open another", { outcome = "invalid" }
+end
+
+local takes = { submit = { wait = "boolean" }, work = { stop = "function" },
+                drain = { timeout = "number string", stop = "function" } }
+
+--- The options of a call, checked: with a misspelt `stop`, work would never end.
+local function checked(call, options)
+  if options == nil then return {} end
+  if type(options) ~= "table" then error(("%s takes a table of options, not a %s"):format(call, type(options)), 3) end
+  for name, value in pairs(options) do
+    local kinds = takes[call][name]
+    if not kinds then
+      error(("%s has no option '%s'%s"):format(call, tostring(name), suggest.phrase(tostring(name), takes[call])), 3)
+    elseif not kinds:find(type(value), 1, true) then
+      error(("%s: %s must be a %s, not a %s"):format(call, name, (kinds:gsub(" ", " or a ")), type(value)), 3)
+    end
+  end
+  return options
 end
 
 --- A row changed and that is on disk: the log line, and the user's function.
@@ -161,13 +180,14 @@ end
 -- @treturn string with nil: "invalid: …", "conflict: …" (same id, other content), "config: …", "store: …"
 function Flow:submit(event, options)
   if self.closed then return closed() end
+  options = checked("submit", options)
   local now = self.now()
   local plan, err, info = plan_room.plan(self, event, now)
   if not plan then return nil, err, info end
   local begun
   begun, err, info = self.box:submit(plan, now, self.gap)
   if not begun then return nil, err, info end
-  if not options or options.wait ~= false then return land(self, begun) end
+  if options.wait ~= false then return land(self, begun) end
   local landing = setmetatable({ flow = self, begun = begun }, Landing)
   self.landing[landing] = true
   return landing
@@ -215,9 +235,11 @@ end
 --- Sends, retries, recovers and expires until told to stop; then waits for the sends in flight, at most the lease.
 -- @tparam ?table options stop() → true to end; asked at least four times a second
 -- @treturn number messages whose answer was recorded
+-- @raise on an unknown option or a wrong type; so do submit and drain
 function Flow:work(options)
   if self.closed then return closed() end
-  return self.worker:run(options and options.stop or function() return false end)
+  options = checked("work", options)
+  return self.worker:run(options.stop or function() return false end)
 end
 
 --- Works until nothing is in flight and nothing more becomes due.
@@ -226,7 +248,10 @@ end
 -- @treturn number messages whose answer was recorded
 function Flow:drain(options)
   if self.closed then return closed() end
-  return self.worker:drain(options and options_room.seconds(options.timeout or 0) or 0, options and options.stop)
+  options = checked("drain", options)
+  local timeout = options_room.seconds(options.timeout or 0)
+  if not timeout then error('drain: timeout is a number of seconds, or like "10s"', 2) end
+  return self.worker:drain(timeout, options.stop)
 end
 
 --- Closes the store and the log. Sends in flight end by themselves; they become `unknown` when their lease ends.

@@ -28,7 +28,7 @@ function M.run(call)
   call.out:line("due now: %d%s", stats.due, stats.oldest_due and stats.due > 0
     and (", the oldest for %.0f s"):format(now - stats.oldest_due) or "")
   for name, channel in pairs(stats.channels) do
-    call.out:line("channel %s: %s%s", name, channel.breaker == "closed" and "open" or "stopped",
+    call.out:line("channel %s: %s%s", name, channel.breaker == "closed" and "at work" or "stopped",
       channel.reason and ": " .. channel.reason or "")
     if channel.hooked_at then call.out:line("  last hook %s", output.time(channel.hooked_at)) end
     if channel.pause_until and channel.pause_until > now then
