@@ -74,6 +74,9 @@ function dispatch(args)
     return call_room.OK
   elseif args[1] == nil or args[1] == "--help" or args[1] == "-h" then
     args = { "help" }
+  elseif args[1] == "--json" and args[2] then -- as some people write it, before the command
+    args = rest(args, 2)
+    args[#args + 1] = "--json"
   end
   local command, name, options = M.read(args)
   if not command then return usage(name, options) end
