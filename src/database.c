@@ -195,7 +195,8 @@ static int sql_open(lua_State *L) {
   const char *target = lua_tolstring(L, 1, &length);
   if (strlen(target) != length || strncmp(target, driver->scheme, strlen(driver->scheme)) != 0) {
     om_sql_fail(&error, OM_SQL_CONFIG, 0,
-                "the store must be given as sqlite: and the path of a file, like "
+                "the store must be given as sqlite: and the path of a file (PostgreSQL is not "
+                "built in yet), like "
                 "sqlite:/var/lib/onemsg/confirmations.db");
     return om_unit_fail(L, &error, 0);
   }

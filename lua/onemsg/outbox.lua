@@ -66,7 +66,7 @@ local function token()
 end
 
 --- Opens a store and brings it to the newest schema.
--- @tparam string|table store "sqlite:path", "postgres://…", or a handle of onemsg.sql
+-- @tparam string|table store "sqlite:path", or a handle of onemsg.sql
 -- @tparam table names of the channels that are used here
 -- @treturn ?table an outbox
 function M.open(store, names)

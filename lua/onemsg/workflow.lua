@@ -30,7 +30,7 @@ end
 -- @tparam table options
 --   channel | channels = { name = channel }   of onemsg.new
 --   rules         path of the script, or what rules.open or rules.load returned
---   store         "sqlite:confirmations.db", "postgres://…", or a handle of onemsg.sql; default ONE_MSG_STORE
+--   store         "sqlite:confirmations.db", or a handle of onemsg.sql; default ONE_MSG_STORE
 --   resolve(event) → phone or nil; asked when the event has none. If it raises, the event is not taken (store:)
 --   fallback      { name = function(notice) … end }: other ways to reach a person; notice has id, type, rule, phone,
 --                 body, text (of the rule), state, reason, code, message_id, event. Called once for a confirmation, in
