@@ -18,6 +18,7 @@
 #define EVENTS_AT_ONCE  32
 #define STREAMS_MAX     256L /* default 100; a cold burst of 256 over HTTP/2 is 4 times faster */
 #define CONNECTIONS_MIN 8L
+#define BEGIN_MAX       64 /* in a round: so many handshakes at most keep an exit waiting */
 #define CARRIED_MAX                                                                                \
   4096                    /* transfers that libcurl has: each costs it some 10 KB, and to take one \
                            * that waits for a connection away it looks through all that do */
@@ -227,6 +228,10 @@ static void end_some(struct om_engine *engine, bool all) {
   om_jobs_move(&engine->waiting, &kept);
 }
 
+static bool may_begin(const struct om_engine *engine) {
+  return engine->carried < CARRIED_MAX && engine->waiting.head != NULL;
+}
+
 /* Takes the inbox. True: go on; false: the process is ending. */
 static bool take_inbox(struct om_engine *engine) {
   struct om_jobs taken;
@@ -251,14 +256,14 @@ static bool take_inbox(struct om_engine *engine) {
   if (cancelling || stop || engine->due_us <= om_now_us()) {
     end_some(engine, stop);
   }
-  while (engine->carried < CARRIED_MAX && engine->waiting.head != NULL) {
+  for (int i = 0; i < BEGIN_MAX && may_begin(engine); i++) {
     begin(engine, (struct om_transfer *)om_jobs_shift(&engine->waiting));
   }
   return !stop;
 }
 
 static int wait_ms(const struct om_engine *engine) {
-  if (engine->finished.head != NULL) {
+  if (engine->finished.head != NULL || may_begin(engine)) {
     return 0;
   }
   int64_t next_us = engine->timer_us < engine->due_us ? engine->timer_us : engine->due_us;
@@ -298,16 +303,22 @@ static void sleep_until_something(struct om_engine *engine, struct epoll_event *
   }
 }
 
+/* The process wants to end or to fork: no more of this round. What was left out epoll says again.
+ */
+static bool is_urgent(const struct om_engine *engine) {
+  return __atomic_load_n(&engine->urgent, __ATOMIC_RELAXED) != 0;
+}
+
 static void run(struct om_engine *engine) {
   struct epoll_event events[EVENTS_AT_ONCE];
   int running = 0;
   int n = 0;
   while (take_inbox(engine)) {
     sleep_until_something(engine, events, &n);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n && !is_urgent(engine); i++) {
       handle_event(engine, &events[i]);
     }
-    if (engine->timer_us <= om_now_us()) {
+    if (engine->timer_us <= om_now_us() && !is_urgent(engine)) {
       engine->timer_us = INT64_MAX;
       curl_multi_socket_action(engine->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     }

@@ -22,6 +22,7 @@ struct om_engine {
   bool pausing;         /* lock: a fork wants the thread to stand still */
   bool paused;          /* lock: it does */
   int load;             /* __atomic: transfers under way */
+  int urgent;           /* __atomic: stop or pausing */
   pid_t pid;
   pthread_t thread;
   int wake_fd;

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FORK_WAIT_MS 1000 /* a round of the thread takes far less */
+#define FORK_WAIT_MS 10000 /* the rest of a round takes milliseconds; see OM_STOP_WAIT_MS */
 
 static pthread_mutex_t the_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -124,6 +124,7 @@ static void stop_at_exit(void) {
   }
   pthread_mutex_lock(&engine->lock);
   engine->stop = true;
+  __atomic_store_n(&engine->urgent, 1, __ATOMIC_RELAXED);
   wake_and_wait(engine, &engine->over, OM_STOP_WAIT_MS);
   bool over = engine->over;
   pthread_mutex_unlock(&engine->lock);
@@ -141,6 +142,7 @@ static void pause_for_fork(void) {
   if (engine != NULL && engine->pid == om_process()) {
     pthread_mutex_lock(&engine->lock);
     engine->pausing = true;
+    __atomic_store_n(&engine->urgent, 1, __ATOMIC_RELAXED);
     wake_and_wait(engine, &engine->paused, FORK_WAIT_MS);
     blind = !engine->paused && !engine->over;
     pthread_mutex_unlock(&engine->lock);
@@ -153,6 +155,7 @@ static void resume_in_parent(void) {
     blind = false;
     pthread_mutex_lock(&engine->lock);
     engine->pausing = false;
+    __atomic_store_n(&engine->urgent, 0, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&engine->lock);
     pthread_cond_signal(&engine->resumed);
   }

@@ -13,7 +13,9 @@
 #define OM_ANSWER_MAX_BYTES   (1024 * 1024) /* a page of 100 templates has about 300 KB */
 #define OM_ANSWER_FIRST_BYTES 512           /* an acceptance has about 150 */
 #define OM_QUEUE_MAX          65536 /* transfers under way in a process, waiting ones included */
-#define OM_STOP_WAIT_MS       2000  /* at exit; longer only if a thread hangs in the resolver */
+/* At exit. The thread needs milliseconds; on a machine that is busy and slow it may be within 64
+ * TLS handshakes, and OpenSSL must not be taken down under it: late is better than a crash. */
+#define OM_STOP_WAIT_MS 10000
 
 enum om_transfer_end {
   OM_END_ANSWER,   /* a complete answer; status and answer are set */
