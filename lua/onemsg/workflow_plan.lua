@@ -1,5 +1,6 @@
 --- onemsg.workflow_plan: from an event to the confirmations it leads to. submit and explain both use this, and the
 -- channel's own check, so that explain says what submit then does. Stores nothing, sends nothing.
+local attempt = require "onemsg.base.check".attempt
 local cjson = require "cjson"
 local event_room = require "onemsg.event"
 local quiet_room = require "onemsg.workflow_quiet"
@@ -40,7 +41,7 @@ end
 
 --- The message as it will leave, or nil and why it can't.
 local function check(channel, message)
-  local ok, checked, err, info = pcall(channel.check, channel, message)
+  local ok, checked, err, info = attempt(channel.check, channel, message)
   if not ok then return nil, "invalid: " .. tostring(checked) end
   if not checked then return nil, err, info end
   local final = { header = message.header, buttons = message.buttons, text = message.text }

@@ -4,6 +4,7 @@
 -- leave now, and send all of it. Between turns it waits for an answer, for the next due time, or a quarter of a second.
 -- An answer stays in memory until the store has it: a full disk delays the record, and never loses it.
 local cjson = require "cjson"
+local attempt = require "onemsg.base.check".attempt
 local attend = require "onemsg.workflow_attend"
 local core
 local hooks_room = require "onemsg.workflow_hooks"
@@ -56,7 +57,7 @@ end
 function Worker:begin(channel, operation, flight, ...)
   local ok, pending, err, info
   if type(channel) == "userdata" then
-    ok, pending, err, info = pcall(core.async_in, channel, self.done, operation, ...)
+    ok, pending, err, info = attempt(core.async_in, channel, self.done, operation, ...)
   else
     ok, pending, err, info = pcall(channel.async, channel, operation, ...)
     if ok and pending then
