@@ -2,7 +2,7 @@
 -- Rooms: cli_args (what was typed), cli_output (text and JSON), cli_call (channel, workflow, exit codes).
 local args_room = require "onemsg.cli_args"
 local call_room = require "onemsg.cli_call"
-local suggest = require "onemsg.rules_suggest"
+local suggest = require "onemsg.base.suggest"
 
 local M = {}
 

@@ -7,7 +7,7 @@
 --               list = true (may be given again), number = least (whole, unless broken = true), seconds = true (also "30s")
 --   examples  = { "onemsg send --phone …" }
 -- Options of all commands: --json, --help.
-local suggest = require "onemsg.rules_suggest"
+local suggest = require "onemsg.base.suggest"
 
 local M = {}
 

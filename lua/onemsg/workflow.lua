@@ -12,7 +12,7 @@ local outbox = require "onemsg.outbox"
 local options_room = require "onemsg.workflow_options"
 local people_room = require "onemsg.workflow_people"
 local plan_room = require "onemsg.workflow_plan"
-local suggest = require "onemsg.rules_suggest"
+local suggest = require "onemsg.base.suggest"
 local work = require "onemsg.workflow_work"
 
 local core -- at the first open: loading this loads no C

@@ -4,7 +4,7 @@ local cjson = require "cjson"
 local log = require "onemsg.workflow_log"
 local outbox = require "onemsg.outbox"
 local plan_room = require "onemsg.workflow_plan"
-local suggest = require "onemsg.rules_suggest"
+local suggest = require "onemsg.base.suggest"
 
 local M = { methods = {} }
 local Hand = M.methods

@@ -8,7 +8,7 @@ local log = require "onemsg.workflow_log"
 local news = require "onemsg.news"
 local people = require "onemsg.people"
 local people_store = require "onemsg.outbox_people"
-local suggest = require "onemsg.rules_suggest"
+local suggest = require "onemsg.base.suggest"
 
 local M = { methods = {} }
 local statements = delivery.statements

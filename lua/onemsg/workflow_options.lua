@@ -5,7 +5,7 @@ local news = require "onemsg.news"
 local pace = require "onemsg.pace"
 local people = require "onemsg.people"
 local rules = require "onemsg.rules"
-local suggest = require "onemsg.rules_suggest"
+local suggest = require "onemsg.base.suggest"
 local zones = require "onemsg.zone"
 
 local M = {}

@@ -1,7 +1,7 @@
 --- onemsg.workflow_people: whom not to address: flow:suppress, flow:unsuppress, flow:suppressed. For onemsg.workflow.
 local options_room = require "onemsg.workflow_options"
 local plain = require "onemsg.plain"
-local suggest = require "onemsg.rules_suggest"
+local suggest = require "onemsg.base.suggest"
 
 local M = { methods = {} }
 local People = M.methods

@@ -1,6 +1,6 @@
 --- onemsg help: the commands, or one of them.
 local args_room = require "onemsg.cli_args"
-local suggest = require "onemsg.rules_suggest"
+local suggest = require "onemsg.base.suggest"
 
 local M = {
   summary = "What there is: onemsg help, onemsg help send",

@@ -5,7 +5,7 @@ local core = require "onemsg.core"
 local rules = require "onemsg.rules"
 local signature = require "onemsg.signature"
 local sql = require "onemsg.sql"
-local suggest = require "onemsg.rules_suggest"
+local suggest = require "onemsg.base.suggest"
 local workflow_options = require "onemsg.workflow_options"
 
 local M = {}

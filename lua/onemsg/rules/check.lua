@@ -1,11 +1,11 @@
 --- Judges what a script declared and makes it ready: unknown fields, wrong types, missing variables, patterns.
 --
--- A mistake ends the check through rules_load.complain with a sentence and the line of the field. Pure.
-local load_room = require "onemsg.rules_load"
-local match_room = require "onemsg.rules_match"
-local source_room = require "onemsg.rules_source"
-local suggest = require "onemsg.rules_suggest"
-local text = require "onemsg.rules_text"
+-- A mistake ends the check through sandbox.complain with a sentence and the line of the field. Pure.
+local match = require "onemsg.rules.match"
+local sandbox = require "onemsg.rules.sandbox"
+local source = require "onemsg.rules.source"
+local suggest = require "onemsg.base.suggest"
+local text = require "onemsg.rules.text"
 
 local M = {}
 
@@ -48,8 +48,8 @@ function Case:title()
 end
 
 function Case:fail(field, sentence)
-  load_room.complain(format("%s: %s", self:title(), sentence),
-    source_room.line_of(self.scan, self.declared.line, field))
+  sandbox.complain(format("%s: %s", self:title(), sentence),
+    source.line_of(self.scan, self.declared.line, field))
 end
 
 -- Refuses fields that are not known, with the nearest that is.
@@ -74,9 +74,9 @@ end
 -- A text with fields, a number, or a function that gives a text: a string, a filler, or { call = function }.
 function Case:slot(field, value)
   if type(value) == "function" then return { call = value } end
-  if match_room.is_condition(value) or type(value) ~= "string" and type(value) ~= "number" then
+  if match.is_condition(value) or type(value) ~= "string" and type(value) ~= "number" then
     self:fail(field, format("%s must be a text, a number or a function, not %s", field,
-      match_room.is_condition(value) and "a condition" or text.kind(value)))
+      match.is_condition(value) and "a condition" or text.kind(value)))
   end
   local ready, problem = text.compile(value)
   if not ready then self:fail(field, format("%s: %s", field, problem)) end
@@ -89,7 +89,7 @@ end
 -- A header or buttons: texts with fields at any depth, everything else as it stands.
 function Case:deep(field, value, depth)
   local kind = type(value)
-  if kind == "table" and not match_room.is_condition(value) then
+  if kind == "table" and not match.is_condition(value) then
     if (depth or 1) > MAX_DEEP then self:fail(field, field .. " is nested too deep") end
     local copy = {}
     for key, inner in pairs(value) do copy[key] = self:deep(field, inner, (depth or 1) + 1) end
@@ -136,7 +136,7 @@ function Case:mode(value)
 end
 
 function Case:on(value)
-  local list = type(value) == "table" and not match_room.is_condition(value) and value or { value }
+  local list = type(value) == "table" and not match.is_condition(value) and value or { value }
   local on = { exact = {}, prefixes = {}, said = {} }
   for _, name in ipairs(list) do
     if type(name) ~= "string" or not find(name, "^[^%s%*]*%*?$") or name == "" then
@@ -159,7 +159,7 @@ function Case:on(value)
 end
 
 function Case:when(value)
-  local conditions, problem, field = match_room.compile(value)
+  local conditions, problem, field = match.compile(value)
   if not conditions then self:fail(field or "when", field and "when: " .. problem or problem) end
   return conditions
 end
@@ -327,10 +327,10 @@ local function never(case, fields)
 end
 
 --- Makes a script's declarations ready.
--- @tparam table declared from rules_words
--- @tparam table scan from rules_source
+-- @tparam table declared from rules/words
+-- @tparam table scan from rules/source
 -- @treturn table `templates` by name, `never` and `confirm`: lists of rules
--- @raise a complaint of rules_load
+-- @raise a complaint of rules/sandbox
 function M.check(declared, scan)
   local made = { templates = {}, defaults = {}, never = {}, confirm = {} }
   local function case_of(one) return setmetatable({ declared = one, scan = scan }, Case) end

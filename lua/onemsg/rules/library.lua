@@ -3,12 +3,12 @@
 -- Left out on purpose: everything that reaches the outside (io, os, require, load, debug, package), that catches
 -- errors (pcall), that hides things (metatables, raw access, coroutines), or that would make the same event decide
 -- differently twice (random, time, addresses in tostring, the order of pairs).
-local pattern = require "onemsg.rules_pattern"
-local text = require "onemsg.rules_text"
+local pattern = require "onemsg.rules.pattern"
+local text = require "onemsg.rules.text"
 
 local M = {}
 
--- Set by rules_load: stop counting instructions, go on with what is left, end the script for want of budget or with a
+-- Set by rules/sandbox: stop counting instructions, go on with what is left, end the script for want of budget or with a
 -- sentence and its line.
 M.pause, M.resume, M.exhausted, M.complain = nil, nil, nil, nil
 
@@ -295,7 +295,7 @@ end
 
 --- Fresh copies for one script.
 -- @treturn table the base functions and libraries by name
--- @treturn table what texts find behind ":", for rules_load
+-- @treturn table what texts find behind ":", for rules/sandbox
 function M.new()
   local words = {}
   for name, fn in pairs(M.base) do words[name] = fn end

@@ -1,10 +1,10 @@
 --- `example` blocks: tests that a script carries, run whenever it is loaded. Pure.
-local decide_room = require "onemsg.rules_decide"
-local load_room = require "onemsg.rules_load"
-local match_room = require "onemsg.rules_match"
-local source_room = require "onemsg.rules_source"
-local suggest = require "onemsg.rules_suggest"
-local text = require "onemsg.rules_text"
+local decide = require "onemsg.rules.decide"
+local match = require "onemsg.rules.match"
+local sandbox = require "onemsg.rules.sandbox"
+local source = require "onemsg.rules.source"
+local suggest = require "onemsg.base.suggest"
+local text = require "onemsg.rules.text"
 
 local M = {}
 
@@ -77,8 +77,8 @@ end
 
 local function run_one(set, declared, scan, names)
   local function fail(field, sentence)
-    load_room.complain(format("example %s: %s", text.plain(declared.name), sentence),
-      source_room.line_of(scan, declared.line, field))
+    sandbox.complain(format("example %s: %s", text.plain(declared.name), sentence),
+      source.line_of(scan, declared.line, field))
   end
   local fields = declared.fields
   for field in pairs(fields) do
@@ -87,10 +87,10 @@ local function run_one(set, declared, scan, names)
     end
   end
   local event, expect = fields.event, fields.expect
-  if type(event) ~= "table" or match_room.is_condition(event) then
+  if type(event) ~= "table" or match.is_condition(event) then
     fail("event", "it needs event = { type = \"…\" }")
   end
-  if type(expect) ~= "table" or match_room.is_condition(expect) or next(expect) == nil then
+  if type(expect) ~= "table" or match.is_condition(expect) or next(expect) == nil then
     fail("expect", "it needs expect = { confirm = \"a rule's name\" } or { confirm = false }")
   end
   local order = {}
@@ -106,7 +106,7 @@ local function run_one(set, declared, scan, names)
     end
   end
 
-  local decision = chosen(decide_room.decide(set, event), expect, fail)
+  local decision = chosen(decide.decide(set, event), expect, fail)
   for _, field in ipairs(order) do
     local expected, actual = expect[field], got(decision, field)
     if field == "body" then
@@ -119,10 +119,10 @@ local function run_one(set, declared, scan, names)
   end
 end
 
---- Runs every example; the first that fails complains through rules_load.
+--- Runs every example; the first that fails complains through rules/sandbox.
 -- @tparam table set prepared rules
--- @tparam table declared from rules_words
--- @tparam table scan from rules_source
+-- @tparam table declared from rules/words
+-- @tparam table scan from rules/source
 function M.run(set, declared, scan)
   local names = {}
   for _, form in pairs(set.templates) do

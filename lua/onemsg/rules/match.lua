@@ -1,9 +1,9 @@
 --- Conditions: `over(0)`, `one_of("a", "b")`, `missing`, plain values and functions, made ready for many events.
 --
 -- Numbers: an event's number, or a text that is written like one ("990", "-12.50"), for many systems quote amounts.
--- Texts are compared byte for byte, capital letters included. Pure, except that functions run through rules_load.
-local load_room = require "onemsg.rules_load"
-local text = require "onemsg.rules_text"
+-- Texts are compared byte for byte, capital letters included. Pure, except that functions run through rules/sandbox.
+local sandbox = require "onemsg.rules.sandbox"
+local text = require "onemsg.rules.text"
 
 local M = {}
 
@@ -228,7 +228,7 @@ function M.call(context, fn, value, has_value)
     argument = context.view
   end
   local scope = context.scope
-  local ok, result, line = load_room.run(fn, argument, load_room.FUNCTION, scope)
+  local ok, result, line = sandbox.run(fn, argument, sandbox.FUNCTION, scope)
   if ok then return true, result end
   return false, line and format("%s:%d: %s", scope.name, line, result) or result
 end

@@ -1,4 +1,4 @@
---- A rules file that is followed while it changes. The only room of the rules that reads anything.
+--- A rules file that is followed while it changes. The only part of the rules that reads anything.
 --
 -- It compares contents, not times: a second's read of a small file costs less than a dependency, and no clock of a file
 -- system can hide a change. A file that is bad, missing or cut off leaves the last good rules at work and says so.

@@ -2,14 +2,14 @@
 --
 -- Why a lexer of our own beside Lua's: a declaration knows the line where it starts, and people want the line of
 -- the field they mistyped; and one `..` of many operands multiplies a text in a single step of the machine, which
--- no instruction budget sees (rules_load). It reads tokens only; that the script is Lua at all is `load`'s to say.
+-- no instruction budget sees (rules/sandbox). It reads tokens only; that the script is Lua at all is `load`'s to say.
 -- Pure. Works on the longest script that rules.load takes (1 MiB) in a fraction of a second.
 local M = {}
 
 local find, sub, byte, match, format, floor =
   string.find, string.sub, string.byte, string.match, string.format, math.floor
 
--- Texts that one expression may join. The worst case of memory is this times the ceiling in rules_load.
+-- Texts that one expression may join. The worst case of memory is this times the ceiling in rules/sandbox.
 M.MAX_JOINED = 12
 
 local OPEN = { ["("] = true, ["{"] = true, ["["] = true }

@@ -1,12 +1,12 @@
---- The decision: one event against rules that rules_check made ready. Pure, fast, and the same for submit and explain.
-local match_room = require "onemsg.rules_match"
-local text = require "onemsg.rules_text"
+--- The decision: one event against rules that rules/check made ready. Pure, fast, and the same for submit and explain.
+local match = require "onemsg.rules.match"
+local text = require "onemsg.rules.text"
 
 local M = {}
 
 local type, rawget, next, ipairs, find, sub, gsub, format, concat =
   type, rawget, next, ipairs, string.find, string.sub, string.gsub, string.format, table.concat
-local holds, explain, as_text = match_room.holds, match_room.explain, text.as_text
+local holds, explain, as_text = match.holds, match.explain, text.as_text
 
 local MAX_TYPES = 256     -- event types whose list of rules is remembered
 local MAX_TYPE_BYTES = 200
@@ -54,7 +54,7 @@ local function fill(slot, field, rule, context, values)
     end
     return nil, format("%s %s (%s of %s)", path, wrong, field, title(rule))
   end
-  local ok, result = match_room.call(context, slot.call)
+  local ok, result = match.call(context, slot.call)
   if not ok then return nil, format("%s failed: %s", title(rule), result) end
   filled, wrong = as_text(result)
   if filled then return filled end
@@ -82,7 +82,7 @@ end
 local function may_send(consent, context, rule)
   local value
   if consent.call then
-    local ok, result = match_room.call(context, consent.call)
+    local ok, result = match.call(context, consent.call)
     if not ok then return false, format("%s failed: %s", title(rule), result) end
     if result == true then return true end
     return false, format("no consent: the function for consent of %s gives %s", title(rule), text.plain(result))
@@ -197,7 +197,7 @@ local function nothing(set, event_type, verdicts, failed)
 end
 
 --- Decides about one event.
--- @tparam table set from rules_check, `prepare`d, with `version` and `scope`
+-- @tparam table set from rules/check, `prepare`d, with `version` and `scope`
 -- @tparam table event
 -- @tparam[opt] function tell called as tell(rule, sentence) for every rule that was judged
 -- @treturn table list of decisions
@@ -260,7 +260,7 @@ function M.explain(set, event)
   return lines, decisions
 end
 
---- Prepares what `decide` looks up: to be called once on what rules_check made.
+--- Prepares what `decide` looks up: to be called once on what rules/check made.
 function M.prepare(set)
   set.by_type, set.types, set.ordered = {}, 0, {}
   for _, list in ipairs { set.never, set.confirm } do

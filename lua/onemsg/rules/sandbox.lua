@@ -7,7 +7,7 @@
 -- functions and the copies stay interpreted. There is no pcall, so nothing in a script can catch the end of its budget.
 -- What it cannot do: work while the host itself is inside a debug hook or a C hook is set; the latter is refused.
 -- Nothing yields in here, so hook and metatable are as before when a call returns, also among nginx's light threads.
-local library = require "onemsg.rules_library"
+local library = require "onemsg.rules.library"
 
 local M = {}
 

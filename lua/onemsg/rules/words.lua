@@ -1,17 +1,17 @@
 --- What a rules script sees: its words, and the collecting of what it declares.
 --
 -- A declaration is two calls, `confirm "Name"` and `{ … }`; the first notes the line. Nothing is judged here but the
--- form; rules_check judges the content when the whole script has been read. Pure.
-local library = require "onemsg.rules_library"
-local load_room = require "onemsg.rules_load"
-local match_room = require "onemsg.rules_match"
-local suggest = require "onemsg.rules_suggest"
-local text = require "onemsg.rules_text"
+-- form; rules/check judges the content when the whole script has been read. Pure.
+local library = require "onemsg.rules.library"
+local match = require "onemsg.rules.match"
+local sandbox = require "onemsg.rules.sandbox"
+local suggest = require "onemsg.base.suggest"
+local text = require "onemsg.rules.text"
 
 local M = {}
 
 local format = string.format
-local complain, line_here = load_room.complain, load_room.line_here
+local complain, line_here = sandbox.complain, sandbox.line_here
 
 M.MAX_DECLARED = 1000 -- of each kind
 
@@ -48,7 +48,7 @@ local function named(word, list, state)
     local declared = { word = word, name = name, line = line }
     list[#list + 1], taken[name] = declared, line
     return function(fields)
-      if type(fields) ~= "table" or match_room.is_condition(fields) then
+      if type(fields) ~= "table" or match.is_condition(fields) then
         complain(format("%s %s needs { … } behind its name", word, text.plain(name)), line)
       end
       if declared.fields then
@@ -60,18 +60,18 @@ local function named(word, list, state)
 end
 
 --- The environment of one script.
--- @treturn table `globals` and `strings` for rules_load; `declared`: lists template, never, confirm, example and the
+-- @treturn table `globals` and `strings` for rules/sandbox; `declared`: lists template, never, confirm, example and the
 --   defaults; `freeze()`, to be called when the script has run
 function M.new()
   local state = { frozen = false }
   local declared = { template = {}, never = {}, confirm = {}, example = {} }
   local words, strings = library.new()
-  for name, value in pairs(match_room.words) do words[name] = value end
+  for name, value in pairs(match.words) do words[name] = value end
   for word in pairs(SAMPLE) do words[word] = named(word, declared[word], state) end
   function words.defaults(fields)
     local line = line_here()
     if state.frozen then complain("'defaults' cannot be used inside a function", line) end
-    if type(fields) ~= "table" or match_room.is_condition(fields) then
+    if type(fields) ~= "table" or match.is_condition(fields) then
       complain('\'defaults\' needs { … }: defaults { phone = "{customer.phone}" }', line)
     end
     if declared.defaults then
