@@ -200,10 +200,11 @@ static int channel_delegate(lua_State *L) {
 }
 
 void om_channel_open(lua_State *L, int module, int core) {
-  static const char *const delegates[][3] = {{"templates", "onemsg.template", "fetch"},
-                                             {"addWebhook", "onemsg.webhook", "add"},
-                                             {"removeWebhook", "onemsg.webhook", "remove"},
-                                             {"send_each", "onemsg.each", "send_each"}};
+  static const char *const delegates[][3] = {
+      {"templates", "onemsg.template", "fetch"},
+      {"addWebhook", "onemsg.webhook", "add"},
+      {"removeWebhook", "onemsg.webhook", "remove"},
+      {"send_each", "onemsg.channel.send_each", "send_each"}};
   static const luaL_Reg methods[] = {{"async", channel_async},
                                      {"check", channel_check},
                                      {"stats", channel_stats},

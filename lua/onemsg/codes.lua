@@ -1,5 +1,5 @@
 --- onemsg.codes: what an error of WhatsApp or 1MSG means, who can mend it, and whether a new send helps.
--- The rows stand in onemsg.code_table; here is the reading of answers (PLATFORM.md 2.1, 2.2, 4).
+-- The rows stand in onemsg.codes.table; here is the reading of answers (PLATFORM.md 2.1, 2.2, 4).
 -- Pure: no I/O, no clock. Nothing raises on any answer, however hostile; only add and add_text raise, on misuse.
 --
 -- An entry: code     number, or nil for what has none (an HTTP status, 1MSG's own refusals)
@@ -15,7 +15,7 @@
 --   fallback         true: for this one message another way to reach the person is the better next step
 -- Entries are shared: read them, don't write them. explain() hands out fresh ones.
 local plain = require "onemsg.plain"
-local rows = require "onemsg.code_table"
+local rows = require "onemsg.codes.table"
 
 local M = { classes = rows.classes, actions = rows.actions }
 

@@ -3,7 +3,7 @@
 -- give), messages are checked strictly: what does not fit is told before a byte leaves.
 local cjson = require "cjson.safe"
 local codes = require "onemsg.codes"
-local fit = require "onemsg.template_fit"
+local fit = require "onemsg.template.fit"
 local misuse = require "onemsg.misuse"
 
 local M = {}
@@ -193,7 +193,7 @@ end
 
 -- Does a message fit? -------------------------------------------------------------------------------------------
 
---- template.fill(tpl, values), template.length(tpl, values), template.check(tpl, message): see onemsg.template_fit.
+--- template.fill(tpl, values), template.length(tpl, values), template.check(tpl, message): see onemsg.template.fit.
 M.fill, M.length, M.check = fit.fill, fit.length, fit.check
 
 --- Is this the form of a language code (en, pt_BR)? Codes are exact: en and en_US are two languages. PLATFORM.md 5.3.

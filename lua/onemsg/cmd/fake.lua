@@ -1,5 +1,5 @@
 --- onemsg fake: a stand-in 1MSG on loopback, to try things out.
-local call_room = require "onemsg.cli_call"
+local calls = require "onemsg.cli.call"
 local log = require "onemsg.workflow_log"
 
 local function default_dir() return os.getenv "FAKE_DIR" or "/tmp/onemsg-fake" end
@@ -97,7 +97,7 @@ function M.run(call)
     onemsg.sleep(0.2)
   end
   require "resty.onemsg.fake_server".stop { dir = env.FAKE_DIR }
-  return true, nil, call_room.OK
+  return true, nil, calls.OK
 end
 
 return M

@@ -1,5 +1,5 @@
 --- onemsg hookinfo: what became of a message, as 1MSG knows it.
-local output = require "onemsg.cli_output"
+local output = require "onemsg.cli.output"
 
 local M = {
   summary = "What became of a message, by the id that send gave",

@@ -1,6 +1,6 @@
 --- onemsg send: one message now, without rules and store.
-local input = require "onemsg.cli_input"
-local output = require "onemsg.cli_output"
+local input = require "onemsg.cli.input"
+local output = require "onemsg.cli.output"
 local log = require "onemsg.workflow_log"
 
 local M = {

@@ -143,7 +143,7 @@ function M.channel(the_core)
   channel.templates = several("templates", "onemsg.template", "fetch")
   channel.addWebhook = several("addWebhook", "onemsg.webhook", "add")
   channel.removeWebhook = several("removeWebhook", "onemsg.webhook", "remove")
-  channel.send_each = function(...) return require "onemsg.each".send_each(...) end
+  channel.send_each = function(...) return require "onemsg.channel.send_each".send_each(...) end
   pending.wait = pending_wait
   core.async_in, core.wait_group = async_in, wait.group
   module.sleep, module.fd, module.dispatch = sleep, fd, dispatch

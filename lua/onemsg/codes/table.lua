@@ -1,4 +1,4 @@
---- onemsg.code_table: the rows behind onemsg.codes; nothing but data. PLATFORM.md section 4, in its order.
+--- onemsg.codes.table: the rows behind onemsg.codes; nothing but data. PLATFORM.md section 4, in its order.
 -- What an entry's fields mean stands in onemsg.codes, which is also the way to read and to extend these rows.
 local M = {}
 

@@ -1,4 +1,4 @@
---- onemsg.cli_args: what was typed behind `onemsg send`, held against what the command takes. Pure.
+--- onemsg.cli.args: what was typed behind `onemsg send`, held against what the command takes. Pure.
 --
 -- A command (onemsg.cmd.*) describes itself:
 --   summary   = "one line"

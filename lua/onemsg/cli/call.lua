@@ -1,6 +1,6 @@
---- onemsg.cli_call: what a command gets: its arguments and options, its output, and on demand the channel and the
+--- onemsg.cli.call: what a command gets: its arguments and options, its output, and on demand the channel and the
 -- workflow, by the environment and the options --store and --rules. Also what an error means for the exit code.
-local output = require "onemsg.cli_output"
+local output = require "onemsg.cli.output"
 
 local M = {}
 

@@ -1,7 +1,7 @@
---- onemsg.cli_doctor: the checks of `onemsg doctor`. Each takes the call and gives findings:
+--- onemsg.cli.doctor: the checks of `onemsg doctor`. Each takes the call and gives findings:
 -- { check, state = "ok" | "fix" | "note", text, advice, code }; what a later check needs stays in call.doctor.
-local call_room = require "onemsg.cli_call"
-local output = require "onemsg.cli_output"
+local calls = require "onemsg.cli.call"
+local output = require "onemsg.cli.output"
 local webhook = require "onemsg.webhook"
 
 local M = {}
@@ -14,12 +14,12 @@ local function ok(check, text, ...) return { { check = check, state = "ok", text
 local function note(check, text, advice) return { { check = check, state = "note", text = text, advice = advice } } end
 
 local function fix(check, text, advice, code)
-  return { { check = check, state = "fix", text = text, advice = advice, code = code or call_room.CONFIG } }
+  return { { check = check, state = "fix", text = text, advice = advice, code = code or calls.CONFIG } }
 end
 
 --- An error of the library as a finding.
 local function failed(check, err, info, advice)
-  return fix(check, err, advice or type(info) == "table" and info.hint or nil, call_room.code(err, info))
+  return fix(check, err, advice or type(info) == "table" and info.hint or nil, calls.code(err, info))
 end
 
 local function join(...)
@@ -74,7 +74,7 @@ local function reach(call)
   local word = tostring(type(status) == "table" and status.status or "?")
   if channel_states[word] == false then return ok("api", "reached; the channel is %s", word) end
   return fix("api", "reached, but the channel is " .. word, channel_states[word] or "Look at it in the 1MSG cabinet.",
-    call_room.REFUSED)
+    calls.REFUSED)
 end
 
 --- Rules and templates -------------------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ local function check_template(list, name, want)
   if not found.sendable then
     return fix("template", ("%s in %s is %s%s"):format(name, found.language, found.status or "?",
       found.rejected_reason and ": " .. tostring(found.rejected_reason) or ""),
-      "Only an approved template can be sent; see it in the cabinet.", call_room.REFUSED)
+      "Only an approved template can be sent; see it in the cabinet.", calls.REFUSED)
   end
   local count = found.body_count or 0
   if want.count and count ~= want.count then
@@ -150,7 +150,7 @@ local function new_store(path)
   local file, why = io.open(probe, "w")
   if not file then
     return fix("store", "it is not there, and can't be made: " .. why, "Make the directory, writable for this user.",
-      call_room.SERVER)
+      calls.SERVER)
   end
   file:close()
   os.remove(probe)
@@ -162,12 +162,12 @@ local function doubts(stats, now)
   for name, channel in pairs(stats.channels) do
     if channel.breaker ~= "closed" then
       findings[#findings + 1] = fix("sending", ("channel %s is stopped: %s"):format(name, channel.reason or "?"),
-        "It is tried again by itself; `onemsg work` goes on when that is mended.", call_room.REFUSED)[1]
+        "It is tried again by itself; `onemsg work` goes on when that is mended.", calls.REFUSED)[1]
     end
   end
   if stats.due > 0 and now - (stats.oldest_due or now) > LATE then
     findings[#findings + 1] = fix("sending", ("%d are due, the oldest for %.0f s"):format(stats.due,
-      now - stats.oldest_due), "Is `onemsg work`, or nginx with resty.onemsg, running?", call_room.SERVER)[1]
+      now - stats.oldest_due), "Is `onemsg work`, or nginx with resty.onemsg, running?", calls.SERVER)[1]
   end
   if unknown > 0 then
     findings[#findings + 1] = note("doubt", ("%d are unknown or stalled"):format(unknown),

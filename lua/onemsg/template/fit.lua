@@ -1,4 +1,4 @@
---- onemsg.template_fit: whether a message fits a template, and the text it makes. PLATFORM.md 1.4, 5.1, 5.2.
+--- onemsg.template.fit: whether a message fits a template, and the text it makes. PLATFORM.md 1.4, 5.1, 5.2.
 -- Pure. A template is an item of onemsg.template's lists, a message is what channel:send takes; channel:send checks the
 -- form of the values themselves (text.c), here they are checked against the template.
 local M = {}

@@ -1,4 +1,4 @@
---- onemsg.each: many sends, a window of them in flight.
+--- onemsg.channel.send_each: many sends, a window of them in flight.
 -- The only caller is channel:send_each; the C module finds this file at its first call.
 local core = require "onemsg.core"
 

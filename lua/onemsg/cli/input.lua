@@ -1,4 +1,4 @@
---- onemsg.cli_input: events on standard input or in a file: JSON lines, or one JSON document (an event, or an array).
+--- onemsg.cli.input: events on standard input or in a file: JSON lines, or one JSON document (an event, or an array).
 -- Lines are taken as they come: a slow sender's event at once, a file of any size in little memory.
 local cjson = require "cjson.safe"
 

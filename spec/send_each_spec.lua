@@ -1,4 +1,4 @@
--- channel:send_each: many sends with a window of them in flight (lua/onemsg/each.lua).
+-- channel:send_each: many sends with a window of them in flight (lua/onemsg/channel/send_each.lua).
 local channels = require "support.channels"
 local server = require "support.server"
 local sys = require "support.sys"
@@ -132,7 +132,7 @@ describe("send_each", function()
         end
       end)
       assert.is_false(ok)
-      assert.is_truthy(message:find("each_spec.lua:" .. line .. ": ", 1, true), message)
+      assert.is_truthy(message:find("send_each_spec.lua:" .. line .. ": ", 1, true), message)
       assert.are.equal(19, seen)
       for i = 1, 30 do assert.are.equal(i < 20 and 1 or 0, i == 20 and 0 or fake:count(messages[i].phone)) end
     end
@@ -205,7 +205,7 @@ describe("send_each", function()
       local line = debug.getinfo(1, "l").currentline + 1
       local ok, message = pcall(function() local _ = channel:send_each(case[1][1], case[1][2]) end)
       assert.is_false(ok)
-      assert.is_truthy(message:find("each_spec.lua:" .. line .. ": ", 1, true), message)
+      assert.is_truthy(message:find("send_each_spec.lua:" .. line .. ": ", 1, true), message)
       assert.is_truthy(message:find(case[2], 1, true), message)
     end
   end)

@@ -1,4 +1,4 @@
---- onemsg.cli_output: what the command prints: text for people or, with --json, JSON lines; results on standard output,
+--- onemsg.cli.output: what the command prints: text for people or, with --json, JSON lines; results on standard output,
 -- the rest on standard error. Never a token; a phone as its last four digits unless the caller says otherwise.
 local cjson = require "cjson"
 local event_room = require "onemsg.event"
