@@ -14,8 +14,8 @@
 --   suppress         seconds not to address the scope (recipient, country) again
 --   fallback         true: for this one message another way to reach the person is the better next step
 -- Entries are shared: read them, don't write them. explain() hands out fresh ones.
-local plain = require "onemsg.plain"
 local rows = require "onemsg.codes.table"
+local utf8 = require "onemsg.base.utf8"
 
 local M = { classes = rows.classes, actions = rows.actions }
 
@@ -174,7 +174,7 @@ end
 
 --- One line for people: at most TEXT_CHARS, valid UTF-8, tokens masked; nil where nothing is left.
 local function tidy(s)
-  s = plain.repair(mask_tokens(plain.line(s:sub(1, SCAN_BYTES))), TEXT_CHARS)
+  s = utf8.repair(mask_tokens(utf8.line(s:sub(1, SCAN_BYTES))), TEXT_CHARS)
   return s ~= "" and s or nil
 end
 

@@ -41,7 +41,7 @@ end
 -- @tparam number now seconds since the epoch
 -- @tparam number from seconds after midnight, 0 to 86399
 -- @tparam number to the same, and another one
--- @tparam table zone what has offset(at): onemsg.zone
+-- @tparam table zone what has offset(at): onemsg.base.zone
 -- @treturn ?number nil: now; else the time at which it may
 -- @treturn ?number with nil: when quiet hours begin next
 function M.hold(now, from, to, zone)

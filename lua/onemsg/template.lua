@@ -4,7 +4,7 @@
 local cjson = require "cjson.safe"
 local codes = require "onemsg.codes"
 local fit = require "onemsg.template.fit"
-local misuse = require "onemsg.misuse"
+local misuse = require "onemsg.base.check".misuse
 
 local M = {}
 

@@ -1,8 +1,8 @@
 --- onemsg.workflow_log: the delivery log as JSON lines, and the user's callbacks, whose failures hurt nothing.
 -- Never a token; of a phone only the last four digits.
+local canonical = require "onemsg.base.canonical"
 local cjson = require "cjson"
-local event_room = require "onemsg.event"
-local plain = require "onemsg.plain"
+local utf8 = require "onemsg.base.utf8"
 
 local M = {}
 
@@ -49,12 +49,12 @@ end
 
 --- One line, its keys sorted; bytes that are not UTF-8 become "?".
 local function line_of(entry)
-  local text = event_room.text(entry)
+  local text = canonical.text(entry)
   if text then return text end
   for key, value in pairs(entry) do
-    if type(value) == "string" then entry[key] = plain.repair(value, TEXT_CHARS) end
+    if type(value) == "string" then entry[key] = utf8.repair(value, TEXT_CHARS) end
   end
-  return event_room.text(entry) or cjson.encode(entry)
+  return canonical.text(entry) or cjson.encode(entry)
 end
 
 --- Writes one line. What the sink raises is dropped: there is nowhere left to say it, and it must not stop the work.

@@ -6,7 +6,7 @@ local pace = require "onemsg.pace"
 local people = require "onemsg.people"
 local rules = require "onemsg.rules"
 local suggest = require "onemsg.base.suggest"
-local zones = require "onemsg.zone"
+local zones = require "onemsg.base.zone"
 
 local M = {}
 

@@ -1,7 +1,7 @@
 --- onemsg.workflow_people: whom not to address: flow:suppress, flow:unsuppress, flow:suppressed. For onemsg.workflow.
 local options_room = require "onemsg.workflow_options"
-local plain = require "onemsg.plain"
 local suggest = require "onemsg.base.suggest"
+local utf8 = require "onemsg.base.utf8"
 
 local M = { methods = {} }
 local People = M.methods
@@ -46,7 +46,7 @@ function People:suppress(phone, options)
   end
   local now = self.now()
   local rows, err, info = self.box:suppress({ channel = options.channel or "", phone = phone, by_hand = true,
-    reason = plain.line(plain.repair(options.reason or "by hand", 200)),
+    reason = utf8.line(utf8.repair(options.reason or "by hand", 200)),
     until_at = seconds and now + seconds }, now)
   if not rows then return nil, err, info end
   for _, row in ipairs(rows) do self:announce(row) end

@@ -1,11 +1,60 @@
 --- onemsg.workflow_plan: from an event to the confirmations it leads to. submit and explain both use this, and the
 -- channel's own check, so that explain says what submit then does. Stores nothing, sends nothing.
 local attempt = require "onemsg.base.check".attempt
+local canonical = require "onemsg.base.canonical"
 local cjson = require "cjson"
-local event_room = require "onemsg.event"
 local quiet_room = require "onemsg.workflow_quiet"
+local utf8 = require "onemsg.base.utf8"
 
 local M = {}
+
+M.ID_BYTES = 200
+M.TEXT_BYTES = 65536  -- of the canonical text; an event is a notice, not a document
+
+local function label(event, name, example)
+  local value = event[name]
+  if value == nil or value == "" then
+    return nil, ("event.%s is missing: give %s"):format(name, example)
+  elseif type(value) ~= "string" and (type(value) ~= "number" or name ~= "id") then
+    return nil, ("event.%s must be a text, not a %s"):format(name, type(value))
+  end
+  if type(value) == "number" then
+    if value ~= math.floor(value) or value <= -2 ^ 53 or value >= 2 ^ 53 then
+      return nil, ("event.%s is a number that JSON does not keep exactly: write it as a text"):format(name)
+    end
+    local text, err = canonical.text(value)
+    if not text then return nil, ("event.%s: %s"):format(name, err) end
+    value = text
+  end
+  if #value > M.ID_BYTES then
+    return nil, ("event.%s is longer than %d bytes"):format(name, M.ID_BYTES)
+  elseif value:find("%c") or not utf8.valid(value) then
+    return nil, ("event.%s has control characters or is not valid UTF-8"):format(name)
+  end
+  return value
+end
+
+--- Checks an event and gives what the workflow needs of it.
+-- @treturn ?table id, type, text
+-- @treturn string with nil: a sentence that says what to do
+function M.read(event)
+  if type(event) ~= "table" then return nil, "an event is a table with id, type and what happened" end
+  local id, err = label(event, "id", "the order or payment number, so that a repeat is recognised")
+  if not id then return nil, err end
+  if id:find("~%d+$") then
+    return nil, "event.id must not end in ~ and digits: that is how onemsg names further confirmations of one event"
+  end
+  local kind
+  kind, err = label(event, "type", 'what happened, such as "payment.succeeded"')
+  if not kind then return nil, err end
+  local text
+  text, err = canonical.text(event)
+  if not text then return nil, "the event can't be stored: " .. err end
+  if #text > M.TEXT_BYTES then
+    return nil, ("the event has %d bytes as JSON; at most %d are kept"):format(#text, M.TEXT_BYTES)
+  end
+  return { id = id, type = kind, text = text }
+end
 
 local function strip(reason)
   return (reason:gsub("^skipped: ", ""))
@@ -97,7 +146,7 @@ end
 -- @treturn string with nil: "invalid: …", "config: …", "store: …"
 -- @treturn table info
 function M.plan(flow, event, now)
-  local read, wrong = event_room.read(event)
+  local read, wrong = M.read(event)
   if not read then return nil, "invalid: " .. wrong, { outcome = "invalid" } end
   local ruleset = flow:ruleset(now)
   local plan = { id = read.id, type = read.type, text = read.text, ruleset = ruleset, parts = {} }

@@ -1,9 +1,9 @@
 --- onemsg.cli.output: what the command prints: text for people or, with --json, JSON lines; results on standard output,
 -- the rest on standard error. Never a token; a phone as its last four digits unless the caller says otherwise.
+local canonical = require "onemsg.base.canonical"
 local cjson = require "cjson"
-local event_room = require "onemsg.event"
 local log = require "onemsg.workflow_log"
-local plain = require "onemsg.plain"
+local utf8 = require "onemsg.base.utf8"
 
 local M = {}
 
@@ -24,7 +24,7 @@ M.mask = log.mask
 
 --- A copy that JSON can say.
 local function repaired(value)
-  if type(value) == "string" then return plain.repair(value, TEXT_CHARS) end
+  if type(value) == "string" then return utf8.repair(value, TEXT_CHARS) end
   if type(value) ~= "table" then
     if value ~= value or value == math.huge or value == -math.huge then return nil end
     return value
@@ -36,7 +36,7 @@ end
 
 --- Canonical JSON, its keys sorted.
 function M.encode(value)
-  local text = event_room.text(value) or event_room.text(repaired(value)) or cjson.encode(repaired(value))
+  local text = canonical.text(value) or canonical.text(repaired(value)) or cjson.encode(repaired(value))
   for _, name in ipairs(LISTS) do text = text:gsub('"' .. name .. '":{}', '"' .. name .. '":[]') end
   return text
 end
@@ -67,7 +67,7 @@ end
 
 --- Blanks at the ends stay.
 local function one_line(text)
-  return (plain.line("|" .. plain.repair(text, TEXT_CHARS) .. "|"):sub(2, -2))
+  return (utf8.line("|" .. utf8.repair(text, TEXT_CHARS) .. "|"):sub(2, -2))
 end
 
 --- What strangers wrote stays on its line and moves no cursor.

@@ -2,11 +2,11 @@
 --
 -- 202 taken, 200 a repeat of what was taken before, 400 not understood, 401, 405, 409 the same id with other content,
 -- 413 too large, 503 not stored: repeat it. Several events get the status of the worst, and `results` tells each one's.
+local canonical = require "onemsg.base.canonical"
 local counters = require "resty.onemsg.counters"
-local event_room = require "onemsg.event"
 local request = require "resty.onemsg.request"
-local signature = require "onemsg.signature"
 local semaphore = require "ngx.semaphore"
+local signature = require "onemsg.signature"
 local worker = require "resty.onemsg.worker"
 
 local M = {}
@@ -18,7 +18,7 @@ local TURN_S, ROOM_S = 1, 10 -- what was not given back within this was lost wit
 local NEST = 2    -- levels around an event's own: the array, and one to be refused by name
 
 local json = require "cjson".new()
-json.decode_max_depth(event_room.DEPTH + NEST)
+json.decode_max_depth(canonical.DEPTH + NEST)
 json.decode_invalid_numbers(false)
 
 local function count(result, n)

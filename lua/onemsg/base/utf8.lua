@@ -1,4 +1,4 @@
---- onemsg.plain: texts of strangers made fit for logs, JSON and databases: valid UTF-8, bounded, on one line. Pure.
+--- onemsg.base.utf8: texts of strangers made fit for logs, JSON and databases: valid UTF-8, bounded, on one line. Pure.
 local M = {}
 
 --- Length in bytes of the UTF-8 sequence that begins at byte i, or nil where none does (RFC 3629: no overlong forms, no

@@ -1,12 +1,10 @@
---- onemsg.event: an event as one canonical text, so that the same event is the same text in every process and Lua.
+--- onemsg.base.canonical: a value as one canonical text, so that the same event is the same text in every process and Lua.
 -- JSON with sorted keys and numbers in one spelling. Pure. Two events have the same content when their texts are equal.
 local null = require "cjson".null
-local plain = require "onemsg.plain"
+local utf8 = require "onemsg.base.utf8"
 
 local M = {}
 
-M.ID_BYTES = 200
-M.TEXT_BYTES = 65536  -- of the canonical text; an event is a notice, not a document
 M.DEPTH = 32
 
 local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
@@ -16,7 +14,7 @@ local function refuse(sentence)
 end
 
 local function quote(s, where)
-  if not plain.valid(s) then refuse(where .. " is not valid UTF-8") end
+  if not utf8.valid(s) then refuse(where .. " is not valid UTF-8") end
   return '"' .. s:gsub('[%z\1-\31\127"\\]', function(c)
     return escapes[c] or ("\\u%04x"):format(c:byte())
   end) .. '"'
@@ -81,51 +79,6 @@ function M.text(value)
   if ok then return text end
   if type(text) == "table" and text.sentence then return nil, text.sentence end
   error(text, 0)
-end
-
-local function label(event, name, example)
-  local value = event[name]
-  if value == nil or value == "" then
-    return nil, ("event.%s is missing: give %s"):format(name, example)
-  elseif type(value) ~= "string" and (type(value) ~= "number" or name ~= "id") then
-    return nil, ("event.%s must be a text, not a %s"):format(name, type(value))
-  end
-  if type(value) == "number" then
-    if value ~= math.floor(value) or value <= -2 ^ 53 or value >= 2 ^ 53 then
-      return nil, ("event.%s is a number that JSON does not keep exactly: write it as a text"):format(name)
-    end
-    local text, err = M.text(value)
-    if not text then return nil, ("event.%s: %s"):format(name, err) end
-    value = text
-  end
-  if #value > M.ID_BYTES then
-    return nil, ("event.%s is longer than %d bytes"):format(name, M.ID_BYTES)
-  elseif value:find("%c") or not plain.valid(value) then
-    return nil, ("event.%s has control characters or is not valid UTF-8"):format(name)
-  end
-  return value
-end
-
---- Checks an event and gives what the workflow needs of it.
--- @treturn ?table id, type, text
--- @treturn string with nil: a sentence that says what to do
-function M.read(event)
-  if type(event) ~= "table" then return nil, "an event is a table with id, type and what happened" end
-  local id, err = label(event, "id", "the order or payment number, so that a repeat is recognised")
-  if not id then return nil, err end
-  if id:find("~%d+$") then
-    return nil, "event.id must not end in ~ and digits: that is how onemsg names further confirmations of one event"
-  end
-  local kind
-  kind, err = label(event, "type", 'what happened, such as "payment.succeeded"')
-  if not kind then return nil, err end
-  local text
-  text, err = M.text(event)
-  if not text then return nil, "the event can't be stored: " .. err end
-  if #text > M.TEXT_BYTES then
-    return nil, ("the event has %d bytes as JSON; at most %d are kept"):format(#text, M.TEXT_BYTES)
-  end
-  return { id = id, type = kind, text = text }
 end
 
 return M

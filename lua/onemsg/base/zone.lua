@@ -1,4 +1,4 @@
---- onemsg.zone: how far a time zone's clocks are from UTC, now and in any year, out of the system's own data (TZif,
+--- onemsg.base.zone: how far a time zone's clocks are from UTC, now and in any year, out of the system's own data (TZif,
 -- RFC 9636; Debian: tzdata). The process's own zone (TZ, os.date) is neither asked nor changed.
 -- Loading does no I/O; find() reads a zone's file once and keeps it; parse() and a zone's offset() are pure.
 local M = {}
