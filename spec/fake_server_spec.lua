@@ -1,10 +1,10 @@
 local cjson = require "cjson"
 local socket = require "socket"
-local numbers = require "resty.onemsg.fake_numbers"
+local numbers = require "onemsg.fake.numbers"
 local server = require "support.server"
 
 describe("starting and stopping", function()
-  local fake_server = require "resty.onemsg.fake_server"
+  local fake_server = require "onemsg.fake.server"
   local lua = io.popen("readlink /proc/" .. fake_server.own_pid() .. "/exe"):read "*l"
 
   local function read(path)
@@ -23,7 +23,7 @@ describe("starting and stopping", function()
     end)
   end
   local function script(words)
-    local pipe = io.popen(lua .. " lua/resty/onemsg/fake_server.lua " .. words .. " 2>&1; echo $?")
+    local pipe = io.popen(lua .. " lua/onemsg/fake/server.lua " .. words .. " 2>&1; echo $?")
     local text = pipe:read "*a"
     pipe:close()
     return text

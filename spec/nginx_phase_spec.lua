@@ -1,6 +1,6 @@
 --- onemsg in nginx: every public function in every phase. What a phase cannot do is refused, and nothing leaves.
 local nginx = require "support.nginx"
-local server_files = require "resty.onemsg.fake_server"
+local server_files = require "onemsg.fake.server"
 local support = require "support.server"
 
 --- Phases, and whether what waits may wait (W), only begin (B), or nothing leaves at all (-).

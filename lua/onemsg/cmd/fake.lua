@@ -22,7 +22,7 @@ local M = {
 }
 
 local function start(call, owner)
-  local server = require "resty.onemsg.fake_server"
+  local server = require "onemsg.fake.server"
   local options = { dir = call.options.dir or default_dir(), owner = owner, set = {} }
   for _, name in ipairs { "http", "https", "h2", "latency" } do options[name] = call.options[name] end
   for _, text in ipairs(call.options.set or {}) do
@@ -55,7 +55,7 @@ M.verbs.stop = {
   examples = { "onemsg fake stop" },
   run = function(call)
     local dir = call.options.dir or default_dir()
-    require "resty.onemsg.fake_server".stop { dir = dir }
+    require "onemsg.fake.server".stop { dir = dir }
     call.out:object { stopped = dir }
     call.out:line("stopped")
     return true
@@ -66,7 +66,7 @@ M.verbs.table = {
   summary = "What it does, by the last two digits of the phone, as a Markdown table",
   examples = { "onemsg fake table" },
   run = function(call)
-    local numbers = require "resty.onemsg.fake_numbers"
+    local numbers = require "onemsg.fake.numbers"
     for ending, row in pairs(call.options.json and numbers.list or {}) do
       call.out:object { ending = ending, outcome = row.outcome }
     end
@@ -88,7 +88,7 @@ function M.run(call)
   local onemsg = require "onemsg"
   local core = require "onemsg.core"
   core.stop_on_signals()
-  local env, err = start(call, require "resty.onemsg.fake_server".own_pid())
+  local env, err = start(call, require "onemsg.fake.server".own_pid())
   if not env then return call:fail(err) end
   call.out:line("Ctrl-C stops it. Requests:")
   local journal = io.open(env.FAKE_JOURNAL)
@@ -96,7 +96,7 @@ function M.run(call)
     if journal and not call.options.json then follow(call, journal) end
     onemsg.sleep(0.2)
   end
-  require "resty.onemsg.fake_server".stop { dir = env.FAKE_DIR }
+  require "onemsg.fake.server".stop { dir = env.FAKE_DIR }
   return true, nil, calls.OK
 end
 

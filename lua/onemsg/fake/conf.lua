@@ -3,7 +3,7 @@
 local M = {}
 
 local TEXT = [[
-# Written by resty.onemsg.fake_server; it is written anew at every start.
+# Written by onemsg.fake.server; it is written anew at every start.
 load_module $modules/ndk_http_module.so;
 load_module $modules/ngx_http_lua_module.so;
 $user
@@ -40,7 +40,7 @@ http {
     location / { content_by_lua_block { require("resty.onemsg.fake").serve() } }
     location /_fake/ { content_by_lua_block { require("resty.onemsg.fake").control() } }
     # 120 s, or until the client leaves.
-    location @hang { lua_check_client_abort on; content_by_lua_block { ngx.sleep(120) ngx.exit(444) } }
+    location @hang { lua_check_client_abort on; content_by_lua_block { require("resty.onemsg.fake").hang() } }
     location @close { return 444; }
     location @reset { reset_timedout_connection on; return 444; }
   }

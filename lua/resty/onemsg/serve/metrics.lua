@@ -1,4 +1,4 @@
---- resty.onemsg.metrics: GET /metrics in Prometheus' text format (0.0.4).
+--- resty.onemsg.serve.metrics: GET /metrics in Prometheus' text format (0.0.4).
 --
 -- Gauges tell what the store holds, the same whichever worker answers. Counters tell what the workers of this nginx did
 -- since it started: their sum where there is a lua_shared_dict `onemsg`, else those of the worker that answered, with a

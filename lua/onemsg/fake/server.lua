@@ -1,19 +1,20 @@
 --- Starts and stops the fake 1MSG (fake.lua) in an nginx of its own. Plain Lua 5.4 or LuaJIT, POSIX shell, openssl.
 --
---     lua5.4 lua/resty/onemsg/fake_server.lua start --dir DIR [--http PORT] [--https PORT] [--h2 PORT]
---                                             [--latency MS] [--no-journal] [--owner PID] [--set name=value]
---     lua5.4 lua/resty/onemsg/fake_server.lua stop --dir DIR
---     lua5.4 lua/resty/onemsg/fake_server.lua table            # the magic numbers as Markdown
+--     lua5.4 lua/onemsg/fake/server.lua start --dir DIR [--http PORT] [--https PORT] [--h2 PORT]
+--                                         [--latency MS] [--no-journal] [--owner PID] [--set name=value]
+--     lua5.4 lua/onemsg/fake/server.lua stop --dir DIR
+--     lua5.4 lua/onemsg/fake/server.lua table            # the magic numbers as Markdown
 --
 -- Everything it writes is in DIR: nginx.conf, ca.pem (a CA made once, whose key is thrown away), server.pem,
 -- error.log, journal.jsonl, and fake.env, which a shell can source and which `start` returns as a table.
 
-local HERE = debug.getinfo(1, "S").source:match "^@(.*)fake_server%.lua$"
-local SCRIPT = arg and arg[0] and arg[0]:match "fake_server%.lua$" and ... ~= "resty.onemsg.fake_server"
+local SOURCE = debug.getinfo(1, "S").source
+local HERE = SOURCE:match "^@(.*)server%.lua$"
+local SCRIPT = arg and SOURCE == "@" .. tostring(arg[0])
 if SCRIPT then package.path = HERE .. "../../?.lua;" .. package.path end
 
-local conf = require "resty.onemsg.fake_conf"
-local NAMESPACE = require "resty.onemsg.fake_templates".NAMESPACE
+local conf = require "onemsg.fake.conf"
+local NAMESPACE = require "onemsg.fake.templates".NAMESPACE
 
 local M = {}
 
@@ -215,7 +216,7 @@ end
 --   latency  milliseconds before every answer (0)
 --   journal  false: none is written
 --   owner    pid of a process after whose end the fake ends too
---   set      further options of fake_state.lua
+--   set      further options of fake/state.lua
 -- @treturn ?table what is in fake.env: ONE_MSG_BASE_URL, ONE_MSG_CA_FILE, ONE_MSG_TOKEN, ONE_MSG_INSTANCE_ID,
 --   ONE_MSG_TEMPLATE, ONE_MSG_TEMPLATE_NAMESPACE, ONE_MSG_TEMPLATE_LANGUAGE, FAKE_HTTP_URL, FAKE_HTTPS_URL,
 --   FAKE_H2_URL, FAKE_JOURNAL, FAKE_DIR
@@ -253,9 +254,9 @@ function M.start(options)
   return nil, "nginx did not start: " .. (said or "see " .. dir .. "/error.log")
 end
 
-local USAGE = "usage: fake_server.lua start --dir DIR [--http PORT] [--https PORT] [--h2 PORT] [--latency MS] "
-  .. "[--no-journal] [--owner PID] [--set name=value]\n       fake_server.lua stop --dir DIR\n"
-  .. "       fake_server.lua table\n"
+local USAGE = "usage: fake/server.lua start --dir DIR [--http PORT] [--https PORT] [--h2 PORT] [--latency MS] "
+  .. "[--no-journal] [--owner PID] [--set name=value]\n       fake/server.lua stop --dir DIR\n"
+  .. "       fake/server.lua table\n"
 
 local function usage(why)
   io.stderr:write(why, "\n", USAGE)
@@ -268,7 +269,7 @@ end
 function M.main(args)
   local verb, options = args[1], { set = {} }
   if verb == "table" then
-    io.stdout:write(require "resty.onemsg.fake_numbers".markdown())
+    io.stdout:write(require "onemsg.fake.numbers".markdown())
     return 0
   end
   if verb ~= "start" and verb ~= "stop" then return usage "start, stop or table?" end

@@ -2,10 +2,10 @@
 -- (PLATFORM.md 1.5 to 1.7). nginx only for the reply. Each is M[verb .. " " .. method](args, sent).
 
 local cjson = require "cjson"
-local messages = require "resty.onemsg.fake_messages"
-local reply = require "resty.onemsg.fake_send".reply
-local state = require "resty.onemsg.fake_state"
-local templates = require "resty.onemsg.fake_templates"
+local messages = require "onemsg.fake.messages"
+local reply = require "resty.onemsg.fake.send".reply
+local state = require "resty.onemsg.fake.state"
+local templates = require "onemsg.fake.templates"
 
 local M = {}
 

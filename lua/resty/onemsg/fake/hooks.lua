@@ -5,7 +5,7 @@
 
 local semaphore = require "ngx.semaphore"
 local cjson = require "cjson"
-local messages = require "resty.onemsg.fake_messages"
+local messages = require "onemsg.fake.messages"
 
 local M = {}
 
@@ -99,7 +99,7 @@ M.SHAPES = {
 --- The body of a hook.
 -- @tparam string shape a key of SHAPES
 -- @tparam string channel
--- @tparam table statuses list, as fake_messages.status makes them
+-- @tparam table statuses list, as fake/messages.status makes them
 -- @tparam ?table message the message itself, for the shape that echoes it
 -- @treturn string JSON
 function M.body(shape, channel, statuses, message)
@@ -116,7 +116,7 @@ function M.schedule(urls, due, body, pace)
 end
 
 --- Tell the story of a message.
--- @tparam table row out of fake_numbers.lua
+-- @tparam table row out of fake/numbers.lua
 -- @tparam table story
 -- @tparam table message { id =, phone =, at = seconds, place = in the history, text = or the decoded body }
 -- @tparam table to { urls =, channel =, shape =, pace = }
@@ -138,7 +138,7 @@ function M.tell(row, story, message, to)
     posts = { all }
   end
   for _, post in ipairs(posts) do
-    -- Made when it is due: many long strings that wait would be slow (see fake_messages.new_id).
+    -- Made when it is due: many long strings that wait would be slow (see fake/messages.new_id).
     local function body()
       local statuses = {}
       for i, event in ipairs(post) do

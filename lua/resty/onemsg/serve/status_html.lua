@@ -1,4 +1,4 @@
---- resty.onemsg.status_html: the operator's page as HTML: tables in, a text out. Everything from outside goes
+--- resty.onemsg.serve.status_html: the operator's page as HTML: tables in, a text out. Everything from outside goes
 -- through escape(), and into <bdi>, so that neither markup nor the writing direction of a name changes the page.
 -- All links are relative to the one path: "?id=…".
 local outbox = require "onemsg.outbox"

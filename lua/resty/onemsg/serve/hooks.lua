@@ -1,4 +1,4 @@
---- resty.onemsg.hooks_endpoint: POST /hooks/<secret>, what 1MSG calls. Nothing is signed there (PLATFORM.md 3.4), so
+--- resty.onemsg.serve.hooks: POST /hooks/<secret>, what 1MSG calls. Nothing is signed there (PLATFORM.md 3.4), so
 -- the secret in the last part of the path says who it is; a wrong one gets 404 whatever the request is. 200 only when
 -- stored; 503 when the store failed, so that it is sent again; never 500, which could end in the URL being disabled.
 local counters = require "resty.onemsg.counters"

@@ -1,4 +1,4 @@
---- resty.onemsg.status: the operator's page. Reads with operator_token (HTTP Basic, or Bearer for programs) or, with
+--- resty.onemsg.serve.status: the operator's page. Reads with operator_token (HTTP Basic, or Bearer for programs) or, with
 -- open = true, whoever nginx lets through; settle, replay and cancel always need operator_token.
 --
 --     GET  …/                     newest first; ?state=unknown, ?before=TIME for older ones
@@ -6,11 +6,11 @@
 --     POST …/?id=ID               action=arrived | not_arrived | replay | cancel, and the token of the form
 --     &format=json                the same for programs; phones are masked here, too
 local cjson = require "cjson"
-local html = require "resty.onemsg.status_html"
+local html = require "resty.onemsg.serve.status_html"
 local log = require "onemsg.workflow_log"
 local onemsg = require "onemsg"
 local request = require "resty.onemsg.request"
-local settings_room = require "resty.onemsg.settings"
+local random = require "resty.onemsg.settings".random
 local worker = require "resty.onemsg.worker"
 
 local M = {}
@@ -41,7 +41,7 @@ end
 local function cookie_of()
   local cookie = ngx.var["cookie_" .. COOKIE]
   if cookie and cookie:find "^%x+$" and #cookie == 32 then return cookie end
-  cookie = hex(settings_room.random(16))
+  cookie = hex(random(16))
   ngx.header["Set-Cookie"] = ("%s=%s; HttpOnly; SameSite=Strict%s"):format(COOKIE, cookie,
     ngx.var.scheme == "https" and "; Secure" or "")
   return cookie
@@ -58,7 +58,7 @@ local function headers(nonce)
 end
 
 local function new_page(settings, args)
-  local nonce = hex(settings_room.random(12))
+  local nonce = hex(random(12))
   headers(nonce)
   return { nonce = nonce, now = ngx.now(), json = args.format == "json", settings = settings }
 end

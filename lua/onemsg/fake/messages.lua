@@ -1,10 +1,10 @@
 --- The messages of the fake 1MSG. Almost no state: an id carries the phone and the moment of acceptance, and the
--- phone's ending (fake_numbers.lua) tells the rest, so that hookInfo answers for the millionth message as for the
+-- phone's ending (fake/numbers.lua) tells the rest, so that hookInfo answers for the millionth message as for the
 -- first. A bounded history serves GET messages.
 -- Pure but for the serial number and the history; the time comes as an argument, in seconds.
 
-local numbers = require "resty.onemsg.fake_numbers"
-local templates = require "resty.onemsg.fake_templates"
+local numbers = require "onemsg.fake.numbers"
+local templates = require "onemsg.fake.templates"
 
 local M = {}
 

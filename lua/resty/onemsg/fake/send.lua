@@ -1,12 +1,12 @@
 --- sendTemplate of the fake 1MSG: checks the body as the real thing does, then does what the phone's ending says
--- (fake_numbers.lua). nginx only.
+-- (fake/numbers.lua). nginx only.
 
 local cjson = require "cjson"
-local hooks = require "resty.onemsg.fake_hooks"
-local messages = require "resty.onemsg.fake_messages"
-local numbers = require "resty.onemsg.fake_numbers"
-local state = require "resty.onemsg.fake_state"
-local templates = require "resty.onemsg.fake_templates"
+local hooks = require "resty.onemsg.fake.hooks"
+local messages = require "onemsg.fake.messages"
+local numbers = require "onemsg.fake.numbers"
+local state = require "resty.onemsg.fake.state"
+local templates = require "onemsg.fake.templates"
 
 local M = {}
 
@@ -37,7 +37,7 @@ local function accepted(id, phone)
   return table.concat(pieces)
 end
 
---- The same as `reply(200, accepted(id, phone))`, for less: no long string is made (see fake_messages.new_id).
+--- The same as `reply(200, accepted(id, phone))`, for less: no long string is made (see fake/messages.new_id).
 local function reply_accepted(id, phone)
   pieces[2], pieces[4] = id, phone
   ngx.header["Content-Length"] = FIXED + #id + #phone
@@ -116,7 +116,7 @@ function act.dribble(body)
   end
 end
 
--- These need directives of their own: named locations in the configuration (fake_conf.lua).
+-- These need directives of their own: named locations in the configuration (fake/conf.lua).
 function act.hang() return ngx.exec "@hang" end
 function act.close() return ngx.exec "@close" end
 function act.reset() return ngx.exec "@reset" end
