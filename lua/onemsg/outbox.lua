@@ -39,7 +39,7 @@ M.legal = {
 M.doubtful = { unknown = true, stalled = true }
 M.replayable = { skipped = true, rejected = true, failed = true, expired = true, cancelled = true }
 
-local FIRST_LOOK = 15 -- seconds from a loss to the first search for evidence, as for every doubt (onemsg.news)
+local FIRST_LOOK = 15 -- seconds from a loss to the first search for evidence, as for every doubt (onemsg.policy.delivery)
 local BATCH = 200 -- rows that expire or run out of lease in one unit
 
 local function legal_changes()

@@ -1,5 +1,5 @@
 --- onemsg.outbox_delivery: what the store does after acceptance: statuses in, confirmations amended, and which of them
--- need attention. For onemsg.outbox. What it all means stands in onemsg.news and onemsg.doubt.
+-- need attention. For onemsg.outbox. What it all means stands in onemsg.policy.delivery and onemsg.policy.evidence.
 local sql = require "onemsg.sql"
 
 local M = { methods = {} }

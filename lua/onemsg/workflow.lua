@@ -1,6 +1,6 @@
 --- onemsg.workflow: an event in, one confirmation out: decided by rules, on disk before it is acknowledged, sent once.
 -- DESIGN.md section 6. Rooms: workflow_plan (event to confirmations), workflow_work (the loop that sends),
--- workflow_outcome (what an answer leads to), workflow_log (the log, the callbacks). The store is onemsg.outbox.
+-- policy/outcome (what an answer leads to), workflow_log (the log, the callbacks). The store is onemsg.outbox.
 --
 -- Calls answer a value, or nil, err, info; err begins with "invalid:", "conflict:", "config:", "store:" or "closed:".
 -- In nginx: submit, explain, show, list, settle, replay, cancel, stats wherever a light thread may wait (rewrite,
@@ -36,7 +36,7 @@ end
 --                 body, text (of the rule), state, reason, code, message_id, event. Called once for a confirmation, in
 --                 the worker's own turn; what it returns, or raises, stands in the history (nil, why: it failed)
 --   stalled_after = "1d"   silence after which a message without ttl is `stalled`
---   stop_words    list of texts that, as a whole message, end all sending to their writer (default: onemsg.people)
+--   stop_words    list of texts that, as a whole message, end all sending to their writer (default: in some twenty languages)
 --   spawn(run)    how a fallback is run; default: at once. In nginx ngx.thread.spawn, so that the worker goes on
 --   on_change(confirmation) after every state change; on_alert(alert) when a channel stops or goes on
 --   log           function(line, entry), a path, or "stderr": the delivery log as JSON lines

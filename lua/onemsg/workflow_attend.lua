@@ -1,12 +1,12 @@
 --- onemsg.workflow_attend: the part of the loop that looks after what was accepted: silence, failures, doubt, other
--- ways to reach a person. For onemsg.workflow_work. What to do stands in onemsg.news; here it is done.
+-- ways to reach a person. For onemsg.workflow_work. What to do stands in onemsg.policy.delivery; here it is done.
 -- A confirmation that needs attention is leased by one worker; every change names the step that it was read at, so what
 -- somebody else did meanwhile wins, and the row is looked at again.
 local cjson = require "cjson"
 local delivery = require "onemsg.outbox_delivery"
 local doubt_room = require "onemsg.workflow_doubt"
 local hooks_room = require "onemsg.workflow_hooks"
-local news = require "onemsg.news"
+local news = require "onemsg.policy.delivery"
 
 local M = {}
 

@@ -1,11 +1,11 @@
 --- onemsg.workflow_doubt: looks for evidence about a confirmation in doubt, and records the verdict. For
--- onemsg.workflow_attend. What counts as evidence stands in onemsg.doubt.
+-- onemsg.workflow_attend. What counts as evidence stands in onemsg.policy.evidence.
 local cjson = require "cjson"
 local delivery = require "onemsg.outbox_delivery"
-local doubt = require "onemsg.doubt"
+local evidence = require "onemsg.policy.evidence"
 local hooks = require "onemsg.hooks"
 local hooks_room = require "onemsg.workflow_hooks"
-local news = require "onemsg.news"
+local news = require "onemsg.policy.delivery"
 local template = require "onemsg.template"
 
 local M = {}
@@ -74,7 +74,7 @@ local function decide(flow, row, history, asked)
   local now, box = flow.now(), flow.box
   local began, err = box:began(row)
   if not began then return nil, err end
-  local from, till = doubt.window(row, began)
+  local from, till = evidence.window(row, began)
   local seen
   seen, err = box:evidence(row, from, till)
   if not seen then return nil, err end
@@ -91,7 +91,7 @@ local function decide(flow, row, history, asked)
   end
   seen.filled, seen.values = filled(flow, row)
   seen.rival_fits = same_text(cjson.decode(row.message))
-  local verdict, why = doubt.verdict(row, seen)
+  local verdict, why = evidence.verdict(row, seen)
   if verdict then return found(flow, row, verdict, now) end
   if not asked then return false end
   local change = { asks = row.asks + 1, attend_at = put_off(flow, row, now), attend_until = delivery.NONE }
@@ -119,7 +119,7 @@ local function ask_history(worker, row)
       local done, err = decide(flow, row, history, true)
       if done == nil and err then worker:trouble(err) end
     end,
-  }, { chatId = chat, min_time = math.max(0, math.floor(doubt.window(row, began))) })
+  }, { chatId = chat, min_time = math.max(0, math.floor(evidence.window(row, began))) })
 end
 
 local function ask_templates(worker, row, go_on)

@@ -5,8 +5,8 @@
 local delivery = require "onemsg.outbox_delivery"
 local hooks = require "onemsg.hooks"
 local log = require "onemsg.workflow_log"
-local news = require "onemsg.news"
-local people = require "onemsg.people"
+local news = require "onemsg.policy.delivery"
+local optout = require "onemsg.policy.optout"
 local people_store = require "onemsg.outbox_people"
 local suggest = require "onemsg.base.suggest"
 
@@ -175,7 +175,7 @@ local function heed(flow, messages, now)
   for _, one in ipairs(messages) do
     local message = one.item
     local word = not message.from_me and message.phone and flow.stop_word(message.text)
-    for _, phone in ipairs(word and people.variants(message.phone) or {}) do
+    for _, phone in ipairs(word and optout.variants(message.phone) or {}) do
       local rows, err, info = flow.box:suppress({ channel = one.channel, phone = phone,
         reason = ('they wrote "%s"'):format(word), at = math.min(message.at or now, now) }, now)
       if not rows then return nil, err, info end

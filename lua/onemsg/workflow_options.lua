@@ -1,9 +1,9 @@
 --- onemsg.workflow_options: what workflow.open takes, checked. A programmer's mistake raises at the caller's line; what
 -- only the world can know (a file, a database) comes back as nil, "config: …".
 local log = require "onemsg.workflow_log"
-local news = require "onemsg.news"
+local news = require "onemsg.policy.delivery"
+local optout = require "onemsg.policy.optout"
 local pace = require "onemsg.pace"
-local people = require "onemsg.people"
 local rules = require "onemsg.rules"
 local suggest = require "onemsg.base.suggest"
 local zones = require "onemsg.base.zone"
@@ -128,7 +128,7 @@ function M.read(options, core)
     gap = options.gap or pace.PAIR_GAP, lease = options.lease or LEASE, window = options.window or WINDOW,
     give_up_after = M.seconds(options.give_up_after or GIVE_UP_AFTER),
     stalled_after = M.seconds(options.stalled_after or news.STALLED_AFTER),
-    stop_word = people.matcher(options.stop_words or people.STOP_WORDS),
+    stop_word = optout.matcher(options.stop_words or optout.STOP_WORDS),
     spawn = options.spawn or function(run) run() end,
     instances = read_instances(channels), texts = {},
   }

@@ -3,7 +3,7 @@
 local cjson = require "cjson"
 local delivery = require "onemsg.outbox_delivery"
 local hooks_room = require "onemsg.workflow_hooks"
-local quiet = require "onemsg.quiet"
+local quiet = require "onemsg.policy.quiet"
 local zones = require "onemsg.base.zone"
 
 local M = {}

@@ -9,7 +9,7 @@ local attend = require "onemsg.workflow_attend"
 local core
 local hooks_room = require "onemsg.workflow_hooks"
 local log = require "onemsg.workflow_log"
-local outcome = require "onemsg.workflow_outcome"
+local outcome = require "onemsg.policy.outcome"
 local pace = require "onemsg.pace"
 local quiet_room = require "onemsg.workflow_quiet"
 

@@ -1,9 +1,9 @@
---- onemsg.doubt: is there evidence that a message whose answer was lost did leave? PLATFORM.md 2.2. Pure.
+--- onemsg.policy.evidence: is there evidence that a message whose answer was lost did leave? PLATFORM.md 2.2. Pure.
 -- Evidence is an outgoing message to that recipient, in that time, with that text, in a hook or in the history; or a
 -- status of a message that nobody else owns, to that recipient, in that time. Absence proves nothing: there is no
 -- verdict "it did not leave".
 local hooks = require "onemsg.hooks"
-local plain = require "onemsg.people".plain
+local plain = require "onemsg.policy.optout".plain
 
 local M = {}
 

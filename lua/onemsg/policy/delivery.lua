@@ -1,4 +1,4 @@
---- onemsg.news: what becomes of a message after its acceptance, when there is news of it and when there is none.
+--- onemsg.policy.delivery: what becomes of a message after its acceptance, when there is news of it and when there is none.
 -- DESIGN.md section 6, PLATFORM.md 3.2, 4 and 8. Pure: rows and statuses in, decisions out; nothing given is changed.
 -- Times are seconds since the epoch.
 local codes = require "onemsg.codes"

@@ -1,4 +1,4 @@
---- onemsg.people: does a customer's message say that they want no more? Pure.
+--- onemsg.policy.optout: does a customer's message say that they want no more? Pure.
 -- Only a message that consists of such a word, and of nothing else, counts: "stop", "STOP!", "Stop." do, "the bus stop"
 -- and "please stop by" don't. Capital letters (Latin, Greek, Cyrillic), punctuation around it and blanks don't matter.
 local M = {}

@@ -1,4 +1,4 @@
---- onemsg.quiet: hours in which a recipient is not to be disturbed. What falls into them is held, not dropped.
+--- onemsg.policy.quiet: hours in which a recipient is not to be disturbed. What falls into them is held, not dropped.
 -- Pure. An hour is what the recipient's wall clock shows: it is quiet while that clock stands from `from` (included) to
 -- `to` (excluded), across midnight where `to` is the earlier one, and also on the two days of the year on which an hour
 -- is left out or comes twice: quiet hours whose end is left out end at the change, an hour that comes twice is quiet

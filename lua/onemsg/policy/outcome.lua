@@ -1,4 +1,4 @@
---- onemsg.workflow_outcome: what an answer leads to. DESIGN.md sections 4 and 6, PLATFORM.md 4. Pure.
+--- onemsg.policy.outcome: what an answer leads to. DESIGN.md sections 4 and 6, PLATFORM.md 4. Pure.
 local codes = require "onemsg.codes"
 local pace = require "onemsg.pace"
 
