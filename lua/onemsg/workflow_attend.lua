@@ -3,7 +3,7 @@
 -- A confirmation that needs attention is leased by one worker; every change names the step that it was read at, so what
 -- somebody else did meanwhile wins, and the row is looked at again.
 local cjson = require "cjson"
-local delivery = require "onemsg.outbox_delivery"
+local delivery = require "onemsg.outbox.delivery"
 local doubt_room = require "onemsg.workflow_doubt"
 local hooks_room = require "onemsg.workflow_hooks"
 local news = require "onemsg.policy.delivery"

@@ -1,7 +1,7 @@
 --- onemsg.workflow_doubt: looks for evidence about a confirmation in doubt, and records the verdict. For
 -- onemsg.workflow_attend. What counts as evidence stands in onemsg.policy.evidence.
 local cjson = require "cjson"
-local delivery = require "onemsg.outbox_delivery"
+local delivery = require "onemsg.outbox.delivery"
 local evidence = require "onemsg.policy.evidence"
 local hooks = require "onemsg.hooks"
 local hooks_room = require "onemsg.workflow_hooks"

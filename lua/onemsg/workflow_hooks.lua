@@ -2,12 +2,12 @@
 -- First what a body says is stored, then it is folded into the confirmations. What was stored and not folded (the
 -- process died, the answer to the send was not recorded yet) is folded when the answer is recorded, or by the upkeep of
 -- work().
-local delivery = require "onemsg.outbox_delivery"
+local delivery = require "onemsg.outbox.delivery"
 local hooks = require "onemsg.hooks"
 local log = require "onemsg.workflow_log"
 local news = require "onemsg.policy.delivery"
 local optout = require "onemsg.policy.optout"
-local people_store = require "onemsg.outbox_people"
+local recipient = require "onemsg.outbox.recipient"
 local suggest = require "onemsg.base.suggest"
 
 local M = { methods = {} }
@@ -52,7 +52,7 @@ local function change_of(flow, row, statuses, now)
   elseif change.state == "delivered" or change.state == "read" then
     change.retry_at, change.fallback_at, change.attend_at = delivery.NONE, delivery.NONE, delivery.NONE
     change.held = delivery.NONE
-    if row.code or change.contradiction then after[1] = people_store.forgive(row, now) end
+    if row.code or change.contradiction then after[1] = recipient.forgive(row, now) end
   end
   change.reason = log.redact(change.reason, row.phone)
   if not change.state then change.note, change.reason = change.reason, nil end

@@ -1,7 +1,7 @@
 --- onemsg.workflow_quiet: holds what is due in its recipient's quiet hours until they end. For onemsg.workflow_work,
 -- which asks right before it sends; without an answer from here the store lets no message with quiet hours leave.
 local cjson = require "cjson"
-local delivery = require "onemsg.outbox_delivery"
+local delivery = require "onemsg.outbox.delivery"
 local hooks_room = require "onemsg.workflow_hooks"
 local quiet = require "onemsg.policy.quiet"
 local zones = require "onemsg.base.zone"

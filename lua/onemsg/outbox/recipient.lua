@@ -1,4 +1,4 @@
---- onemsg.outbox_people: whom not to address, and when not to. For onemsg.outbox.
+--- onemsg.outbox.recipient: whom not to address, and when not to. For onemsg.outbox.
 -- A suppression is a row by channel and phone; channel '' means every channel. until_at NULL: for good. A lifted one
 -- stays as a row, so that a hook that is repeated days later does not bring it back.
 local sql = require "onemsg.sql"

@@ -1,7 +1,7 @@
---- onemsg.outbox_gate: the rows that decide whether a channel's or a template's messages may leave. For onemsg.outbox.
+--- onemsg.outbox.gate: the rows that decide whether a channel's or a template's messages may leave. For onemsg.outbox.
 -- A gate is read, thought about in Lua (onemsg.pace), and changed under its revision: who comes second gets a
 -- "conflict: …" and looks again. So all processes on one store share one pace and one breaker.
-local delivery = require "onemsg.outbox_delivery"
+local delivery = require "onemsg.outbox.delivery"
 
 local M = { methods = {} }
 local Gate = M.methods

@@ -1,4 +1,4 @@
---- onemsg.outbox_read: the questions to the store that change nothing. For onemsg.outbox.
+--- onemsg.outbox.read: the questions to the store that change nothing. For onemsg.outbox.
 local M = { methods = {} }
 local Read = M.methods
 

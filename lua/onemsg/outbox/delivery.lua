@@ -1,4 +1,4 @@
---- onemsg.outbox_delivery: what the store does after acceptance: statuses in, confirmations amended, and which of them
+--- onemsg.outbox.delivery: what the store does after acceptance: statuses in, confirmations amended, and which of them
 -- need attention. For onemsg.outbox. What it all means stands in onemsg.policy.delivery and onemsg.policy.evidence.
 local sql = require "onemsg.sql"
 

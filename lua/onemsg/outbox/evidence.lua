@@ -1,4 +1,4 @@
---- onemsg.outbox_doubt: what the store knows that may be evidence for a message in doubt. For onemsg.outbox.
+--- onemsg.outbox.evidence: what the store knows that may be evidence for a message in doubt. For onemsg.outbox.
 local M = { methods = {} }
 local Doubt = M.methods
 
