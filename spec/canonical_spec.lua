@@ -1,6 +1,6 @@
 local canonical = require "onemsg.base.canonical"
 local null = require "cjson".null
-local plan = require "onemsg.workflow_plan"
+local plan = require "onemsg.workflow.plan"
 
 describe("canonical", function()
   it("is one text for one content", function()

@@ -179,7 +179,7 @@ local function submission(box, plan, now, gap)
   return unit, tickets
 end
 
---- Begins to store a plan (onemsg.workflow_plan).
+--- Begins to store a plan (onemsg.workflow.plan).
 -- @tparam table plan id, text, type, parts = { { id, state, reason, rule, … }, … }
 -- @tparam number gap seconds between two messages to one recipient
 -- @treturn table a pending: submitted(pending) waits for it
@@ -371,7 +371,7 @@ local REPLAY = [[
 local HAS_KEY = "SELECT id FROM once_key WHERE rule = $1 AND value = $2 AND id = $3"
 
 --- Queues an ended confirmation again, as the rules decide it now.
--- @tparam table part of a plan (onemsg.workflow_plan)
+-- @tparam table part of a plan (onemsg.workflow.plan)
 -- @treturn ?table the changed row; nil, "conflict: …" when its state changed, or another one holds its once_per key
 function Outbox:replay(from, part, reason, now)
   local otherwise = part.otherwise or {}

@@ -1,19 +1,20 @@
 --- onemsg.workflow: an event in, one confirmation out: decided by rules, on disk before it is acknowledged, sent once.
--- DESIGN.md section 6. Rooms: workflow_plan (event to confirmations), workflow_work (the loop that sends),
--- policy/outcome (what an answer leads to), workflow_log (the log, the callbacks). The store is onemsg.outbox.
+-- In workflow/: plan (event to confirmations), worker (the loop that sends), followup and reconcile
+-- (after acceptance, and in doubt), log (the log, the callbacks). What an answer leads to: policy/outcome; the store:
+-- onemsg.outbox.
 --
 -- Calls answer a value, or nil, err, info; err begins with "invalid:", "conflict:", "config:", "store:" or "closed:".
 -- In nginx: submit, explain, show, list, settle, replay, cancel, stats wherever a light thread may wait (rewrite,
 -- access, content, timer); submit { wait = false } in every phase; work and drain in a timer.
-local hand = require "onemsg.workflow_hand"
-local hooks_room = require "onemsg.workflow_hooks"
-local log = require "onemsg.workflow_log"
-local options_room = require "onemsg.workflow_options"
+local flow_options = require "onemsg.workflow.options"
+local hooks = require "onemsg.workflow.hooks"
+local log = require "onemsg.workflow.log"
+local operator = require "onemsg.workflow.operator"
 local outbox = require "onemsg.outbox"
-local people_room = require "onemsg.workflow_people"
-local plan_room = require "onemsg.workflow_plan"
+local planner = require "onemsg.workflow.plan"
+local recipients = require "onemsg.workflow.recipients"
 local suggest = require "onemsg.base.suggest"
-local work = require "onemsg.workflow_work"
+local worker = require "onemsg.workflow.worker"
 
 local core -- at the first open: loading this loads no C
 local M = {}
@@ -48,7 +49,7 @@ end
 -- @raise on an unknown option or a wrong type
 function M.open(options)
   core = core or require "onemsg" and require "onemsg.core"
-  local flow, err = options_room.read(options, core)
+  local flow, err = flow_options.read(options, core)
   if not flow then return nil, err, { outcome = "invalid" } end
   setmetatable(flow, Flow)
   flow.counted, flow.landing = { submitted = 0, duplicates = 0, skipped = 0, attempts = 0, hooks = 0, hook_new = 0,
@@ -59,7 +60,7 @@ function M.open(options)
     flow:close()
     return nil, err, info
   end
-  flow.worker = work.new(flow)
+  flow.worker = worker.new(flow)
   flow.rules_version = flow.rules:current(flow.now()).version
   return flow
 end
@@ -182,7 +183,7 @@ function Flow:submit(event, options)
   if self.closed then return closed() end
   options = checked("submit", options)
   local now = self.now()
-  local plan, err, info = plan_room.plan(self, event, now)
+  local plan, err, info = planner.plan(self, event, now)
   if not plan then return nil, err, info end
   local begun
   begun, err, info = self.box:submit(plan, now, self.gap)
@@ -199,7 +200,7 @@ end
 -- @treturn string with nil: as submit
 function Flow:explain(event)
   if self.closed then return closed() end
-  local plan, err, info = plan_room.plan(self, event, self.now())
+  local plan, err, info = planner.plan(self, event, self.now())
   if not plan then return nil, err, info end
   local rows
   rows, err, info = self.box:tickets(plan.id)
@@ -249,7 +250,7 @@ end
 function Flow:drain(options)
   if self.closed then return closed() end
   options = checked("drain", options)
-  local timeout = options_room.seconds(options.timeout or 0)
+  local timeout = flow_options.seconds(options.timeout or 0)
   if not timeout then error('drain: timeout is a number of seconds, or like "10s"', 2) end
   return self.worker:drain(timeout, options.stop)
 end
@@ -263,8 +264,8 @@ function Flow:close()
 end
 Flow.__close = Flow.close
 
-for _, room in ipairs { hand, hooks_room, people_room } do
-  for name, method in pairs(room.methods) do
+for _, part in ipairs { operator, hooks, recipients } do
+  for name, method in pairs(part.methods) do
     Flow[name] = function(self, ...)
       if self.closed then return closed() end
       return method(self, ...)

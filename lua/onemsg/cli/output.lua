@@ -2,7 +2,7 @@
 -- the rest on standard error. Never a token; a phone as its last four digits unless the caller says otherwise.
 local canonical = require "onemsg.base.canonical"
 local cjson = require "cjson"
-local log = require "onemsg.workflow_log"
+local log = require "onemsg.workflow.log"
 local utf8 = require "onemsg.base.utf8"
 
 local M = {}

@@ -1,6 +1,6 @@
 --- onemsg fake: a stand-in 1MSG on loopback, to try things out.
 local calls = require "onemsg.cli.call"
-local log = require "onemsg.workflow_log"
+local log = require "onemsg.workflow.log"
 
 local function default_dir() return os.getenv "FAKE_DIR" or "/tmp/onemsg-fake" end
 

@@ -1,7 +1,7 @@
 --- onemsg send: one message now, without rules and store.
 local input = require "onemsg.cli.input"
 local output = require "onemsg.cli.output"
-local log = require "onemsg.workflow_log"
+local log = require "onemsg.workflow.log"
 
 local M = {
   summary = "Send one message now",

@@ -6,7 +6,7 @@ local rules = require "onemsg.rules"
 local signature = require "onemsg.signature"
 local sql = require "onemsg.sql"
 local suggest = require "onemsg.base.suggest"
-local workflow_options = require "onemsg.workflow_options"
+local flow_options = require "onemsg.workflow.options"
 
 local M = {}
 
@@ -133,7 +133,7 @@ end
 local function check_workflow(settings, more)
   local options = { channels = settings.channels, rules = settings.rules, store = settings.store }
   for name, value in pairs(more) do options[name] = value end
-  local ok, read, err = pcall(workflow_options.read, options, core)
+  local ok, read, err = pcall(flow_options.read, options, core)
   if not ok then
     local sentence = plain(read)
     local name = sentence:match "there is no option '(.-)'$"

@@ -7,7 +7,7 @@
 --     &format=json                the same for programs; phones are masked here, too
 local cjson = require "cjson"
 local html = require "resty.onemsg.serve.status_html"
-local log = require "onemsg.workflow_log"
+local log = require "onemsg.workflow.log"
 local onemsg = require "onemsg"
 local request = require "resty.onemsg.request"
 local random = require "resty.onemsg.settings".random

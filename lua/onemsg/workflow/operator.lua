@@ -1,9 +1,9 @@
---- onemsg.workflow_hand: what a person asks and decides: show, list, settle, replay, cancel, stats.
+--- onemsg.workflow.operator: what a person asks and decides: show, list, settle, replay, cancel, stats.
 -- For onemsg.workflow, which calls these methods only while it is open.
 local cjson = require "cjson"
-local log = require "onemsg.workflow_log"
+local log = require "onemsg.workflow.log"
 local outbox = require "onemsg.outbox"
-local plan_room = require "onemsg.workflow_plan"
+local planner = require "onemsg.workflow.plan"
 local suggest = require "onemsg.base.suggest"
 
 local M = { methods = {} }
@@ -140,7 +140,7 @@ function Hand:replay(id)
       or "only what is skipped, rejected, failed, expired or cancelled can be replayed")
   end
   local now = self.now()
-  local plan, no_plan, why = plan_room.plan(self, cjson.decode(row.event), now)
+  local plan, no_plan, why = planner.plan(self, cjson.decode(row.event), now)
   if not plan then return nil, no_plan, why end
   local part = part_for(row, plan)
   if not part or part.state ~= "queued" then

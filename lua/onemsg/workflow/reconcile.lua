@@ -1,10 +1,10 @@
---- onemsg.workflow_doubt: looks for evidence about a confirmation in doubt, and records the verdict. For
--- onemsg.workflow_attend. What counts as evidence stands in onemsg.policy.evidence.
+--- onemsg.workflow.reconcile: looks for evidence about a confirmation in doubt, and records the verdict. For
+-- onemsg.workflow.followup. What counts as evidence stands in onemsg.policy.evidence.
 local cjson = require "cjson"
 local delivery = require "onemsg.outbox.delivery"
 local evidence = require "onemsg.policy.evidence"
+local flow_hooks = require "onemsg.workflow.hooks"
 local hooks = require "onemsg.hooks"
-local hooks_room = require "onemsg.workflow_hooks"
 local news = require "onemsg.policy.delivery"
 local template = require "onemsg.template"
 
@@ -62,8 +62,8 @@ local function found(flow, row, verdict, now)
   end
   local changed, err, info = flow.box:amended(flow.box:amend(row, change, now))
   if not changed then return nil, err, info end
-  hooks_room.announce(flow, changed, change, now)
-  return hooks_room.fold(flow, { changed })
+  flow_hooks.announce(flow, changed, change, now)
+  return flow_hooks.fold(flow, { changed })
 end
 
 --- Decides by what is at hand.
@@ -99,7 +99,7 @@ local function decide(flow, row, history, asked)
   local changed
   changed, err = box:amended(box:amend(row, change, now))
   if not changed and not err:find("^conflict:") then return nil, err end
-  if changed then hooks_room.announce(flow, changed, change, now) end
+  if changed then flow_hooks.announce(flow, changed, change, now) end
   return true
 end
 

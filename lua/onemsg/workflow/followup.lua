@@ -1,17 +1,17 @@
---- onemsg.workflow_attend: the part of the loop that looks after what was accepted: silence, failures, doubt, other
--- ways to reach a person. For onemsg.workflow_work. What to do stands in onemsg.policy.delivery; here it is done.
+--- onemsg.workflow.followup: the part of the loop that looks after what was accepted: silence, failures, doubt, other
+-- ways to reach a person. For onemsg.workflow.worker. What to do stands in onemsg.policy.delivery; here it is done.
 -- A confirmation that needs attention is leased by one worker; every change names the step that it was read at, so what
 -- somebody else did meanwhile wins, and the row is looked at again.
 local cjson = require "cjson"
 local delivery = require "onemsg.outbox.delivery"
-local doubt_room = require "onemsg.workflow_doubt"
-local hooks_room = require "onemsg.workflow_hooks"
+local hooks = require "onemsg.workflow.hooks"
 local news = require "onemsg.policy.delivery"
+local reconcile = require "onemsg.workflow.reconcile"
 
 local M = {}
 
 local BATCH = 50            -- confirmations taken up at once
-local ASKS_IN_FLIGHT = 8    -- of one workflow, so that questions never take the room of sends
+local ASKS_IN_FLIGHT = 8    -- of one workflow, so that questions never take the place of sends
 local ASKS_PER_SECOND = 20
 local UPKEEP = 30           -- seconds from one upkeep to the next
 local UPKEEP_BACK = 600     -- statuses as old as this are looked at again; at the first upkeep, all
@@ -27,7 +27,7 @@ local function amend(worker, row, change, more)
   change.attend_until = change.attend_until or NONE
   local changed, err = flow.box:amended(flow.box:amend(row, change, now, more))
   if changed then
-    hooks_room.announce(flow, changed, change, now)
+    hooks.announce(flow, changed, change, now)
   elseif not err:find("^conflict:") then
     worker:trouble(err)
   end
@@ -84,7 +84,7 @@ local function answered(worker, row, report, info)
     list[n] = delivery.statements.status(event, row.channel, "poll", now)
   end
   local ok, err = flow.box:keep(list)
-  if ok then ok, err = hooks_room.fold(flow, { row }) end
+  if ok then ok, err = hooks.fold(flow, { row }) end
   local fresh
   if ok then fresh, err = flow.box:row(row.id) end
   if not fresh then return worker:trouble(err or "store: the confirmation is gone") end
@@ -118,7 +118,7 @@ local function doubt(worker, row)
     return amend(worker, row, { attend_until = flow.now() + 1 + flow.random() })
   end
   worker.asking = worker.asking - 1 -- one question at most, and mostly none: the rate is what counts
-  doubt_room.look(worker, row)
+  reconcile.look(worker, row)
 end
 
 -- Deadlines, new messages -----------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ end
 function M.look(worker, sight, now)
   local flow = worker.flow
   if now >= worker.upkeep_at or now < worker.upkeep_at - UPKEEP then
-    local ok, err = hooks_room.upkeep(flow, now, worker.upkeep_at == 0 and 0 or now - UPKEEP_BACK)
+    local ok, err = hooks.upkeep(flow, now, worker.upkeep_at == 0 and 0 or now - UPKEEP_BACK)
     if not ok then return worker:trouble(err) end
     worker.upkeep_at = now + UPKEEP
   end

@@ -1,8 +1,8 @@
---- onemsg.workflow_quiet: holds what is due in its recipient's quiet hours until they end. For onemsg.workflow_work,
+--- onemsg.workflow.quiet: holds what is due in its recipient's quiet hours until they end. For onemsg.workflow.worker,
 -- which asks right before it sends; without an answer from here the store lets no message with quiet hours leave.
 local cjson = require "cjson"
 local delivery = require "onemsg.outbox.delivery"
-local hooks_room = require "onemsg.workflow_hooks"
+local hooks = require "onemsg.workflow.hooks"
 local quiet = require "onemsg.policy.quiet"
 local zones = require "onemsg.base.zone"
 
@@ -47,7 +47,7 @@ function M.ask(flow, channel, now)
       local row
       row, err = flow.box:amended(one)
       if row then
-        hooks_room.announce(flow, row, one.change, now)
+        hooks.announce(flow, row, one.change, now)
       elseif not err:find("^conflict:") then
         return nil, err
       end

@@ -1,9 +1,9 @@
---- onemsg.workflow_plan: from an event to the confirmations it leads to. submit and explain both use this, and the
+--- onemsg.workflow.plan: from an event to the confirmations it leads to. submit and explain both use this, and the
 -- channel's own check, so that explain says what submit then does. Stores nothing, sends nothing.
 local attempt = require "onemsg.base.check".attempt
 local canonical = require "onemsg.base.canonical"
 local cjson = require "cjson"
-local quiet_room = require "onemsg.workflow_quiet"
+local quiet = require "onemsg.workflow.quiet"
 local utf8 = require "onemsg.base.utf8"
 
 local M = {}
@@ -130,7 +130,7 @@ local function confirmation(flow, event, decision, part, now)
     part.otherwise = { json = cjson.encode(otherwise), after = otherwise.after, on_unknown = otherwise.on_unknown }
   end
   if decision.quiet then
-    local trouble = quiet_room.trouble(decision.quiet)
+    local trouble = quiet.trouble(decision.quiet)
     part.quiet = cjson.encode(decision.quiet)
     if trouble then part.reason = part.reason .. "; " .. trouble end
   end

@@ -1,10 +1,10 @@
---- onemsg.workflow_hooks: flow:hooks, and what news of a message changes. For onemsg.workflow.
+--- onemsg.workflow.hooks: flow:hooks, and what news of a message changes. For onemsg.workflow.
 -- First what a body says is stored, then it is folded into the confirmations. What was stored and not folded (the
 -- process died, the answer to the send was not recorded yet) is folded when the answer is recorded, or by the upkeep of
 -- work().
 local delivery = require "onemsg.outbox.delivery"
 local hooks = require "onemsg.hooks"
-local log = require "onemsg.workflow_log"
+local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
 local optout = require "onemsg.policy.optout"
 local recipient = require "onemsg.outbox.recipient"

@@ -1,6 +1,6 @@
---- onemsg.workflow_options: what workflow.open takes, checked. A programmer's mistake raises at the caller's line; what
+--- onemsg.workflow.options: what workflow.open takes, checked. A programmer's mistake raises at the caller's line; what
 -- only the world can know (a file, a database) comes back as nil, "config: …".
-local log = require "onemsg.workflow_log"
+local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
 local optout = require "onemsg.policy.optout"
 local pace = require "onemsg.pace"

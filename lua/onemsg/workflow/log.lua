@@ -1,4 +1,4 @@
---- onemsg.workflow_log: the delivery log as JSON lines, and the user's callbacks, whose failures hurt nothing.
+--- onemsg.workflow.log: the delivery log as JSON lines, and the user's callbacks, whose failures hurt nothing.
 -- Never a token; of a phone only the last four digits.
 local canonical = require "onemsg.base.canonical"
 local cjson = require "cjson"

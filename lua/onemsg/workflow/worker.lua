@@ -1,17 +1,17 @@
---- onemsg.workflow_work: the loop that sends what is due. For onemsg.workflow.
+--- onemsg.workflow.worker: the loop that sends what is due. For onemsg.workflow.
 --
 -- A turn: take in what was answered and record it; look what there is to do; recover, expire, probe; claim what may
 -- leave now, and send all of it. Between turns it waits for an answer, for the next due time, or a quarter of a second.
 -- An answer stays in memory until the store has it: a full disk delays the record, and never loses it.
 local cjson = require "cjson"
 local attempt = require "onemsg.base.check".attempt
-local attend = require "onemsg.workflow_attend"
+local followup = require "onemsg.workflow.followup"
 local core
-local hooks_room = require "onemsg.workflow_hooks"
-local log = require "onemsg.workflow_log"
+local hooks = require "onemsg.workflow.hooks"
+local log = require "onemsg.workflow.log"
 local outcome = require "onemsg.policy.outcome"
 local pace = require "onemsg.pace"
-local quiet_room = require "onemsg.workflow_quiet"
+local quiet = require "onemsg.workflow.quiet"
 
 local M = {}
 
@@ -34,7 +34,7 @@ function M.new(flow)
     look_at = 0,
     next_due = math.huge,
     recorded = 0,
-    hearing = {}, upkeep_at = 0, asking = 0, asked = 0, asked_since = 0, -- see onemsg.workflow_attend
+    hearing = {}, upkeep_at = 0, asking = 0, asked = 0, asked_since = 0, -- see onemsg.workflow.followup
   }, Worker)
 end
 
@@ -183,7 +183,7 @@ function Worker:record()
         if flight.answer[2] then flight.answer[2] = log.redact(flight.answer[2], flight.row.phone) end
         flight.change, flight.measures =
           outcome.verdict(flight.row, flight.gate, flight.answer, flight.at, flow.random)
-        attend.first_look(flow, flight.row, flight.change, flight.at)
+        followup.first_look(flow, flight.row, flight.change, flight.at)
       end
       local record, err = flow.box:record(flight.row, flight.change, flight.at)
       flight.record = record
@@ -206,7 +206,7 @@ function Worker:record()
   end
   for _, flight in ipairs(self.answered) do left[#left + 1] = flight end -- begun, and ended at once, by a landing
   self.answered = left
-  hooks_room.join(flow, joined) -- what hooks said of them before; a failure is made up for by the upkeep
+  hooks.join(flow, joined) -- what hooks said of them before; a failure is made up for by the upkeep
 end
 
 --- Look ------------------------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ function Worker:serve(gate, now)
   local room, again = pace.room(gate, now, self.flow.limits)
   if room == 0 then return again end
   local wanted = math.min(room, free)
-  local awake, trouble = quiet_room.ask(self.flow, gate.name, now)
+  local awake, trouble = quiet.ask(self.flow, gate.name, now)
   if not awake then
     self:trouble(trouble)
     return now + TROUBLE
@@ -281,7 +281,7 @@ function Worker:look()
     self:probe(name, sight.gates[name], now)
     self:due_at(self:serve(sight.gates[name], now))
   end
-  attend.look(self, sight.attention, now)
+  followup.look(self, sight.attention, now)
   self.look_at = math.min(self.look_at, math.max(now, self.next_due))
 end
 
@@ -307,7 +307,7 @@ function Worker:turn(may_claim)
   if #self.answered > 0 then
     local before = self.recorded
     self:record()
-    if self.recorded > before then self.look_at = 0 end -- room in the window, and somebody's turn may have come
+    if self.recorded > before then self.look_at = 0 end -- space in the window, and somebody's turn may have come
   end
   if may_claim and self.flow.now() >= self.look_at then self:look() end
 end
