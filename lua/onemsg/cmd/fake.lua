@@ -17,7 +17,7 @@ local START = {
 local M = {
   summary = "A stand-in 1MSG on loopback: in the foreground until Ctrl-C, or start and stop",
   options = START,
-  examples = { "onemsg fake", "onemsg fake start && set -a && . /tmp/onemsg-fake/fake.env && set +a" },
+  examples = { "onemsg fake", "onemsg fake start && . /tmp/onemsg-fake/fake.env" },
   verb_names = { "start", "stop", "table" }, verbs = {},
 }
 
@@ -34,7 +34,7 @@ local function start(call, owner)
   if not env then return nil, "config: the fake can't start: " .. why end
   call.out:object(env)
   call.out:line("1MSG's stand-in answers at %s. To point onemsg at it:", env.ONE_MSG_BASE_URL)
-  call.out:line("  set -a; . %s/fake.env; set +a", env.FAKE_DIR)
+  call.out:line("  . %s/fake.env", env.FAKE_DIR)
   return env
 end
 

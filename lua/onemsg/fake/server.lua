@@ -242,7 +242,7 @@ function M.start(options)
     if launch(dir, ports, options, modules) then
       if not wait_until(function() return pid_of(dir, "nginx.pid") and pid_of(dir, "worker.pid") end) then break end
       local env, lines = environment(dir, ports), {}
-      for name, value in pairs(env) do lines[#lines + 1] = name .. "=" .. quote(value) .. "\n" end
+      for name, value in pairs(env) do lines[#lines + 1] = "export " .. name .. "=" .. quote(value) .. "\n" end
       table.sort(lines)
       assert(write(dir .. "/fake.env", table.concat(lines)))
       return env
@@ -300,7 +300,7 @@ function M.main(args)
     io.stderr:write(why, "\n")
     return 1
   end
-  io.stdout:write(read(env.FAKE_DIR .. "/fake.env"))
+  io.stdout:write(read(env.FAKE_DIR .. "/fake.env"), "# to point onemsg at it: . ", env.FAKE_DIR, "/fake.env\n")
   return 0
 end
 
