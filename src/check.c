@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_MAX_CHARS 31 /* longer words are no typing mistakes of our option names */
-#define PART_MIN_CHARS 3  /* "lang" is meant to be "language"; shorter parts say nothing */
-#define SENTENCE_BYTES 768
+#define NAME_MAX_CHARS     31 /* longer words are no typing mistakes of our option names */
+#define PART_MIN_CHARS     3  /* "lang" is meant to be "language"; shorter parts say nothing */
+#define DURATION_MAX_CHARS 32
+#define SENTENCE_BYTES     768
 
 int om_fail(lua_State *L, const char *word, const char *outcome, const char *format, ...) {
   char sentence[SENTENCE_BYTES];
@@ -158,9 +159,41 @@ lua_Integer om_check_whole(lua_State *L, int index, const char *name, double min
   return (lua_Integer)value;
 }
 
-bool om_to_seconds(lua_State *L, int index, double *seconds) {
+bool om_duration(const char *text, bool bare, double *seconds) {
   static const char units[] = "smhd";
   static const double factors[] = {1, 60, 3600, 86400};
+  size_t len = strlen(text);
+  if (len == 0 || len > DURATION_MAX_CHARS) {
+    return false;
+  }
+  *seconds = 0;
+  for (const char *at = text; *at != '\0'; at++) { /* no strtod: its point is the locale's */
+    double number = 0;
+    double below = 1; /* what the digits behind the point are divided by */
+    bool point = false;
+    bool digit = false;
+    for (; (*at >= '0' && *at <= '9') || (*at == '.' && !point); at++) {
+      point = point || *at == '.';
+      if (*at != '.') {
+        digit = true;
+        number = number * 10 + (*at - '0');
+        below *= point ? 10 : 1;
+      }
+    }
+    const char *unit = *at != '\0' ? strchr(units, *at) : NULL;
+    if (digit && bare && *at == '\0' && strpbrk(text, units) == NULL) {
+      *seconds = number / below;
+      return true;
+    }
+    if (!digit || unit == NULL) {
+      return false;
+    }
+    *seconds += number / below * factors[unit - units];
+  }
+  return true;
+}
+
+bool om_to_seconds(lua_State *L, int index, double *seconds) {
   if (lua_type(L, index) == LUA_TNUMBER) {
     *seconds = lua_tonumber(L, index);
     return *seconds == *seconds;
@@ -169,24 +202,13 @@ bool om_to_seconds(lua_State *L, int index, double *seconds) {
     return false;
   }
   const char *text = lua_tostring(L, index);
-  char *end = NULL;
-  if (text[strspn(text, "0123456789.")] == '\0' || text[0] == '\0') {
-    return false; /* no unit, or nothing at all */
-  }
-  *seconds = strtod(text, &end);
-  const char *unit = *end != '\0' ? strchr(units, *end) : NULL;
-  if (end == text || strspn(text, "0123456789.") != (size_t)(end - text) || unit == NULL ||
-      end[1] != '\0') {
-    return false;
-  }
-  *seconds *= factors[unit - units];
-  return true;
+  return strlen(text) == lua_rawlen(L, index) && om_duration(text, false, seconds);
 }
 
 double om_check_seconds(lua_State *L, int index, const char *name, double min) {
   double seconds = 0;
   if (!om_to_seconds(L, index, &seconds)) {
-    om_raise(L, "%s must be seconds as a number, or like \"30s\", \"10m\", \"6h\"", name);
+    om_raise(L, "%s must be " OM_DURATION_FORM, name);
   }
   if (!(seconds >= min && seconds <= OM_SECONDS_MAX)) {
     om_raise(L, "%s must be from %g seconds to a year, and is %.14g", name, min, seconds);

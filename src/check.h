@@ -7,6 +7,9 @@
 
 #include <stdbool.h>
 
+/* What a sentence says where neither stands. */
+#define OM_DURATION_FORM "seconds as a number, or like \"30s\", \"10m\", \"1h30m\""
+
 #define OM_SECONDS_MAX (366.0 * 86400) /* a longer duration is a mistake in its unit */
 
 /* Pushes nil, "word: sentence", { outcome = outcome }; returns 3. outcome NULL: the word. */
@@ -25,7 +28,11 @@ const char *om_nearest(const char *word, const char *const names[]);
 /* Raises unless the value at index is a whole number in the range (NaN, 1.5 and "3" are not). */
 lua_Integer om_check_whole(lua_State *L, int index, const char *name, double min, double max);
 
-/* Seconds as a number, or "30s", "10m", "6h", "2d". False: neither; no stack change. */
+/* A duration: numbers, each with its unit s, m, h or d: "30s", "1.5h", "1h30m". bare: also one
+ * number without a unit, which then is seconds, as the environment and the command line have it. */
+bool om_duration(const char *text, bool bare, double *seconds);
+
+/* Seconds as a number, or a duration as text. False: neither; no stack change. */
 bool om_to_seconds(lua_State *L, int index, double *seconds);
 /* The same; raises when it is neither, or outside min..OM_SECONDS_MAX. */
 double om_check_seconds(lua_State *L, int index, const char *name, double min);

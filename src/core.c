@@ -4,8 +4,11 @@
 #include "core.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
+
+#define DURATION_LESS 2147483648.0 /* 68 years; more is a mistake */
 
 /* onemsg.fd() -> descriptor, readable while dispatch has something to return. It belongs to onemsg:
  * watch it, neither read nor close it. After a fork, ask again. */
@@ -121,6 +124,26 @@ static int core_seconds(lua_State *L) {
   return 1;
 }
 
+/* core.duration(value [, bare]) -> seconds | nil when it is neither a number from 0 up to
+ * DURATION_LESS nor a duration as text (om_duration). */
+static int core_duration(lua_State *L) {
+  double seconds = -1;
+  bool text = lua_type(L, 1) == LUA_TSTRING;
+  bool good = text && lua_toboolean(L, 2) ? strlen(lua_tostring(L, 1)) == lua_rawlen(L, 1) &&
+                                                om_duration(lua_tostring(L, 1), true, &seconds)
+                                          : om_to_seconds(L, 1, &seconds);
+  if (!good || !(seconds >= 0 && seconds < DURATION_LESS)) {
+    lua_pushnil(L);
+  } else if (!text) {
+    lua_pushvalue(L, 1);
+  } else if (seconds == floor(seconds)) {
+    lua_pushinteger(L, (lua_Integer)seconds);
+  } else {
+    lua_pushnumber(L, seconds);
+  }
+  return 1;
+}
+
 /* core.now() -> seconds since the epoch, with microseconds. */
 static int core_now(lua_State *L) {
   struct timespec now;
@@ -141,6 +164,7 @@ void om_core_open(lua_State *L, int module, int core) {
                                    {"under_way", core_under_way},
                                    {"yieldable", core_yieldable},
                                    {"seconds", core_seconds},
+                                   {"duration", core_duration},
                                    {"now", core_now},
                                    {NULL, NULL}};
   int state = lua_gettop(L);

@@ -82,24 +82,17 @@ static int push_text_option(lua_State *L, const struct option *option) {
   return 0;
 }
 
-/* The environment knows only texts. */
-static bool plain_number(const char *text, double *number) {
-  char *end = NULL;
-  *number = strtod(text, &end);
-  return end != text && *end == '\0' && strspn(text, "0123456789.") == (size_t)(end - text);
-}
-
 /* Reads seconds; 0, or 3. */
 static int read_seconds(lua_State *L, const struct option *option, double preset, long *ms) {
   double seconds = preset;
   if (push_option(L, option)) {
     if (lua_type(L, -1) == LUA_TSTRING) {
-      if (!om_to_seconds(L, -1, &seconds) && !plain_number(lua_tostring(L, -1), &seconds)) {
-        return fail_option(L, option,
-                           "must be seconds as a number, or like \"30s\", \"10m\", \"6h\"");
+      const char *text = lua_tostring(L, -1); /* the environment knows only texts */
+      if (strlen(text) != lua_rawlen(L, -1) || !om_duration(text, true, &seconds)) {
+        return fail_option(L, option, "must be " OM_DURATION_FORM);
       }
     } else if (!om_to_seconds(L, -1, &seconds)) {
-      om_raise(L, "%s must be seconds as a number, or like \"30s\", \"10m\", \"6h\"", option->name);
+      om_raise(L, "%s must be " OM_DURATION_FORM, option->name);
     }
     if (!(seconds >= TIMEOUT_MIN_S && seconds <= TIMEOUT_MAX_S)) {
       return fail_option(L, option, "must be from 0.01 seconds to a day (86400 seconds)");

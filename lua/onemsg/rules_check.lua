@@ -1,6 +1,7 @@
 --- Judges what a script declared and makes it ready: unknown fields, wrong types, missing variables, patterns.
 --
 -- A mistake ends the check through rules_load.complain with a sentence and the line of the field. Pure.
+local duration = require "onemsg.base.duration"
 local load_room = require "onemsg.rules_load"
 local match_room = require "onemsg.rules_match"
 local source_room = require "onemsg.rules_source"
@@ -103,7 +104,7 @@ function Case:deep(field, value, depth)
 end
 
 function Case:duration(field, value, sample)
-  local seconds = text.duration(value)
+  local seconds = duration.seconds(value)
   if not seconds then
     self:fail(field, format("%s is %s: write seconds, or a text such as %s", field, text.plain(value),
       sample or '"30s", "10m", "6h", "2d"'))

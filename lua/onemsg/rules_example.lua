@@ -1,4 +1,5 @@
 --- `example` blocks: tests that a script carries, run whenever it is loaded. Pure.
+local duration = require "onemsg.base.duration"
 local decide_room = require "onemsg.rules_decide"
 local load_room = require "onemsg.rules_load"
 local match_room = require "onemsg.rules_match"
@@ -37,7 +38,7 @@ local function same(field, expected, actual)
   elseif field == "reason" then
     return type(expected) == "string" and actual:find(expected, 1, true) ~= nil
   elseif SECONDS[field] then
-    return (expected == -1 and -1 or text.duration(expected)) == actual
+    return (expected == -1 and -1 or duration.seconds(expected)) == actual
   elseif type(expected) == "number" then
     return text.number(expected) == actual
   end

@@ -5,6 +5,7 @@
 -- Calls answer a value, or nil, err, info; err begins with "invalid:", "conflict:", "config:", "store:" or "closed:".
 -- In nginx: submit, explain, show, list, settle, replay, cancel, stats wherever a light thread may wait (rewrite,
 -- access, content, timer); submit { wait = false } in every phase; work and drain in a timer.
+local duration = require "onemsg.base.duration"
 local hand = require "onemsg.workflow_hand"
 local hooks_room = require "onemsg.workflow_hooks"
 local log = require "onemsg.workflow_log"
@@ -249,7 +250,7 @@ end
 function Flow:drain(options)
   if self.closed then return closed() end
   options = checked("drain", options)
-  local timeout = options_room.seconds(options.timeout or 0)
+  local timeout = duration.seconds(options.timeout or 0)
   if not timeout then error('drain: timeout is a number of seconds, or like "10s"', 2) end
   return self.worker:drain(timeout, options.stop)
 end

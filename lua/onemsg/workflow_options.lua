@@ -1,5 +1,6 @@
 --- onemsg.workflow_options: what workflow.open takes, checked. A programmer's mistake raises at the caller's line; what
 -- only the world can know (a file, a database) comes back as nil, "config: …".
+local duration = require "onemsg.base.duration"
 local log = require "onemsg.workflow_log"
 local news = require "onemsg.news"
 local pace = require "onemsg.pace"
@@ -21,15 +22,6 @@ local known = { channel = "table userdata", channels = "table", rules = "string 
   burst = "number", gap = "number", give_up_after = "number string", stalled_after = "number string",
   stop_words = "table", spawn = "function" }
 
-local units = { s = 1, m = 60, h = 3600, d = 86400 }
-
---- Seconds from a number or "30s", "10m", "6h", "2d"; nil when it is neither.
-function M.seconds(value)
-  if type(value) == "number" then return value end
-  local number, unit = value:match("^(%d+%.?%d*)([smhd])$")
-  return number and tonumber(number) * units[unit]
-end
-
 local function refuse(sentence, ...)
   error("workflow.open: " .. sentence:format(...), 5)
 end
@@ -50,10 +42,10 @@ local function check(options)
     refuse("give channel = … or channels = { … }, one of them")
   end
   if options.rules == nil then refuse("rules is missing: the path of rules.lua") end
-  if options.give_up_after and not M.seconds(options.give_up_after) then
+  if options.give_up_after and not duration.seconds(options.give_up_after) then
     refuse("give_up_after is a number of seconds, or like \"6h\"")
   end
-  if options.stalled_after and not M.seconds(options.stalled_after) then
+  if options.stalled_after and not duration.seconds(options.stalled_after) then
     refuse("stalled_after is a number of seconds, or like \"1d\"")
   end
   for name, run in pairs(options.fallback or {}) do
@@ -126,8 +118,8 @@ function M.read(options, core)
     now = options.now or core.now, sleep = options.sleep, random = options.random or math.random,
     limits = { rate = options.rate or pace.RATE, burst = math.max(1, math.floor(options.burst or pace.BURST)) },
     gap = options.gap or pace.PAIR_GAP, lease = options.lease or LEASE, window = options.window or WINDOW,
-    give_up_after = M.seconds(options.give_up_after or GIVE_UP_AFTER),
-    stalled_after = M.seconds(options.stalled_after or news.STALLED_AFTER),
+    give_up_after = duration.seconds(options.give_up_after or GIVE_UP_AFTER),
+    stalled_after = duration.seconds(options.stalled_after or news.STALLED_AFTER),
     stop_word = people.matcher(options.stop_words or people.STOP_WORDS),
     spawn = options.spawn or function(run) run() end,
     instances = read_instances(channels), texts = {},

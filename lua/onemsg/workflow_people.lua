@@ -1,5 +1,5 @@
 --- onemsg.workflow_people: whom not to address: flow:suppress, flow:unsuppress, flow:suppressed. For onemsg.workflow.
-local options_room = require "onemsg.workflow_options"
+local duration = require "onemsg.base.duration"
 local plain = require "onemsg.plain"
 local suggest = require "onemsg.rules_suggest"
 
@@ -38,7 +38,7 @@ function People:suppress(phone, options)
     end
   end
   options = options or {}
-  local seconds = options.duration and options_room.seconds(options.duration)
+  local seconds = options.duration and duration.seconds(options.duration)
   if options.duration and not (seconds and seconds > 0) then
     error('suppress: duration is a number of seconds, or like "30d"', 3)
   elseif options.channel and not self.channels[options.channel] then
