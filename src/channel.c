@@ -105,6 +105,24 @@ static int core_async_in(lua_State *L) {
   return failed ? failed : 1;
 }
 
+/* An option of the channel as onemsg.new took it, or nil; also when it is closed. */
+static int push_option(lua_State *L, const char *name) {
+  check_channel(L);
+  lua_getuservalue(L, 1);
+  lua_getfield(L, -1, name);
+  return 1;
+}
+
+/* core.channel_id(channel) -> its id at 1MSG, without the old "instance" in front. */
+static int core_channel_id(lua_State *L) {
+  return push_option(L, "channel");
+}
+
+/* core.channel_country(channel) -> the calling code for national numbers, or nil. */
+static int core_channel_country(lua_State *L) {
+  return push_option(L, "country");
+}
+
 /* Pushes the texts of the body in a wire table, false for a value that is no text. */
 static void push_texts(lua_State *L, int wire) {
   lua_newtable(L);
@@ -212,8 +230,14 @@ static int channel_delegate(lua_State *L) {
 
 /* core.operations: the names that async takes, each also a method that waits. core.several: name ->
  * { module, function }, methods that are several requests. Whoever must replace what waits
- * (resty/onemsg) goes by these. */
-static void list_what_waits(lua_State *L, int core) {
+ * (resty/onemsg) goes by these. core.options: what onemsg.new takes. */
+static void list_names(lua_State *L, int core) {
+  lua_newtable(L);
+  for (int i = 0; om_option_names[i] != NULL; i++) {
+    lua_pushstring(L, om_option_names[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, core, "options");
   lua_newtable(L);
   for (int i = 0; om_operations[i].name != NULL; i++) {
     lua_pushstring(L, om_operations[i].name);
@@ -242,9 +266,12 @@ void om_channel_open(lua_State *L, int module, int core) {
                                   {"__close", channel_close},
                                   {"__tostring", channel_tostring},
                                   {NULL, NULL}};
-  static const luaL_Reg inner[] = {{"async_in", core_async_in}, {NULL, NULL}};
+  static const luaL_Reg inner[] = {{"async_in", core_async_in},
+                                   {"channel_id", core_channel_id},
+                                   {"channel_country", core_channel_country},
+                                   {NULL, NULL}};
   int state = lua_gettop(L);
-  list_what_waits(L, core);
+  list_names(L, core);
   om_newmetatable(L, CHANNEL);
   lua_pushvalue(L, state);
   om_setfuncs(L, meta, 1);

@@ -8,6 +8,7 @@
 -- Rooms: rules_load (confinement and budget) with rules_library and rules_pattern; rules_words (what a script sees);
 -- rules_source (lines, version); rules_check with rules_match, rules_text, rules_suggest (mistakes, readiness);
 -- rules_decide (the decision); rules_example; rules_file (following a file).
+local check = require "onemsg.misuse"
 local check_room = require "onemsg.rules_check"
 local decide_room = require "onemsg.rules_decide"
 local example_room = require "onemsg.rules_example"
@@ -69,15 +70,10 @@ end
 -- @raise when an argument has a wrong type or an option is unknown
 function M.load(source, options)
   if type(source) ~= "string" then
-    error("rules.load: the source must be a text, not " .. text.kind(source), 2)
+    check.misuse("rules.load: the source must be a text, not " .. text.kind(source))
   end
-  for option in pairs(options or {}) do
-    if option ~= "name" then error(format("rules.load: unknown option '%s', there is name", tostring(option)), 2) end
-  end
-  local name = options and options.name or "rules.lua"
-  if type(name) ~= "string" or #name > 50 or name:find("%c") then
-    error("rules.load: name must be a text of 50 characters at most", 2)
-  end
+  local name = check.options("rules.load", options, { name = "string" }).name or "rules.lua"
+  if #name > 50 or name:find("%c") then check.misuse("rules.load: name must be a text of 50 characters at most") end
   local function refuse(sentence, line)
     return nil, line and format("config: %s:%d: %s", name, line, sentence) or format("config: %s: %s", name, sentence)
   end

@@ -3,6 +3,7 @@ local duration = require "onemsg.base.duration"
 local decide_room = require "onemsg.rules_decide"
 local load_room = require "onemsg.rules_load"
 local match_room = require "onemsg.rules_match"
+local phones = require "onemsg.base.phone"
 local source_room = require "onemsg.rules_source"
 local suggest = require "onemsg.rules_suggest"
 local text = require "onemsg.rules_text"
@@ -34,7 +35,8 @@ end
 local function same(field, expected, actual)
   if actual == nil then return false end
   if field == "phone" then
-    return tostring(expected):gsub("%D", "") == tostring(actual):gsub("%D", "")
+    local one, other = phones.address(expected), phones.address(actual)
+    return (one or tostring(expected):gsub("%D", "")) == (other or tostring(actual):gsub("%D", ""))
   elseif field == "reason" then
     return type(expected) == "string" and actual:find(expected, 1, true) ~= nil
   elseif SECONDS[field] then

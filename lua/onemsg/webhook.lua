@@ -2,7 +2,7 @@
 -- The list is shared: 1MSG's own inbox is normally in it, and a write replaces it whole. So add and remove read,
 -- merge, write and read back; 1MSG has no compare-and-swap, so what another wrote in between is noticed and told.
 -- Pure, but for add and remove, which call channel:webhook and channel:setWebhook and wait as those do.
-local misuse = require "onemsg.misuse"
+local misuse = require "onemsg.misuse".misuse
 
 local M = {}
 

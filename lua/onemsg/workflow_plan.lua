@@ -2,6 +2,7 @@
 -- channel's own check, so that explain says what submit then does. Stores nothing, sends nothing.
 local cjson = require "cjson"
 local event_room = require "onemsg.event"
+local phones = require "onemsg.base.phone"
 local quiet_room = require "onemsg.workflow_quiet"
 
 local M = {}
@@ -70,7 +71,7 @@ local function confirmation(flow, event, decision, part, now)
     return skip(part, why)
   end
   part.state, part.channel = "queued", name
-  part.phone = (message.phone or message.chat_id):gsub("@c%.us$", "") -- one line for one person, however addressed
+  part.phone = phones.of_chat(message.phone or message.chat_id) -- one line for one person, however addressed
   part.template, part.language = message.template or "", message.language or ""
   part.body, part.changes, part.message = message.body, why, cjson.encode(message)
   part.once = decision.once_per

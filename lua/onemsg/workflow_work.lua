@@ -7,9 +7,9 @@ local cjson = require "cjson"
 local attend = require "onemsg.workflow_attend"
 local core
 local hooks_room = require "onemsg.workflow_hooks"
-local log = require "onemsg.workflow_log"
 local outcome = require "onemsg.workflow_outcome"
 local pace = require "onemsg.pace"
+local phones = require "onemsg.base.phone"
 local quiet_room = require "onemsg.workflow_quiet"
 
 local M = {}
@@ -133,7 +133,7 @@ function Worker:apply(row, measures)
   if measures.suppress then
     local now, why = flow.now(), measures.suppress
     local skipped, err = flow.box:suppress({ channel = name, phone = row.phone, code = why.code, at = now,
-      reason = log.redact(why.reason, row.phone), until_at = now + why.for_s }, now)
+      reason = phones.redact(why.reason, row.phone), until_at = now + why.for_s }, now)
     if not skipped then return self:trouble(err) end
     for _, one in ipairs(skipped) do flow:announce(one) end
   end
@@ -179,7 +179,7 @@ function Worker:record()
     else
       if not flight.change then
         flight.at = flow.now()
-        if flight.answer[2] then flight.answer[2] = log.redact(flight.answer[2], flight.row.phone) end
+        if flight.answer[2] then flight.answer[2] = phones.redact(flight.answer[2], flight.row.phone) end
         flight.change, flight.measures =
           outcome.verdict(flight.row, flight.gate, flight.answer, flight.at, flow.random)
         attend.first_look(flow, flight.row, flight.change, flight.at)

@@ -1,6 +1,7 @@
 --- onemsg show: did Maria get it, and if not, why.
 local call_room = require "onemsg.cli_call"
 local output = require "onemsg.cli_output"
+local phones = require "onemsg.base.phone"
 
 local M = {
   summary = "Everything about one confirmation: what was sent, what became of it, step by step",
@@ -49,7 +50,7 @@ function M.run(call)
     call.out:object { error = err, exit = call_room.REFUSED }
     return nil, err, call_room.REFUSED
   end
-  if not call.options.full and one.phone then one.phone = output.mask(one.phone) end
+  if not call.options.full and one.phone then one.phone = phones.mask(one.phone) end
   call.out:object(one)
   print_story(call.out, one)
   return true
