@@ -39,7 +39,8 @@ end
 -- @tparam string id
 -- @treturn ?table id, type, state, reason, rule, version, channel, phone, body, template, language, message_id, job_id,
 --   code, attempts, due_at, held (why it waits), give_up_at, created_at, changed_at, accepted_at;
---   statuses = { { status, at, received_at, source, code, error }, … };
+--   statuses = { { message_id, earlier (true: of a message before the present one), status, at, received_at, source,
+--   code, error }, … }, all that its state is made of;
 --   history = { { step, at, state, reason, version }, … }.
 --   nil for an unknown id; nil, err, info when the store failed
 function Hand:show(id)

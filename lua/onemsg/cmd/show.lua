@@ -33,7 +33,8 @@ local function print_story(out, one)
   end
   if one.statuses and one.statuses[1] then out:line("  1MSG says") end
   for _, status in ipairs(one.statuses or {}) do
-    out:line("    %s  %-9s  %s%s", output.time(status.at), status.status, status.source,
+    out:line("    %s  %-9s  %s%s%s", output.time(status.at), status.status, status.source,
+      status.earlier and ", of an earlier message" or "",
       status.error and ": " .. status.error or "")
   end
 end
