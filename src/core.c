@@ -3,6 +3,8 @@
  */
 #include "core.h"
 
+#include "base64.h"
+
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -177,6 +179,28 @@ static int core_nearest(lua_State *L) {
   return 1;
 }
 
+/* core.base64(bytes) -> text. core.unbase64(text) -> bytes | nil; its padding may be missing. */
+static int core_base64(lua_State *L) {
+  size_t len = 0;
+  const char *bytes = luaL_checklstring(L, 1, &len);
+  char *text = (char *)lua_newuserdatauv(L, OM_BASE64_TEXT_BYTES(len) + 1, 0);
+  lua_pushlstring(L, text, om_base64_encode(bytes, len, text));
+  return 1;
+}
+
+static int core_unbase64(lua_State *L) {
+  size_t len = 0;
+  const char *text = luaL_checklstring(L, 1, &len);
+  char *bytes = (char *)lua_newuserdatauv(L, len + 1, 0);
+  len = om_base64_decode(text, len, false, bytes);
+  if (len == OM_BASE64_BAD) {
+    lua_pushnil(L);
+  } else {
+    lua_pushlstring(L, bytes, len);
+  }
+  return 1;
+}
+
 /* core.now() -> seconds since the epoch, with microseconds. */
 static int core_now(lua_State *L) {
   struct timespec now;
@@ -197,6 +221,8 @@ void om_core_open(lua_State *L, int module, int core) {
                                    {"under_way", core_under_way},
                                    {"yieldable", core_yieldable},
                                    {"seconds", core_seconds},
+                                   {"base64", core_base64},
+                                   {"unbase64", core_unbase64},
                                    {"duration", core_duration},
                                    {"nearest", core_nearest},
                                    {"phone", core_phone},
