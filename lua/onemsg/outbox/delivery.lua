@@ -1,6 +1,7 @@
 --- onemsg.outbox.delivery: what the store does after acceptance: statuses in, confirmations amended, and which of them
 -- need attention. For onemsg.outbox. What it all means stands in onemsg.policy.delivery and onemsg.policy.evidence.
 local sql = require "onemsg.sql"
+local STATUSES = require "onemsg.outbox.read".STATUSES
 
 local M = { methods = {} }
 local Delivery = M.methods
@@ -147,11 +148,6 @@ local OF_MESSAGE = [[
   SELECT * FROM confirmation WHERE message_id = $1 AND (channel = $2 OR $2 = '')
   UNION SELECT c.* FROM earlier e JOIN confirmation c ON c.id = e.id
   WHERE e.message_id = $1 AND (e.channel = $2 OR $2 = '')]]
-local STATUSES = [[
-  SELECT s.* FROM status s JOIN confirmation c ON c.message_id = s.message_id
-  WHERE c.id = $1 AND s.channel IN ('', c.channel)
-  UNION SELECT s.* FROM status s JOIN earlier e ON e.message_id = s.message_id
-  WHERE e.id = $1 AND s.channel IN ('', e.channel)]]
 local ROW = "SELECT * FROM confirmation WHERE id = $1"
 
 --- The confirmations that own messages.

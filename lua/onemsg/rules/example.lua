@@ -5,6 +5,8 @@ local sandbox = require "onemsg.rules.sandbox"
 local source = require "onemsg.rules.source"
 local suggest = require "onemsg.base.suggest"
 local text = require "onemsg.rules.text"
+local duration = require "onemsg.base.duration"
+local phones = require "onemsg.base.phone"
 
 local M = {}
 
@@ -33,11 +35,12 @@ end
 local function same(field, expected, actual)
   if actual == nil then return false end
   if field == "phone" then
-    return tostring(expected):gsub("%D", "") == tostring(actual):gsub("%D", "")
+    local one, other = phones.address(expected), phones.address(actual)
+    return (one or tostring(expected):gsub("%D", "")) == (other or tostring(actual):gsub("%D", ""))
   elseif field == "reason" then
     return type(expected) == "string" and actual:find(expected, 1, true) ~= nil
   elseif SECONDS[field] then
-    return (expected == -1 and -1 or text.duration(expected)) == actual
+    return (expected == -1 and -1 or duration.seconds(expected)) == actual
   elseif type(expected) == "number" then
     return text.number(expected) == actual
   end

@@ -6,9 +6,9 @@ local delivery = require "onemsg.outbox.delivery"
 local hooks = require "onemsg.hooks"
 local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
-local optout = require "onemsg.policy.optout"
 local recipient = require "onemsg.outbox.recipient"
-local suggest = require "onemsg.base.suggest"
+local check = require "onemsg.base.check"
+local phones = require "onemsg.base.phone"
 
 local M = { methods = {} }
 local statements = delivery.statements
@@ -54,7 +54,7 @@ local function change_of(flow, row, statuses, now)
     change.held = delivery.NONE
     if row.code or change.contradiction then after[1] = recipient.forgive(row, now) end
   end
-  change.reason = log.redact(change.reason, row.phone)
+  change.reason = phones.redact(change.reason, row.phone)
   if not change.state then change.note, change.reason = change.reason, nil end
   return change, measures, after
 end
@@ -175,7 +175,7 @@ local function heed(flow, messages, now)
   for _, one in ipairs(messages) do
     local message = one.item
     local word = not message.from_me and message.phone and flow.stop_word(message.text)
-    for _, phone in ipairs(word and optout.variants(message.phone) or {}) do
+    for _, phone in ipairs(word and phones.variants(message.phone) or {}) do
       local rows, err, info = flow.box:suppress({ channel = one.channel, phone = phone,
         reason = ('they wrote "%s"'):format(word), at = math.min(message.at or now, now) }, now)
       if not rows then return nil, err, info end
@@ -223,16 +223,10 @@ end
 --   "store: …" (answer 503, it must come again)
 -- In nginx: wherever a light thread may wait.
 function M.methods.hooks(flow, body, options)
-  for name in pairs(options or {}) do
-    if name ~= "channel" then
-      local like = suggest.phrase(tostring(name), { channel = true })
-      error(("hooks has no option '%s'%s"):format(tostring(name), like), 3)
-    end
-  end
-  local given, now = options and options.channel, flow.now()
-  if given and not flow.channels[given] then error(("hooks: there is no channel '%s'"):format(tostring(given)), 3) end
+  local given, now = check.options("hooks", options, { channel = "string" }).channel, flow.now()
+  if given and not flow.channels[given] then check.misuse(("hooks: there is no channel '%s'"):format(given)) end
   if type(body) ~= "string" and type(body) ~= "table" then
-    error("hooks takes the body of a webhook, a text, not a " .. type(body), 3)
+    check.misuse("hooks takes the body of a webhook, a text, not a " .. type(body))
   end
   local found, err = hooks.parse(body, now)
   local tally = flow.counted

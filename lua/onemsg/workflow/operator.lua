@@ -5,6 +5,8 @@ local log = require "onemsg.workflow.log"
 local outbox = require "onemsg.outbox"
 local planner = require "onemsg.workflow.plan"
 local suggest = require "onemsg.base.suggest"
+local check = require "onemsg.base.check"
+local people_room = require "onemsg.workflow.recipients"
 
 local M = { methods = {} }
 local Hand = M.methods
@@ -20,7 +22,7 @@ for _, state in ipairs(states) do is_state[state] = true end
 
 local function check_id(id, what)
   if type(id) ~= "string" and type(id) ~= "number" then
-    error(("%s takes the id of a confirmation, a text, not a %s"):format(what, type(id)), 4)
+    check.misuse(("%s takes the id of a confirmation, a text, not a %s"):format(what, type(id)))
   end
   return type(id) == "number" and ("%.0f"):format(id) or id
 end
@@ -37,7 +39,8 @@ end
 -- @tparam string id
 -- @treturn ?table id, type, state, reason, rule, version, channel, phone, body, template, language, message_id, job_id,
 --   code, attempts, due_at, held (why it waits), give_up_at, created_at, changed_at, accepted_at;
---   statuses = { { status, at, received_at, source, code, error }, … };
+--   statuses = { { message_id, earlier (true: of a message before the present one), status, at, received_at, source,
+--   code, error }, … }, all that its state is made of;
 --   history = { { step, at, state, reason, version }, … }.
 --   nil for an unknown id; nil, err, info when the store failed
 function Hand:show(id)
@@ -46,23 +49,19 @@ function Hand:show(id)
   return log.view(row, history, statuses)
 end
 
-local filters = { state = "string", rule = "string", phone = "string", type = "string", channel = "string",
-                  since = "number", before = "number", limit = "number" }
+local FILTERS = { state = "string", rule = "string", phone = "string number", type = "string", channel = "string",
+                  since = "time", before = "time", limit = "number" }
 
 --- Confirmations, the newest change first, as show() gives them, without history and statuses.
--- @tparam ?table by state, rule, phone (digits), type, channel: equal; since, before: seconds; limit: 100, at most 1000
+-- @tparam ?table by state, rule, phone (as people write it, or a chat id), type, channel: equal; since, before: seconds;
+--   limit: 100, at most 1000
 function Hand:list(by)
-  for name, value in pairs(by or {}) do
-    if not filters[name] then
-      error(("list has no filter '%s'%s"):format(tostring(name), suggest.phrase(tostring(name), filters)), 3)
-    elseif type(value) ~= filters[name] then
-      error(("list: %s must be a %s, not a %s"):format(name, filters[name], type(value)), 3)
-    end
+  by = check.options("list", by, FILTERS, "filter")
+  if by.state and not is_state[by.state] then
+    check.misuse(("list: there is no state '%s'%s"):format(by.state, suggest.phrase(by.state, is_state)))
   end
-  if by and by.state and not is_state[by.state] then
-    error(("list: there is no state '%s'%s"):format(by.state, suggest.phrase(by.state, is_state)), 3)
-  end
-  local rows, err, info = self.box:list(by or {}, states)
+  if by.phone then by.phone = people_room.address(self, "list", by.phone, by.channel) end
+  local rows, err, info = self.box:list(by, states)
   if not rows then return nil, err, info end
   for n, row in ipairs(rows) do rows[n] = log.view(row) end
   return rows
@@ -87,7 +86,7 @@ local verdicts = { arrived = { "delivered", "settled by hand: it arrived" },
 function Hand:settle(id, verdict)
   id = check_id(id, "settle")
   if not verdicts[verdict] then
-    error(('settle takes "arrived" or "not_arrived" second, not %s'):format(tostring(verdict)), 3)
+    check.misuse(('settle takes "arrived" or "not_arrived" second, not %s'):format(tostring(verdict)))
   end
   local row, err, info = self.box:row(id)
   if not row then

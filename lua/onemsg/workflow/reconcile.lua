@@ -6,6 +6,7 @@ local evidence = require "onemsg.policy.evidence"
 local flow_hooks = require "onemsg.workflow.hooks"
 local hooks = require "onemsg.hooks"
 local news = require "onemsg.policy.delivery"
+local phones = require "onemsg.base.phone"
 local template = require "onemsg.template"
 
 local M = {}
@@ -111,7 +112,7 @@ end
 
 local function ask_history(worker, row)
   local flow = worker.flow
-  local chat = row.phone:find("@", 1, true) and row.phone or row.phone .. "@c.us"
+  local chat = phones.chat_of(row.phone)
   local began = flow.box:began(row) or row.left_at
   worker:begin(flow.channels[row.channel], "messages", {
     land = function(flight)

@@ -252,8 +252,9 @@ end
 local function news(page, one)
   local out = {}
   for i, status in ipairs(one.statuses or {}) do
-    out[i] = ("<li>%s %s <span class=\"soft\">by %s</span><br>%s%s</li>"):format(pill(status.status),
-      time(status.at, page.now, true), escape(status.source or "?"), status.code and escape(status.code) .. " " or "",
+    out[i] = ("<li>%s %s <span class=\"soft\">by %s%s</span><br>%s%s</li>"):format(pill(status.status),
+      time(status.at, page.now, true), escape(status.source or "?"),
+      status.earlier and ", of an earlier message" or "", status.code and escape(status.code) .. " " or "",
       foreign(status.error or ""))
   end
   if #out == 0 then return "" end
