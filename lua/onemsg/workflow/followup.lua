@@ -5,7 +5,8 @@
 local cjson = require "cjson"
 local amend = require "onemsg.outbox.amend"
 local statuses = require "onemsg.outbox.statuses"
-local hooks = require "onemsg.workflow.hooks"
+local fold = require "onemsg.workflow.fold"
+local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
 local reconcile = require "onemsg.workflow.reconcile"
 
@@ -28,7 +29,7 @@ local function write(worker, row, change, more)
   change.attend_until = change.attend_until or NONE
   local changed, err = flow.box:amended(flow.box:amend(row, change, now, more))
   if changed then
-    hooks.announce(flow, changed, change, now)
+    log.amended(flow, changed, change, now)
   elseif not err:find("^conflict:") then
     worker:trouble(err)
   end
@@ -85,7 +86,7 @@ local function answered(worker, row, report, info)
     list[n] = statuses.statements.status(event, row.channel, "poll", now)
   end
   local ok, err = flow.box:keep(list)
-  if ok then ok, err = hooks.fold(flow, { row }) end
+  if ok then ok, err = fold.fold(flow, { row }) end
   local fresh
   if ok then fresh, err = flow.box:row(row.id) end
   if not fresh then return worker:trouble(err or "store: the confirmation is gone") end
@@ -230,7 +231,7 @@ end
 function M.look(worker, sight, now)
   local flow = worker.flow
   if now >= worker.upkeep_at or now < worker.upkeep_at - UPKEEP then
-    local ok, err = hooks.upkeep(flow, now, worker.upkeep_at == 0 and 0 or now - UPKEEP_BACK)
+    local ok, err = fold.upkeep(flow, now, worker.upkeep_at == 0 and 0 or now - UPKEEP_BACK)
     if not ok then return worker:trouble(err) end
     worker.upkeep_at = now + UPKEEP
   end

@@ -62,6 +62,18 @@ function M.change(sink, row)
   }, row.changed_at)
 end
 
+--- Tells of an amendment: of a change, or, in the log only, of a note. A note changes no state, so on_change is not
+-- called: nobody may take it for a second acceptance or failure.
+function M.amended(flow, row, change, now)
+  if change.note then
+    local told = {}
+    for name, value in pairs(row) do told[name] = value end
+    told.reason, told.changed_at = change.note, now
+    return M.change(flow.sink, told)
+  end
+  if change.reason then flow:announce(row) end
+end
+
 --- A confirmation as users see it.
 -- @tparam table row of the store
 -- @tparam ?table history

@@ -2,7 +2,7 @@
 -- which asks right before it sends; without an answer from here the store lets no message with quiet hours leave.
 local cjson = require "cjson"
 local amend = require "onemsg.outbox.amend"
-local hooks = require "onemsg.workflow.hooks"
+local log = require "onemsg.workflow.log"
 local quiet = require "onemsg.policy.quiet"
 local zones = require "onemsg.base.zone"
 
@@ -47,7 +47,7 @@ function M.ask(flow, channel, now)
       local row
       row, err = flow.box:amended(one)
       if row then
-        hooks.announce(flow, row, one.change, now)
+        log.amended(flow, row, one.change, now)
       elseif not err:find("^conflict:") then
         return nil, err
       end

@@ -3,8 +3,9 @@
 local cjson = require "cjson"
 local amend = require "onemsg.outbox.amend"
 local evidence = require "onemsg.policy.evidence"
-local flow_hooks = require "onemsg.workflow.hooks"
+local fold = require "onemsg.workflow.fold"
 local hooks = require "onemsg.hooks"
+local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
 local phones = require "onemsg.base.phone"
 local template = require "onemsg.template"
@@ -63,8 +64,8 @@ local function found(flow, row, verdict, now)
   end
   local changed, err, info = flow.box:amended(flow.box:amend(row, change, now))
   if not changed then return nil, err, info end
-  flow_hooks.announce(flow, changed, change, now)
-  return flow_hooks.fold(flow, { changed })
+  log.amended(flow, changed, change, now)
+  return fold.fold(flow, { changed })
 end
 
 --- Decides by what is at hand.
@@ -100,7 +101,7 @@ local function decide(flow, row, history, asked)
   local changed
   changed, err = box:amended(box:amend(row, change, now))
   if not changed and not err:find("^conflict:") then return nil, err end
-  if changed then flow_hooks.announce(flow, changed, change, now) end
+  if changed then log.amended(flow, changed, change, now) end
   return true
 end
 

@@ -7,7 +7,7 @@ local cjson = require "cjson"
 local attempt = require "onemsg.base.check".attempt
 local followup = require "onemsg.workflow.followup"
 local core
-local hooks = require "onemsg.workflow.hooks"
+local fold = require "onemsg.workflow.fold"
 local outcome = require "onemsg.policy.outcome"
 local pace = require "onemsg.pace"
 local quiet = require "onemsg.workflow.quiet"
@@ -206,7 +206,7 @@ function Worker:record()
   end
   for _, flight in ipairs(self.answered) do left[#left + 1] = flight end -- begun, and ended at once, by a landing
   self.answered = left
-  hooks.join(flow, joined) -- what hooks said of them before; a failure is made up for by the upkeep
+  fold.join(flow, joined) -- what hooks said of them before; a failure is made up for by the upkeep
 end
 
 --- Look ------------------------------------------------------------------------------------------------------------
