@@ -98,7 +98,7 @@ describe("outbox", function()
     it("is safe when many open a new store at once", function()
       local other = simulation.store_path()
       local boxes = {}
-      for n = 1, 8 do boxes[n] = assert(outbox.open("sqlite:" .. other, { "main", "c" .. n })) end
+      for n = 1, 8 do boxes[n] = assert(outbox.open("sqlite:" .. other, { "main", "c" .. n }, true)) end
       for n = 1, 8 do boxes[n]:close() end
       local again = assert(outbox.open("sqlite:" .. other, {}))
       assert.equal(9, #again:counts(NOW).channels)

@@ -118,6 +118,12 @@ static int core_channel_id(lua_State *L) {
   return push_option(L, "channel");
 }
 
+/* core.same_channel(a, b) -> do two ids, in any of their forms, name one channel at 1MSG? */
+static int core_same_channel(lua_State *L) {
+  lua_pushboolean(L, om_options_same_channel(luaL_checkstring(L, 1), luaL_checkstring(L, 2)));
+  return 1;
+}
+
 /* core.channel_country(channel) -> the calling code for national numbers, or nil. */
 static int core_channel_country(lua_State *L) {
   return push_option(L, "country");
@@ -268,6 +274,7 @@ void om_channel_open(lua_State *L, int module, int core) {
                                   {NULL, NULL}};
   static const luaL_Reg inner[] = {{"async_in", core_async_in},
                                    {"channel_id", core_channel_id},
+                                   {"same_channel", core_same_channel},
                                    {"channel_country", core_channel_country},
                                    {NULL, NULL}};
   int state = lua_gettop(L);

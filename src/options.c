@@ -234,8 +234,10 @@ static const char *without_prefix(const char *id) {
   return strncmp(id, "instance", n) == 0 && id[n] >= '0' && id[n] <= '9' ? id + n : id;
 }
 
-/* ODI371267300 and 371267300 name the same channel. */
-static bool same_channel(const char *a, const char *b) {
+/* Of two that have letters in front, both must be the same. */
+bool om_options_same_channel(const char *a, const char *b) {
+  a = without_prefix(a);
+  b = without_prefix(b);
   const char *digits_a = a + strcspn(a, "0123456789");
   const char *digits_b = b + strcspn(b, "0123456789");
   if (digits_a == a || digits_b == b) {
@@ -263,7 +265,7 @@ static int push_channel_id(lua_State *L, struct om_state *state, int token_at) {
       strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != len) {
     return fail_option(L, &channel_id, "takes letters, digits, - and _ only, like ODI371267300");
   }
-  if (given != NULL && inside != NULL && !same_channel(given, inside)) {
+  if (given != NULL && inside != NULL && !om_options_same_channel(given, inside)) {
     return om_fail(L, "config", "invalid",
                    "channel (ONE_MSG_INSTANCE_ID) is %.64s, but the token belongs to %.64s; one of "
                    "them is another number's",

@@ -14,4 +14,7 @@ void om_options_check(lua_State *L, int index);
  * points to are kept in the table at index `anchors`. 0, or 3 and `nil, err, info`. */
 int om_options_read(lua_State *L, struct om_state *state, int anchors, struct om_channel *channel);
 
+/* Do two ids name one channel? ODI371267300, 371267300 and instance371267300 do. */
+bool om_options_same_channel(const char *a, const char *b);
+
 #endif

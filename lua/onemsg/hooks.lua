@@ -170,10 +170,27 @@ end
 
 -- Messages ------------------------------------------------------------------------------------------------------
 
-local function text_of(item)
-  local text = object(item.text)
-  local s = item.body or text and text.body or item.caption
-  return type(s) == "string" and utf8.repair(s:gsub("%z", "?"), TEXT_CHARS) or nil
+-- Where a text can stand, what was written as such first: a media message has it in its caption, and a file's URL or
+-- name in its body (PLATFORM.md 9).
+local places = { { "caption" }, { "image", "caption" }, { "video", "caption" }, { "document", "caption" },
+  { "text", "body" }, { "text" }, { "body" }, { "button", "text" }, { "interactive", "button_reply", "title" },
+  { "interactive", "list_reply", "title" }, { "interactive", "body", "text" } }
+
+--- The text of a message, or a body that is the URL of a file where there is none; and the list of all its texts, where
+-- that is another one than the text alone.
+local function texts_of(item)
+  local list, seen, url = {}, {}, nil
+  for _, place in ipairs(places) do
+    local value = item
+    for _, name in ipairs(place) do value = object(value) and value[name] end
+    if type(value) == "string" and value:find("%S") and not seen[value] then
+      seen[value] = true
+      local text = utf8.repair(value:gsub("%z", "?"), TEXT_CHARS)
+      if value:find("^%s*%a+://%S+%s*$") then url = url or text else list[#list + 1] = text end
+    end
+  end
+  local text = list[1] or url or type(item.body) == "string" and "" or nil
+  return text, (#list > 1 or text and text ~= "" and not list[1]) and list or nil
 end
 
 local function truth(value)
@@ -186,11 +203,12 @@ local function message_of(item, instance, received_at, echo)
   local id = item and word(item.id, ID_BYTES)
   if not id then return nil end
   local chat_id = word(item.chatId, NAME_BYTES)
+  local text, texts = texts_of(item)
   return {
     id = id, from_me = echo or truth(item.fromMe), at = time_of(item) or received_at, instance = instance,
     phone = digits(chat_id) or digits(echo and item.to or item.from) or digits(item.author), chat_id = chat_id,
     bsuid = word(item.authorBsuid, NAME_BYTES) or word(item.from_user_id, NAME_BYTES),
-    type = word(item.type, WORD_BYTES), text = text_of(item), name = word(item.senderName, NAME_BYTES),
+    type = word(item.type, WORD_BYTES), text = text, texts = texts, name = word(item.senderName, NAME_BYTES),
   }
 end
 
@@ -240,18 +258,18 @@ local function collector(received_at)
     end)
   end
 
-  function c.errors(value)
+  function c.errors(value, instance)
     c.each(value, "errors", found.errors, function(item)
       local code, text = error_of { errors = { item } }
-      return (code or text) and { code = code, error = text, at = received_at }
+      return (code or text) and { code = code, error = text, at = received_at, instance = instance }
     end)
   end
 
-  function c.template(value)
+  function c.template(value, instance)
     local name, status = word(value.message_template_name, ID_BYTES), status_word(value.event)
     if not name or not status then return c.other("message_template_status_update") end
     room = room - 1
-    found.templates[#found.templates + 1] = { name = name, status = status:upper(), at = received_at,
+    found.templates[#found.templates + 1] = { name = name, status = status:upper(), at = received_at, instance = instance,
       language = word(value.message_template_language, WORD_BYTES), reason = word(value.reason, NAME_BYTES) }
   end
   return c
@@ -266,12 +284,12 @@ local function collect_changes(c, changes, instance)
     elseif not value then
       c.other("changes")
     elseif change.field == "message_template_status_update" then
-      c.template(value)
+      c.template(value, instance)
     elseif value.statuses or value.messages or value.message_echoes or value.errors then
       c.statuses(value.statuses, "statuses", instance)
       c.messages(value.messages, instance)
       c.messages(value.message_echoes, instance, true)
-      c.errors(value.errors)
+      c.errors(value.errors, instance)
     else
       c.other(change.field)
     end
@@ -298,9 +316,10 @@ end
 -- @param received_at when it came, Unix seconds; the time of everything that bears none (acks never do)
 -- @return { events, messages, templates, errors, others, ignored } or nil, "invalid: …"
 --   events    { id, status (lower case), at (s), recipient (digits), chat_id, bsuid, code, error, category, instance }
---   messages  { id, from_me, at, phone (digits, the customer's), chat_id, bsuid, text, type, name, instance }
---   templates { name, language, status (upper case), reason, at }: a template was paused, approved, …
---   errors    { code, error, at }: of the account, not of one message
+--   messages  { id, from_me, at, phone (digits, the customer's), chat_id, bsuid, text, texts (where there are several,
+--             or the text is but a file's URL: a list of those that are texts), type, name, instance }
+--   templates { name, language, status (upper case), reason, at, instance }: a template was paused, approved, …
+--   errors    { code, error, at, instance }: of the account, not of one message
 --   others    { kind = count } of what was not understood; ignored is their sum. Answer such a body with 200 all the
 --             same: it was read, and a repeat would not help (PLATFORM.md 3.1).
 function M.parse(body, received_at)

@@ -37,8 +37,10 @@ end
 --- Opens a store and brings it to the newest schema.
 -- @tparam string|table store "sqlite:path", or a handle of onemsg.sql
 -- @tparam table names of the channels that are used here
+-- @tparam ?boolean named somebody gave them these names: the store knows them from now on. A channel that got none is
+--   "main", and known once something is sent: who only looks at a store must not bring another "main" into it
 -- @treturn ?table an outbox
-function M.open(store, names)
+function M.open(store, names, named)
   local db = store
   if type(store) == "string" then
     local opened, err, info = sql.open(store)
@@ -48,7 +50,7 @@ function M.open(store, names)
   local box = setmetatable({ db = db, owned = db ~= store, names = names, token = token(), claims = 0, place = 0 },
     Outbox)
   local ok, err, info = schema.migrate(db, schema.steps(states.changes()))
-  if ok then ok, err, info = gate.create(db, names) end
+  if ok and named then ok, err, info = box:look() end
   if not ok then
     box:close()
     return nil, err, info

@@ -55,7 +55,7 @@ function M.open(options)
   flow.counted, flow.landing = { submitted = 0, duplicates = 0, skipped = 0, attempts = 0, hooks = 0, hook_new = 0,
     hook_duplicates = 0, hook_foreign = 0, hook_ignored = 0, hooks_invalid = 0, asks = 0, fallbacks = 0 }, {}
   local info
-  flow.box, err, info = outbox.open(flow.store, flow.names)
+  flow.box, err, info = outbox.open(flow.store, flow.names, options.channels ~= nil)
   if not flow.box then
     flow:close()
     return nil, err, info

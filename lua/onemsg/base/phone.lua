@@ -52,13 +52,39 @@ function M.variants(address)
   return { address }
 end
 
---- May two addresses be the same person's? WhatsApp reports some in a form of its own: with a trunk 0 less, with or
--- without the ninth digit of Brazil, the 1 of Mexico, the 9 of Argentina (PLATFORM.md 1.4, 5.4).
+-- Calling codes of one and of two digits; all others have three. Countries whose numbers really begin with a 0.
+local one_digit = { ["1"] = true, ["7"] = true }
+local two_digits = {}
+for code in ("20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 86 "
+  .. "90 91 92 93 94 95 98"):gmatch "%d+" do two_digits[code] = true end
+local keeps_zero = { ["1"] = true, ["7"] = true, ["39"] = true, ["225"] = true, ["241"] = true, ["242"] = true,
+                     ["378"] = true, ["379"] = true }
+
+local function calling_code(digits)
+  local n = one_digit[digits:sub(1, 1)] and 1 or two_digits[digits:sub(1, 2)] and 2 or 3
+  return digits:sub(1, n)
+end
+
+--- Every address that may stand for the same person, the given one first: its variants, and what it is with a trunk 0
+-- less or more, since WhatsApp reports a number without it (PLATFORM.md 1.4, 5.4). What is no number has one.
+-- @treturn table list
+function M.spellings(address)
+  local list = M.variants(address)
+  if not address:find("^%d+$") or #address < 8 then return list end
+  local code = calling_code(address)
+  if keeps_zero[code] then return list end
+  local rest = address:sub(#code + 1)
+  list[#list + 1] = code .. (rest:match("^0(.+)$") or "0" .. rest)
+  return list
+end
+
+--- Are two addresses the same person's, as far as their spelling tells?
 function M.same(a, b)
   if not a or not b then return false end
-  a, b = M.digits(a), M.digits(b)
-  if a == b then return true end
-  return math.abs(#a - #b) <= 1 and #a >= 10 and #b >= 10 and M.tail(a) == M.tail(b) and a:sub(1, 2) == b:sub(1, 2)
+  for _, spelling in ipairs(M.spellings(M.of_chat(a))) do
+    if spelling == M.of_chat(b) then return true end
+  end
+  return false
 end
 
 --- The digits that all forms of a number end in.

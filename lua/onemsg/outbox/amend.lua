@@ -16,6 +16,25 @@ function M.or_null(value)
   return value
 end
 
+-- Refusals ----------------------------------------------------------------------------------------------------------
+
+-- What a database says when a key is there already: somebody was faster. SQLite's extended codes, and a SQLSTATE.
+local taken = { [1555] = true, [2067] = true, ["23505"] = true }
+
+--- What a unit that failed says. A step that was not as it had been read, or a key that is there, means that somebody was
+-- faster: "conflict: …". Any other constraint refuses what we should never have written: that is a fault of ours, and is said.
+function M.refusal(err, info)
+  if info and info.class == "constraint" and not taken[info.code] then
+    return "store: a change was refused, which is a fault of onemsg; please report it: " .. err, info
+  end
+  return err, info
+end
+
+--- Is a key there already?
+function M.is_taken(info)
+  return info ~= nil and info.class == "constraint" and taken[info.code] == true
+end
+
 -- History -----------------------------------------------------------------------------------------------------------
 
 --- One line of history for what just happened to one confirmation …
@@ -61,9 +80,12 @@ local LOG_NOTE = [[
   SELECT id, step, CAST($2 AS DOUBLE PRECISION), state, CAST($3 AS TEXT), version FROM confirmation
   WHERE id = $1 ON CONFLICT (id, step) DO NOTHING]]
 
---- Of amend(): it holds only while no other way was used and no delivery is known.
-M.UNDELIVERED = [[ AND fallback IS NULL AND NOT EXISTS (SELECT 1 FROM status s
-  WHERE s.message_id = confirmation.message_id AND s.status IN ('delivered', 'read', 'viewed', 'played'))]]
+local ARRIVED = "s.status IN ('delivered', 'read', 'viewed', 'played') AND s.channel IN ('', confirmation.channel)"
+
+--- Of amend(): it holds only while no other way was used and no delivery of any of its messages is known.
+M.UNDELIVERED = " AND fallback IS NULL AND NOT EXISTS (SELECT 1 FROM status s WHERE s.message_id = "
+  .. "confirmation.message_id AND " .. ARRIVED .. ") AND NOT EXISTS (SELECT 1 FROM earlier e JOIN status s "
+  .. "ON s.message_id = e.message_id WHERE e.id = confirmation.id AND " .. ARRIVED .. ")"
 
 --- Begins to change a confirmation, in one unit with further statements.
 -- @tparam table row as it was read: when somebody made a step meanwhile, nothing changes
@@ -84,7 +106,7 @@ end
 function Amend.amended(_, begun)
   if not begun.pending then return nil, begun.err, begun.info end
   local results, err, info = begun.pending:wait()
-  if not results then return nil, err, info end
+  if not results then return nil, M.refusal(err, info) end
   return results[1][1]
 end
 
@@ -101,7 +123,7 @@ function Amend:keep(statements)
   end
   for _, pending in ipairs(begun) do
     local results, err, info = pending:wait()
-    if not results then return nil, err, info end
+    if not results then return nil, M.refusal(err, info) end
     for _, list in ipairs(results) do rows[#rows + 1] = list end
   end
   return rows
@@ -121,12 +143,22 @@ local THIS_EARLIER = [[
   INSERT INTO earlier(message_id, channel, id, at) VALUES ($1, $2, $3, $4)
   ON CONFLICT (message_id, channel) DO NOTHING]]
 
+local KEEP_LOST = [[
+  INSERT INTO lost(id, channel, phone, message, job_id, began, left_at)
+  SELECT c.id, c.channel, c.phone, c.message, c.job_id,
+    (SELECT MAX(h.at) FROM history h WHERE h.id = c.id AND h.state = 'sending'), c.left_at FROM confirmation c
+  WHERE c.id = $1 AND c.message_id IS NULL AND c.left_at IS NOT NULL AND c.settled IS NOT NULL
+  ON CONFLICT (id, left_at) DO NOTHING]]
+
+--- Remembers a message that nobody knows the id of, when its confirmation gets another one: it may still turn up.
+function M.statements.lost(id) return { KEEP_LOST, id } end
+
 --- The same for a row at hand.
 function M.statements.before(row, now) return { THIS_EARLIER, row.message_id, row.channel, row.id, now } end
 
 --- What speaks of a confirmation's present message, and what it is before there is one: every new message begins so.
-M.OF_MESSAGE = { rank = 0, asks = 0, checks = 0, confirmed = 0, attend_at = NONE, attend_until = NONE, stall_at = NONE,
-                 retry_at = NONE }
+M.OF_MESSAGE = { rank = 0, asks = 0, checks = 0, confirmed = 0, textless = 0, hint = NONE, attend_at = NONE,
+                 attend_until = NONE, stall_at = NONE, retry_at = NONE }
 
 local function afresh()
   local sets = { "resends = 0", "settled = NULL", "fallback_lease = NULL" }

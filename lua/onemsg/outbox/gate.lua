@@ -1,6 +1,7 @@
 --- onemsg.outbox.gate: the rows that decide whether a channel's or a template's messages may leave. For onemsg.outbox.
 -- A gate is read, thought about in Lua (onemsg.pace), and changed under its revision: who comes second gets a
 -- "conflict: …" and looks again. So all processes on one store share one pace and one breaker.
+local amend = require "onemsg.outbox.amend"
 local attention = require "onemsg.outbox.attention"
 
 local M = { methods = {} }
@@ -13,13 +14,18 @@ local CREATE = [[
   INSERT INTO channel(name, revision, tat, pause_until, breaker, fault, reason, tries, next_at, closed_at)
   VALUES ($1, 0, 0, 0, 'closed', '', '', 0, 0, 0) ON CONFLICT (name) DO NOTHING]]
 
-function M.create(db, names)
+--- Gates are made by who sends: a process that only looks at a store knows its channels perhaps by other names.
+local function create(box, names)
   local unit = {}
   for i, name in ipairs(names) do unit[i] = { CREATE, name } end
-  if #unit == 0 then return true end
-  local ok, err, info = db:unit(unit)
-  if not ok then return nil, err, info end
-  return true
+  return box.db:unit(unit)
+end
+
+local function is_mine(box, name)
+  for _, one in ipairs(box.names) do
+    if one == name then return true end
+  end
+  return false
 end
 
 local CHARGE = [[
@@ -49,11 +55,19 @@ function Gate:look()
   for n, statement in ipairs(self:asking_attention()) do unit[before + n] = statement end
   local results, err, info = self.db:read(unit)
   if not results then return nil, err, info end
-  local gates = {}
+  local gates, missing = {}, {}
   for _, row in ipairs(results[1]) do gates[row.name] = row end
+  for _, name in ipairs(self.names) do
+    if not gates[name] then missing[#missing + 1] = name end
+  end
+  if #missing > 0 then
+    results, err, info = create(self, missing)
+    if not results then return nil, err, info end
+    return self:look()
+  end
   for n, name in ipairs(self.names) do
     local first = results[3 + n][1]
-    if gates[name] then gates[name].due_at = first and first.due_at end
+    gates[name].due_at = first and first.due_at
   end
   return { gates = gates, lease_at = (results[2][1] or {}).at, give_up_at = (results[3][1] or {}).at,
            attention = attention.attention(results, before) }
@@ -70,6 +84,10 @@ function Gate:regate(name, think)
   for _ = 1, 10 do
     local results, err, info = self.db:read { { GATES .. " WHERE name = $1", name } }
     local row = results and results[1][1]
+    if results and not row and is_mine(self, name) then
+      results, err, info = create(self, { name })
+      if results then return self:regate(name, think) end
+    end
     if not row then return nil, err or ("config: no channel " .. name), info end
     local fields, extra = think(row)
     if not fields then return row, extra end
@@ -79,6 +97,7 @@ function Gate:regate(name, think)
     results, err, info = self.db:unit { { CHANGE, name, revision, row.pause_until, row.breaker, row.fault, row.reason,
                                           row.tries, row.next_at, row.closed_at, expect = 1 } }
     if results then return row, extra end
+    err, info = amend.refusal(err, info)
     if not err:find("^conflict:") then return nil, err, info end
   end
   return nil, "store: channel " .. name .. " is changed by others all the time", {}

@@ -19,7 +19,7 @@ local CHANGE = [[
 function Operator:change(id, from, state, reason, now, verdict)
   local results, err, info = self.db:unit {
     { CHANGE, id, from, state, reason, now, or_null(verdict), expect = 1 }, { LOG_ONE, id } }
-  if not results then return nil, err, info end
+  if not results then return nil, amend.refusal(err, info) end
   return results[1][1]
 end
 
@@ -37,7 +37,7 @@ local HAS_KEY = "SELECT id FROM once_key WHERE rule = $1 AND value = $2 AND id =
 function Operator:replay(from, part, reason, now)
   local otherwise = part.otherwise or {}
   local unit = {
-    amend.statements.earlier(part.id, now),
+    amend.statements.earlier(part.id, now), amend.statements.lost(part.id),
     { REPLAY, part.id, from, reason, now, part.rule, or_null(part.version), part.channel, part.phone, part.template,
       part.language, part.message, self:next_place(now), part.give_up_at, or_null(otherwise.json),
       or_null(otherwise.after), otherwise.on_unknown and 1 or 0, expect = 1 },
@@ -47,11 +47,11 @@ function Operator:replay(from, part, reason, now)
     unit[#unit + 1] = { HAS_KEY, part.rule, part.once, part.id, expect = 1 }
   end
   local results, err, info = self.db:unit(unit)
-  if results then return results[2][1] end
+  if results then return results[3][1] end
   if info and info.statement == #unit and part.once then
     return nil, "conflict: another confirmation holds its once_per key, " .. part.once, info
   end
-  return nil, err, info
+  return nil, amend.refusal(err, info)
 end
 
 return M

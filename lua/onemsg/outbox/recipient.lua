@@ -1,6 +1,7 @@
 --- onemsg.outbox.recipient: whom not to address, and when not to. For onemsg.outbox.
 -- A suppression is a row by channel and phone; channel '' means every channel. until_at NULL: for good. A lifted one
 -- stays as a row, so that a hook that is repeated days later does not bring it back.
+local amend = require "onemsg.outbox.amend"
 local sql = require "onemsg.sql"
 
 local M = { methods = {} }
@@ -77,7 +78,7 @@ function People:suppress(about, now)
     { about.by_hand and REPLACE or SUPPRESS, about.channel, about.phone, about.reason, about.code or NONE,
       about.until_at or NONE, about.at or now },
     { SKIP_PHONE, now, about.phone, about.channel }, { LOG_SKIPPED, now } }
-  if not results then return nil, err, info end
+  if not results then return nil, amend.refusal(err, info) end
   return results[2]
 end
 

@@ -42,6 +42,8 @@ local function confirmation(changes)
     attend_until DOUBLE PRECISION,     -- lease of the worker that looks at it
     stall_at DOUBLE PRECISION,         -- deadline of silence
     asks INTEGER NOT NULL DEFAULT 0,   -- of the schedule, used up
+    textless INTEGER NOT NULL DEFAULT 0,  -- its message_id was found without its text
+    hint TEXT,                         -- what was seen that may be its message, and is no proof
     checks INTEGER NOT NULL DEFAULT 0,    -- of a failed hook, in vain
     confirmed INTEGER NOT NULL DEFAULT 0, -- hookInfo says failed as well
     retry_at DOUBLE PRECISION,         -- a new message after a proven failure
@@ -66,7 +68,8 @@ local INDEXES = {
   "CREATE INDEX confirmation_give_up ON confirmation(state, give_up_at) WHERE state = 'queued'",
   "CREATE INDEX confirmation_left ON confirmation(phone, channel, left_at)",
   "CREATE INDEX confirmation_state ON confirmation(state, changed_at)",
-  "CREATE INDEX confirmation_message ON confirmation(message_id) WHERE message_id IS NOT NULL",
+  -- A message is one confirmation's.
+  "CREATE UNIQUE INDEX confirmation_message ON confirmation(message_id, channel) WHERE message_id IS NOT NULL",
   "CREATE INDEX confirmation_fallback ON confirmation(fallback_at) WHERE fallback_at IS NOT NULL",
   "CREATE INDEX confirmation_attend ON confirmation(attend_at) WHERE attend_at IS NOT NULL",
   "CREATE INDEX confirmation_retry ON confirmation(retry_at) WHERE retry_at IS NOT NULL",
@@ -98,14 +101,33 @@ local NEWS = {
       PRIMARY KEY (message_id, channel)
     )]],
   "CREATE INDEX earlier_id ON earlier(id)",
+  -- Messages that may have left, whose id nobody learned before their confirmation went on to another one.
+  [[CREATE TABLE lost (
+      id TEXT NOT NULL, channel TEXT NOT NULL, phone TEXT NOT NULL, message TEXT NOT NULL, job_id TEXT,
+      began DOUBLE PRECISION, left_at DOUBLE PRECISION NOT NULL,
+      PRIMARY KEY (id, left_at)
+    )]],
+  "CREATE INDEX lost_phone ON lost(phone, left_at)",
+  "CREATE INDEX lost_age ON lost(left_at)",
   -- Outgoing messages that hooks told of: evidence for what is in doubt, kept for a while.
   [[CREATE TABLE echo (
-      message_id TEXT NOT NULL, channel TEXT NOT NULL, phone TEXT, text TEXT,
+      message_id TEXT NOT NULL, channel TEXT NOT NULL, phone TEXT,
+      texts TEXT,                        -- JSON: a list, of every place where there was one
+      type TEXT,
       at DOUBLE PRECISION NOT NULL, received_at DOUBLE PRECISION NOT NULL,
       PRIMARY KEY (message_id, channel)
     )]],
   "CREATE INDEX echo_at ON echo(at)",
   "CREATE INDEX echo_age ON echo(received_at)",
+  -- What the platform said of a template (subject: its name) or of the account (subject ''), until it was acted upon.
+  [[CREATE TABLE word (
+      channel TEXT NOT NULL, subject TEXT NOT NULL, language TEXT NOT NULL, word TEXT NOT NULL,
+      at DOUBLE PRECISION NOT NULL, received_at DOUBLE PRECISION NOT NULL, code INTEGER, error TEXT,
+      acted_at DOUBLE PRECISION,
+      PRIMARY KEY (channel, subject, language, word, at)
+    )]],
+  "CREATE INDEX word_open ON word(received_at) WHERE acted_at IS NULL",
+  "CREATE INDEX word_age ON word(received_at)",
   -- What was not understood of the hooks: how often, and the latest of each kind.
   [[CREATE TABLE oddity (
       kind TEXT PRIMARY KEY, n INTEGER NOT NULL, at DOUBLE PRECISION NOT NULL, sample TEXT NOT NULL
@@ -154,10 +176,20 @@ function M.steps(changes)
   return { first }
 end
 
+--- What a step is: a store says which ones made it, so that a changed one is told from its namesake. (Adler-32)
+local function mark(step)
+  local a, b, text = 1, 0, table.concat(step, ";\n"):gsub("%-%-[^\n]*", ""):gsub("%s+", " ")
+  for n = 1, #text do
+    a = (a + text:byte(n)) % 65521
+    b = (b + a) % 65521
+  end
+  return ("%04x%04x"):format(b, a)
+end
+
 --- Brings a database to the newest step. Safe when several processes do so at once: each step is one unit that only
 -- one of them can do, by the step's number in the table meta.
 -- @treturn ?boolean true
--- @treturn string with nil: "config: …" (made by a newer onemsg) or "store: …"
+-- @treturn string with nil: "config: …" (made by a newer onemsg, or with other tables) or "store: …"
 function M.migrate(db, steps)
   local ok, err, info = db:unit {
     { "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)" },
@@ -166,16 +198,27 @@ function M.migrate(db, steps)
   if not ok then return nil, err, info end
   while true do
     local rows
-    rows, err, info = db:unit { { "SELECT value FROM meta WHERE name = 'schema'" } }
+    rows, err, info = db:unit { { "SELECT name, value FROM meta WHERE name LIKE 'schema%'" } }
     if not rows then return nil, err, info end
-    local at = tonumber(rows[1][1].value)
+    local at, marks = 0, {}
+    for _, row in ipairs(rows[1]) do
+      local n = tonumber(row.name:match("^schema (%d+)$"))
+      if n then marks[n] = row.value else at = tonumber(row.value) end
+    end
+    for n = 1, math.min(at, #steps) do
+      if marks[n] ~= mark(steps[n]) then
+        return nil, ("config: the store's schema %d is not the one that this onemsg makes: an unreleased onemsg made it; "
+          .. "begin a new store, and read the old one with the onemsg that made it"):format(n), { outcome = "invalid" }
+      end
+    end
     if at == #steps then return true end
     if at > #steps then
       err = ("config: the store has schema %d, this onemsg knows %d: install the newer onemsg"):format(at, #steps)
       return nil, err, { outcome = "invalid" }
     end
     local unit = { { "UPDATE meta SET value = $1 WHERE name = 'schema' AND value = $2",
-                     tostring(at + 1), tostring(at), expect = 1 } }
+                     tostring(at + 1), tostring(at), expect = 1 },
+                   { "INSERT INTO meta(name, value) VALUES ($1, $2)", "schema " .. at + 1, mark(steps[at + 1]) } }
     for _, statement in ipairs(steps[at + 1]) do unit[#unit + 1] = { statement } end
     ok, err, info = db:unit(unit)
     if not ok and not (err:find("^conflict:") and info and info.statement == 1) then return nil, err, info end

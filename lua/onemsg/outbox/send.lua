@@ -53,7 +53,7 @@ function Send:claim(row, n, cost, now, lease, gap)
     { LOG_CLAIM, owner },
     skip, log_skipped,
   }
-  if not results then return nil, err, info end
+  if not results then return nil, amend.refusal(err, info) end
   return results[1], results[4]
 end
 
@@ -81,7 +81,7 @@ function Send:record(row, change, now, from)
     change.attend_at and amend.statements.first_look(row.id, change.attend_at, change.stall_at),
   }
   if not pending then return nil, err, info end
-  return { pending = pending, row = row, change = change, now = now }
+  return { pending = pending, row = row, change = change, now = now, from = from }
 end
 
 --- The lease had run out, and somebody declared the message `unknown` before its answer could be recorded.
@@ -98,12 +98,27 @@ local function record_late(box, begun, now_there)
   return box:recorded(late)
 end
 
+--- The id that came with the answer is another confirmation's: 1MSG gave it twice, or it names something else. The message
+-- was accepted all the same; it can't be followed.
+local function record_without_id(box, begun)
+  local change = {}
+  for name, value in pairs(begun.change) do change[name] = value end
+  change.message_id = nil
+  change.reason = ("accepted with the id %s, which another confirmation has: it can't be followed"):format(
+    begun.change.message_id)
+  local again, err, info = box:record(begun.row, change, begun.now, begun.from)
+  if not again then return nil, err, info end
+  return box:recorded(again)
+end
+
 --- Waits until it is on disk. Safe to repeat after a failure: it is recorded once.
 -- @treturn ?table the row as it is now
 -- @treturn boolean true: by this record
 function Send:recorded(begun)
   local results, err, info = begun.pending:wait()
   if results then return results[1][1], true end
+  if amend.is_taken(info) and begun.change.message_id then return record_without_id(self, begun) end
+  err, info = amend.refusal(err, info)
   if not err:find("^conflict:") then return nil, err, info end
   local now_there, read_err, read_info = self:row(begun.row.id)
   if not now_there then return nil, read_err or "store: the confirmation is gone", read_info end
@@ -126,7 +141,7 @@ local EXPIRE = [[
 function Send:expire(now)
   local results, err, info = self.db:unit {
     { EXPIRE, now, "not sent within give_up_after", BATCH }, { LOG_AT, "expired", now } }
-  if not results then return nil, err, info end
+  if not results then return nil, amend.refusal(err, info) end
   return results[1]
 end
 
@@ -144,7 +159,7 @@ function Send:recover(now)
   local results, err, info = self.db:unit {
     { RECOVER, now, "the process that was sending it ended before it recorded the answer", BATCH, now + FIRST_LOOK },
     { LOG_AT, "unknown", now } }
-  if not results then return nil, err, info end
+  if not results then return nil, amend.refusal(err, info) end
   return results[1]
 end
 

@@ -1,6 +1,9 @@
 --- onemsg.outbox.statuses: what hooks and hookInfo said, stored once, and whose it is by its id. For onemsg.outbox.
 -- What it means stands in onemsg.policy.delivery and onemsg.policy.evidence.
 local amend = require "onemsg.outbox.amend"
+local cjson = require "cjson"
+local phones = require "onemsg.base.phone"
+local evidence = require "onemsg.policy.evidence"
 local STATUSES = require "onemsg.outbox.read".STATUSES
 
 local M = { methods = {}, statements = {} }
@@ -8,7 +11,7 @@ local Statuses = M.methods
 
 M.HELD_FOR = 86400  -- seconds that a status of an unknown message, or an echo, is kept
 M.HELD_MOST = 100000 -- of each; beyond that the oldest go
-M.LIFTED_FOR = 30 * 86400 -- seconds that a suppression that is over is remembered
+M.LIFTED_FOR = 30 * 86400 -- seconds that a suppression that is over, a word of the platform, a lost message is remembered
 local KINDS = 200   -- of oddities; further ones are counted as "other"
 local SAMPLE_BYTES = 4096
 local CHUNK, or_null = amend.CHUNK, amend.or_null
@@ -20,12 +23,13 @@ local KEEP_STATUS = [[
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
   ON CONFLICT (channel, message_id, status) DO NOTHING RETURNING message_id]]
 local KEEP_ECHO = [[
-  INSERT INTO echo(message_id, channel, phone, text, at, received_at) VALUES ($1, $2, $3, $4, $5, $6)
-  ON CONFLICT (message_id, channel) DO NOTHING]]
+  INSERT INTO echo(message_id, channel, phone, texts, type, at, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+  ON CONFLICT (message_id, channel) DO UPDATE SET phone = COALESCE(echo.phone, excluded.phone),
+    texts = COALESCE(echo.texts, excluded.texts), type = COALESCE(echo.type, excluded.type)]]
 -- Whoever waits for evidence about a message to this recipient is looked at now.
 local ALARM = [[
   UPDATE confirmation SET attend_at = $3
-  WHERE phone = $1 AND left_at > $2 AND message_id IS NULL AND (state = 'unknown' OR settled IS NOT NULL)]]
+  WHERE phone IN ($1, $4, $5, $6) AND left_at > $2 AND message_id IS NULL AND (state = 'unknown' OR settled IS NOT NULL)]]
 local KEEP_ODDITY = [[
   INSERT INTO oddity(kind, n, at, sample)
   VALUES (CASE WHEN EXISTS (SELECT 1 FROM oddity WHERE kind = $1) OR (SELECT COUNT(*) FROM oddity) < $5
@@ -38,15 +42,47 @@ function M.statements.status(event, channel, source, now)
 end
 
 function M.statements.echo(message, channel, now)
-  return { KEEP_ECHO, message.id, channel, or_null(message.phone), or_null(message.text), message.at or now, now }
+  local texts = evidence.texts(message)
+  return { KEEP_ECHO, message.id, channel, or_null(message.phone), or_null(texts[1] and cjson.encode(texts)),
+           or_null(message.type), message.at or now, now }
 end
 
 function M.statements.alarm(phone, now)
-  return { ALARM, phone, now - M.HELD_FOR, now }
+  local forms = phones.spellings(phone)
+  return { ALARM, forms[1], now - M.HELD_FOR, now, forms[2] or phone, forms[3] or phone, forms[4] or phone }
+end
+
+local KEEP_WORD = [[
+  INSERT INTO word(channel, subject, language, word, at, received_at, code, error) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+  ON CONFLICT (channel, subject, language, word, at) DO NOTHING]]
+
+--- What the platform said of a template, or (subject '') of the account.
+function M.statements.word(about, channel, now)
+  return { KEEP_WORD, channel, about.name or "", about.language or "", about.status or "error", about.at or now, now,
+           or_null(about.code), or_null(about.error) }
 end
 
 function M.statements.oddity(kind, n, sample, now)
   return { KEEP_ODDITY, kind, n, now, sample:sub(1, SAMPLE_BYTES), KINDS }
+end
+
+-- Words of the platform ---------------------------------------------------------------------------------------------
+
+local OPEN_WORDS = "SELECT * FROM word WHERE acted_at IS NULL ORDER BY at, received_at LIMIT $1"
+local ACTED = [[
+  UPDATE word SET acted_at = $6
+  WHERE channel = $1 AND subject = $2 AND language = $3 AND word = $4 AND at = $5 AND acted_at IS NULL]]
+
+--- Words that nobody acted upon yet, the oldest first.
+function Statuses:open_words()
+  local results, err, info = self.db:read { { OPEN_WORDS, CHUNK } }
+  if not results then return nil, err, info end
+  return results[1]
+end
+
+--- It was done what a word asks for.
+function Statuses:acted(word, now)
+  return self:keep { { ACTED, word.channel, word.subject, word.language, word.word, word.at, now } }
 end
 
 -- Whose it is -------------------------------------------------------------------------------------------------------
@@ -125,10 +161,13 @@ local OVER_HELD = "SELECT received_at AS at FROM status WHERE id IS NULL ORDER B
 local OVER_ECHO = "SELECT received_at AS at FROM echo ORDER BY received_at DESC LIMIT 1 OFFSET $1"
 local OLD = [[
   SELECT 1 AS yes WHERE EXISTS (SELECT 1 FROM status WHERE id IS NULL AND received_at <= $1)
-    OR EXISTS (SELECT 1 FROM echo WHERE received_at <= $1) OR EXISTS (SELECT 1 FROM suppression WHERE until_at <= $2)]]
+    OR EXISTS (SELECT 1 FROM echo WHERE received_at <= $1) OR EXISTS (SELECT 1 FROM suppression WHERE until_at <= $2)
+    OR EXISTS (SELECT 1 FROM word WHERE received_at <= $2) OR EXISTS (SELECT 1 FROM lost WHERE left_at <= $2)]]
 local DROP_HELD = "DELETE FROM status WHERE id IS NULL AND received_at <= $1"
 local DROP_ECHO = "DELETE FROM echo WHERE received_at <= $1"
 local DROP_OVER = "DELETE FROM suppression WHERE until_at <= $1"
+local DROP_WORD = "DELETE FROM word WHERE received_at <= $1 AND acted_at IS NOT NULL"
+local DROP_LOST = "DELETE FROM lost WHERE left_at <= $1"
 
 --- What needs upkeep: held statuses whose message is known by now, because a process died between two steps.
 -- @tparam number since of the statuses that are looked at
@@ -149,7 +188,8 @@ end
 --- Drops what was held too long, or is too much.
 function Statuses:tidy(what)
   if not what.needed then return true end
-  return self.db:unit { { DROP_HELD, what.held }, { DROP_ECHO, what.echo }, { DROP_OVER, what.over } }
+  return self.db:unit { { DROP_HELD, what.held }, { DROP_ECHO, what.echo }, { DROP_OVER, what.over },
+    { DROP_WORD, what.over }, { DROP_LOST, what.over } }
 end
 
 local COUNT_HELD = "SELECT COUNT(*) AS n FROM status WHERE id IS NULL"

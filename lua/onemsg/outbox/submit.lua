@@ -92,9 +92,9 @@ function Submit:submitted(begun, seconds)
     local rows = {}
     for n, at in ipairs(begun.tickets) do rows[n] = results[at][1] end
     return rows, false
-  elseif not err:find("^conflict:") then
-    return nil, err, info
   end
+  err, info = amend.refusal(err, info)
+  if not err:find("^conflict:") then return nil, err, info end
   local rows, read_err, read_info = self:tickets(begun.plan.id)
   if not rows then return nil, read_err, read_info end
   if not rows[1] then return nil, "store: " .. err, info end

@@ -57,6 +57,9 @@ local function contradiction_of(row, present, before, best)
     return "settled by hand as not arrived, and then it was reported as delivered"
   elseif row.settled == "arrived" and best < DELIVERED and present.failure then
     return ("settled by hand as arrived, and then it was reported as failed (%s)"):format(said(present.failure))
+  elseif row.textless == 1 and best == FAILED then
+    return ("found without its text, and then reported as failed (%s): it may be another one's, and nothing follows")
+      :format(said(present.failure))
   end
   return nil
 end
@@ -80,6 +83,7 @@ function M.fold(row, statuses)
   if of_before >= DELIVERED and of_before > best then best, late = of_before, true end
   local change = {}
   local word = words[best]
+  if row.textless == 1 and best == FAILED then word = nil end -- a failure never proves that ours was accepted
   if word and best > row.rank and states.may(row.state, word) then
     change.state, change.rank = word, best
     if best == FAILED then
@@ -123,7 +127,9 @@ function M.failed(row, failure, now, random)
   end
   if entry.suppress then measures.suppress = { for_s = entry.suppress, reason = reason, code = failure.code } end
   local next_step = {}
-  if entry.retry and not entry.suppress and row.resends < math.min(M.RESENDS, entry.tries or M.RESENDS) then
+  if entry.retry and row.fallback then
+    next_step.why = "no new message: the other way was used"
+  elseif entry.retry and not entry.suppress and row.resends < math.min(M.RESENDS, entry.tries or M.RESENDS) then
     local wait = pace.backoff({ retry = row.resends + 1, wait = entry.wait, factor = entry.factor }, random)
     local at = now + math.max(M.RESEND_GAP, wait)
     if at < (row.give_up_at or 0) then
@@ -164,17 +170,26 @@ local function reached(at, now)
   return at ~= nil and at <= now
 end
 
---- Must hookInfo be asked before anything is done about this failure, or this silence?
+--- Must hookInfo be asked before the other way is used for this failure, or this silence?
 local function to_be_asked(row, channel, now)
   if not row.message_id or row.confirmed == 1 or channel.mute_until > now then return false end
   return row.asked_now ~= true
+end
+
+--- What a new message needs: hookInfo's own word that the one before failed, and no other way used meanwhile. Nobody's
+-- silence is proof, nor is a channel that does not offer hookInfo.
+local function resend_or_why_not(row, channel, now)
+  if row.fallback then return "keep" end
+  if row.confirmed == 1 then return "resend" end
+  return row.message_id and channel.mute_until <= now and row.asked_now ~= true and "ask" or "keep"
 end
 
 --- What to do about a confirmation that its worker looks at.
 -- @tparam table row; row.asked_now = true when hookInfo was just asked about it
 -- @tparam table channel its gate: hooked_at, mute_until, breaker
 -- @tparam number now
--- @treturn ?string "ask" hookInfo; "doubt" look for evidence; "fall_back"; "resend"; "stall"; nil: wait
+-- @treturn ?string "ask" hookInfo; "doubt" look for evidence; "fall_back"; "resend"; "keep" (there will be no new message:
+--   unproven() says what then); "stall"; nil: wait
 -- @treturn table with nil: attend_at, retry_at, fallback_at as they shall be (absent: none)
 function M.next_step(row, channel, now)
   if row.state == "sending" then return nil, { attend_at = row.lease_until, fallback_at = row.fallback_at } end
@@ -184,7 +199,7 @@ function M.next_step(row, channel, now)
     return to_be_asked(row, channel, now) and "ask" or "fall_back"
   end
   if row.state == "failed" and reached(row.retry_at, now) then
-    return to_be_asked(row, channel, now) and "ask" or "resend"
+    return resend_or_why_not(row, channel, now)
   end
   if row.state == "unknown" or row.settled and not row.message_id then
     if reached(row.attend_at, now) then return "doubt" end
@@ -212,7 +227,9 @@ end
 --   will be no new message
 function M.checked(row, report, mute, now)
   local rank = report and hooks.rank(report.status)
-  if mute or rank and rank >= FAILED then return { confirmed = 1 } end
+  if rank == FAILED then return { confirmed = 1 } end
+  if mute and row.retry_at then return M.unproven(row, now) end
+  if mute then return { confirmed = 1 } end -- the hook is all there is; the other way is no second message
   if report and not rank and not row.retry_at then return { confirmed = 1 } end -- nothing known speaks against it
   local wait = M.CHECKS[row.checks + 1]
   if wait then
@@ -220,13 +237,15 @@ function M.checked(row, report, mute, now)
     return { checks = row.checks + 1, retry_at = row.retry_at and math.max(at, row.retry_at) or nil,
              fallback_at = row.fallback_at and math.max(at, row.fallback_at) or nil }
   end
-  local change = { confirmed = 1 } -- enough was asked: a double notice harms less than a missing one …
-  if row.retry_at then             -- … but a second WhatsApp message needs proof
-    change.drop_retry = true
-    change.reason = "no new message: hookInfo did not confirm that the first one failed"
-    change.fallback_at = row.otherwise and now or nil
-  end
-  return change
+  if row.retry_at then return M.unproven(row, now) end
+  return { confirmed = 1 } -- enough was asked: a double notice harms less than a missing one
+end
+
+--- A second WhatsApp message needs proof that the first one failed, and there is none: the other way is left.
+function M.unproven(row, now)
+  return { confirmed = 1, drop_retry = true, fallback_at = row.otherwise and not row.fallback and now or nil,
+           reason = row.fallback and "no new message: the other way was used"
+             or "no new message: hookInfo did not confirm that the first one failed" }
 end
 
 return M

@@ -6,6 +6,7 @@ local cjson = require "cjson"
 local amend = require "onemsg.outbox.amend"
 local statuses = require "onemsg.outbox.statuses"
 local fold = require "onemsg.workflow.fold"
+local hooks = require "onemsg.workflow.hooks"
 local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
 local reconcile = require "onemsg.workflow.reconcile"
@@ -57,14 +58,18 @@ local function offered(info)
   return not (status == 404 or status == 405 or status == 501)
 end
 
+--- A change for the store out of what onemsg.policy.delivery says of a failure.
+local function without_retry(change)
+  if change.drop_retry then
+    change.drop_retry, change.retry_at, change.note, change.reason = nil, NONE, change.reason, nil
+  end
+  return change
+end
+
 --- What hookInfo's answer changes, beyond the statuses in it.
 local function after_asking(row, report, mute, now, random)
   if row.state == "failed" then
-    local change = news.checked(row, report, mute, now)
-    if change.drop_retry then
-      change.drop_retry, change.retry_at, change.note, change.reason = nil, NONE, change.reason, nil
-    end
-    return change
+    return without_retry(news.checked(row, report, mute, now))
   elseif row.fallback_at and row.fallback_at <= now then
     local wait = not report and not mute and news.CHECKS[row.checks + 1]
     return wait and { fallback_at = now + wait, checks = row.checks + 1 } or {}
@@ -140,11 +145,18 @@ local function resend(worker, row)
     state = "queued", reason = ("a new message, the %s: the one before failed (%s)"):format(
       row.resends == 0 and "2nd" or "3rd", row.reason:gsub("; a new message may follow.*", "")),
     message_id = NONE, due_at = now, place = flow.box:next_place(now), resends = row.resends + 1, awake_until = NONE,
-    held = NONE, accepted_at = NONE,
+    held = NONE, accepted_at = NONE, guard = amend.UNDELIVERED,
   }
   for name, value in pairs(amend.OF_MESSAGE) do change[name] = value end
-  write(worker, row, change, { amend.statements.before(row, now) })
-  worker:wake()
+  local written = write(worker, row, change, { amend.statements.before(row, now) })
+  if written then return worker:wake() end
+  local ok, err = fold.fold(flow, { row }) -- perhaps it arrived, and nobody has folded that yet
+  if not ok then worker:trouble(err) end
+end
+
+--- There will be no new message.
+local function keep(worker, row)
+  write(worker, row, without_retry(news.unproven(row, worker.flow.now())))
 end
 
 -- Other ways ------------------------------------------------------------------------------------------------------
@@ -199,7 +211,7 @@ end
 
 -- The loop's part -------------------------------------------------------------------------------------------------
 
-local actions = { ask = ask, doubt = doubt, stall = stall, resend = resend, fall_back = fall_back }
+local actions = { ask = ask, doubt = doubt, stall = stall, resend = resend, keep = keep, fall_back = fall_back }
 local kept = { "attend_at", "retry_at", "fallback_at" }
 
 --- Does what a leased row needs next.
@@ -232,6 +244,7 @@ function M.look(worker, sight, now)
   local flow = worker.flow
   if now >= worker.upkeep_at or now < worker.upkeep_at - UPKEEP then
     local ok, err = fold.upkeep(flow, now, worker.upkeep_at == 0 and 0 or now - UPKEEP_BACK)
+    if ok then ok, err = hooks.mind(flow, now) end
     if not ok then return worker:trouble(err) end
     worker.upkeep_at = now + UPKEEP
   end

@@ -1,6 +1,7 @@
 --- onemsg.workflow.hooks: flow:hooks. For onemsg.workflow.
 -- First what a body says is stored, then it is folded into the confirmations (onemsg.workflow.fold).
 local check = require "onemsg.base.check"
+local core -- at the first hook: loading this loads no C
 local fold = require "onemsg.workflow.fold"
 local hooks = require "onemsg.hooks"
 local news = require "onemsg.policy.delivery"
@@ -13,13 +14,17 @@ local statements = statuses.statements
 local HOUR = 3600
 local DISABLED = 86400  -- seconds to set a template aside that a hook calls disabled or rejected
 
---- The name of the channel that a hook speaks of: '' when that is open; nil when it is none of ours.
+--- The name of the channel that a hook speaks of: '' when that is open; nil when it is certainly none of ours. The id is
+-- compared as onemsg.new compares it with the token's: ODI371267300, 371267300, instance371267300 are one.
 local function channel_of(flow, instance, given)
-  if instance and next(flow.instances) then
-    local name = flow.instances[instance]
-    return (not given or given == name) and name or nil
+  if not instance or not next(flow.instances) then return given or (#flow.names == 1 and flow.names[1]) or "" end
+  for name, id in pairs(flow.instances) do
+    if core.same_channel(id, instance) then return (not given or given == name) and name or nil end
   end
-  return given or (#flow.names == 1 and flow.names[1]) or ""
+  -- An id of a form that no channel's is names nobody for certain. (PLATFORM.md 1.1)
+  local stranger = instance:find("^%a*%d+$") ~= nil or #flow.names > 1
+  if stranger then return nil end
+  return given or flow.names[1]
 end
 
 --- One kind of item, those of other channels left out and counted.
@@ -42,6 +47,9 @@ local function to_keep(found, body, now)
       if one.item.phone then list[#list + 1] = statements.alarm(one.item.phone, now) end
     end
   end
+  for _, kind in ipairs { found.templates, found.errors } do
+    for _, one in ipairs(kind) do list[#list + 1] = statements.word(one.item, one.channel, now) end
+  end
   for _, one in ipairs(found.events) do
     if one.item.recipient then list[#list + 1] = statements.alarm(one.item.recipient, now) end
   end
@@ -50,12 +58,21 @@ local function to_keep(found, body, now)
   return list
 end
 
+--- The stop word that one of a message's texts consists of.
+local function stop_word_of(flow, message)
+  for _, text in ipairs(message.texts or { message.text }) do
+    local word = flow.stop_word(text)
+    if word then return word end
+  end
+  return nil
+end
+
 --- Inbound messages that consist of a stop word: their senders are left alone.
 local function heed(flow, messages, now)
   local stopped = 0
   for _, one in ipairs(messages) do
     local message = one.item
-    local word = not message.from_me and message.phone and flow.stop_word(message.text)
+    local word = not message.from_me and message.phone and stop_word_of(flow, message)
     for _, phone in ipairs(word and phones.variants(message.phone) or {}) do
       local rows, err, info = flow.box:suppress({ channel = one.channel, phone = phone,
         reason = ('they wrote "%s"'):format(word), at = math.min(message.at or now, now) }, now)
@@ -70,25 +87,46 @@ end
 local paused = { PAUSED = 3 * HOUR, FLAGGED = false, DISABLED = DISABLED, REJECTED = DISABLED,
                  PENDING_DELETION = DISABLED, DELETED = DISABLED }
 
---- Word of the platform about a template, and about the account.
-local function mind(flow, found, given, now)
-  for _, one in ipairs(found.templates) do
-    for _, name in ipairs(given and { given } or flow.names) do
-      local row = { channel = name, template = one.name, language = one.language or "" }
-      if paused[one.status] then
-        flow.worker:apply(row, { park = { until_at = now + paused[one.status], reason =
-          ("the template is set aside: WhatsApp calls it %s"):format(one.status:lower()) } })
-      elseif one.status == "APPROVED" or one.status == "REINSTATED" then
-        flow.box:unpark(row, now)
-      end
+--- Does what one word asks for, on one channel.
+local function act_upon(flow, word, name, now)
+  if word.subject ~= "" then
+    local row = { channel = name, template = word.subject, language = word.language }
+    if paused[word.word] then
+      flow.worker:apply(row, { park = { until_at = now + paused[word.word], reason =
+        ("the template is set aside: WhatsApp calls it %s"):format(word.word:lower()) } })
+    elseif word.word == "APPROVED" or word.word == "REINSTATED" then
+      local _, err = flow.box:unpark(row, now)
+      if err then flow.worker:trouble(err) end
     end
+    return
   end
-  for _, one in ipairs(found.errors) do
-    local _, measures = news.failed({ resends = 0 }, one, now, flow.random)
-    local name = given or #flow.names == 1 and flow.names[1]
-    measures.park, measures.suppress = nil, nil
-    if name then flow.worker:apply({ channel = name }, measures) end
+  local _, measures = news.failed({ resends = 0 }, word, now, flow.random)
+  measures.park, measures.suppress = nil, nil
+  flow.worker:apply({ channel = name }, measures)
+end
+
+--- Words of the platform about templates and about the account: what is stored of them and not done yet, in their order.
+-- One that the store does not let us do stays for the upkeep, and so do those behind it.
+-- @treturn ?boolean true
+function M.mind(flow, now)
+  local words, err, info = flow.box:open_words()
+  if not words then return nil, err, info end
+  for _, word in ipairs(words) do
+    local before = flow.worker.troubles
+    local names = word.channel ~= "" and { word.channel } or flow.names
+    if word.channel == "" and word.subject == "" and #flow.names > 1 then -- a fault, and of whose account is open
+      names = {}
+      flow:alert { alert = "account", reason = word.error or tostring(word.code) }
+    end
+    for _, name in ipairs(names) do
+      if flow.channels[name] then act_upon(flow, word, name, now) end
+    end
+    if flow.worker.troubles > before then return true end
+    local done
+    done, err, info = flow.box:acted(word, now)
+    if not done then return nil, err, info end
   end
+  return true
 end
 
 --- Takes what 1MSG posted to a webhook (PLATFORM.md 3). What it says is on disk when this returns a number.
@@ -116,10 +154,12 @@ function M.methods.hooks(flow, body, options)
     tally.hooks_invalid = tally.hooks_invalid + 1
     return nil, err, { outcome = "invalid" }
   end
+  core = core or require "onemsg" and require "onemsg.core"
   local counts = { new = 0, duplicates = 0, held = 0, foreign = 0, stopped = 0, ignored = found.ignored }
   local events = #found.events + #found.messages + #found.templates + #found.errors
-  found.events = of_ours(flow, found.events, given, counts)
-  found.messages = of_ours(flow, found.messages, given, counts)
+  for _, kind in ipairs { "events", "messages", "templates", "errors" } do
+    found[kind] = of_ours(flow, found[kind], given, counts)
+  end
   counts.messages = #found.messages
   local kept, store_err, info = flow.box:keep(to_keep(found, body, now))
   if not kept then return nil, store_err, info end
@@ -141,7 +181,7 @@ function M.methods.hooks(flow, body, options)
     tally["hook_" .. name] = tally["hook_" .. name] + counts[name]
   end
   -- From here on all is on disk, and what fails is done by the upkeep.
-  mind(flow, found, given, now)
+  if #found.templates + #found.errors > 0 then M.mind(flow, now) end
   local rows = flow.box:owners(fresh)
   if rows then
     counts.held = math.max(0, #fresh - #rows)

@@ -53,13 +53,13 @@ local function read_channels(options)
   return channels, names, channels.main and "main" or names[1]
 end
 
---- Channel id → name, for hooks that name the channel that they speak of; name → country, for national numbers.
+--- Name → channel id, for hooks that name the channel that they speak of; name → country, for national numbers.
 local function read_identities(channels, core)
   local instances, countries = {}, {}
   for name, channel in pairs(channels) do
     local real = type(channel) == "userdata"
     local id = real and core.channel_id(channel) or not real and channel.id
-    if id then instances[id] = name end
+    if id then instances[name] = id end
     countries[name] = real and core.channel_country(channel) or not real and channel.country or nil
   end
   return instances, countries

@@ -15,93 +15,124 @@ local M = {}
 local TEXTS_FOR = 86400 -- seconds that a list of templates is believed
 local RETRY_TEXTS = 600 -- seconds until it is asked for again when that failed
 
---- The text of a message as the recipient sees it, or nil when its template is not known.
-local function filled(flow, row)
+--- The kind of file in a message's header, as its echo names it.
+local function media_of(message, tpl)
+  local header = type(message.header) == "table" and message.header or {}
+  for _, kind in ipairs { "image", "video", "document" } do
+    if header[kind] then return kind end
+  end
+  return tpl and tpl.header and tpl.header.media
+end
+
+--- What is known of the message of a row: its text, values, category, media header; nil where it is not known.
+local function appearance(flow, row)
   local message = cjson.decode(row.message)
   local known = flow.texts[row.channel]
   local tpl = known and known.list and template.find(known.list, message.template, message.language)
-  if not tpl or not message.body then return nil, message.body end
-  local ok, text = pcall(template.fill, tpl, message.body)
-  return ok and text or nil, message.body
-end
-
-local function same_text(message)
-  return function(rival)
-    local other = cjson.decode(rival.message)
-    local a, b = message.body or {}, other.body or {}
-    if message.template ~= other.template or #a ~= #b then return false end
-    for n, value in ipairs(a) do
-      if b[n] ~= value then return false end
-    end
-    return true
-  end
+  local seen = { values = message.body, media = media_of(message, tpl) }
+  if not tpl then return seen end
+  seen.category = tpl.category
+  local ok, text = pcall(template.fill, tpl, message.body or {})
+  seen.filled = ok and text or nil
+  return seen
 end
 
 --- The next look, or none: after a day only hooks tell more.
 local function put_off(flow, row, now)
   local since = row.left_at or row.changed_at
-  local at = news.look_at(since, row.asks + 2, flow.random)
-  if not at and row.asks < #news.SCHEDULE then at = since + news.DOUBT_FOR end
-  return at and math.max(at, now + 1) or amend.NONE
+  for n = 1, #news.SCHEDULE do
+    local at = news.look_at(since, n, flow.random)
+    if at > now then return at end
+  end
+  return now < since + news.DOUBT_FOR and since + news.DOUBT_FOR or amend.NONE
+end
+
+--- Writes what a look changed. Whoever changed the row meanwhile has the newer knowledge, and it is looked at again.
+local function write(flow, row, change, now)
+  change.attend_until = amend.NONE
+  local changed, err, info = flow.box:amended(flow.box:amend(row, change, now))
+  if changed then
+    log.amended(flow, changed, change, now)
+  elseif not err:find("^conflict:") then
+    return nil, err, info
+  end
+  return changed or false
 end
 
 --- The message was found: it is this confirmation's, and what is known of it counts.
 local function found(flow, row, verdict, now)
-  local change = { message_id = verdict.message_id, reason = verdict.evidence, attend_until = amend.NONE,
-                   asks = 0, checks = 0, rank = row.settled and row.rank or 1 }
+  local change = { message_id = verdict.message_id, textless = verdict.textless and 1 or 0, hint = amend.NONE, asks = 0,
+                   checks = 0, rank = row.settled and row.rank or 1, attend_at = amend.NONE }
   if row.state == "unknown" then
-    change.state, change.accepted_at = "accepted", now
+    change.state, change.accepted_at, change.reason = "accepted", now, verdict.evidence
     change.attend_at = news.look_at(now, 1, flow.random)
     change.stall_at = now + flow.stalled_after
-    change.fallback_at = row.otherwise_after and now + row.otherwise_after or amend.NONE
+    local after = row.otherwise_after and now + row.otherwise_after or nil
+    -- Without its text it may be somebody else's: then the other way leaves no later than it would have.
+    if verdict.textless and row.fallback_at then after = math.min(after or row.fallback_at, row.fallback_at) end
+    change.fallback_at = after or amend.NONE
   else
-    change.attend_at = amend.NONE
-    change.note, change.reason = verdict.evidence, nil
+    change.note = verdict.evidence
     if row.settled == "not_arrived" then
       change.contradiction = "settled by hand as not arrived, and then the message turned up"
       change.note = change.contradiction .. "; " .. verdict.evidence
     end
   end
-  local changed, err, info = flow.box:amended(flow.box:amend(row, change, now))
-  if not changed then return nil, err, info end
-  log.amended(flow, changed, change, now)
+  local changed, err, info = write(flow, row, change, now)
+  if not changed then return changed == false or nil, err, info end
   return fold.fold(flow, { changed })
 end
 
---- Decides by what is at hand.
+--- All that may be evidence, of one instant, with what each possible owner's message looks like.
 -- @tparam ?table history messages of GET messages
--- @tparam boolean asked the history was asked, or can't be
--- @treturn boolean true: it is decided, or put off; false: the history should be asked
-local function decide(flow, row, history, asked)
-  local now, box = flow.now(), flow.box
-  local began, err = box:began(row)
-  if not began then return nil, err end
+local function gather(flow, row, history, now)
+  local box = flow.box
+  local began, err, info = box:began(row)
+  if not began then return nil, err, info end
   local from, till = evidence.window(row, began)
   local seen
-  seen, err = box:evidence(row, from, till)
-  if not seen then return nil, err end
+  seen, err, info = box:evidence(row, from, till)
+  if not seen then return nil, err, info end
+  seen.began, seen.history = began, history and {}
   local ids = {}
   for n, message in ipairs(history or {}) do ids[n] = message.id end
-  local taken, why_not = box:taken(ids, row)
-  if not taken then return nil, why_not end
-  seen.history, seen.asked, seen.began = history and {}, asked, began
+  local taken
+  taken, err, info = box:taken(ids)
+  if not taken then return nil, err, info end
   for _, message in ipairs(history or {}) do
-    local at = message.at or now
-    if message.from_me and not taken[message.id] and at >= from and at <= till then
-      table.insert(seen.history, message)
-    end
+    message.at, message.channel = message.at or now, row.channel
+    if message.from_me and not taken[message.id] then table.insert(seen.history, message) end
   end
-  seen.filled, seen.values = filled(flow, row)
-  seen.rival_fits = same_text(cjson.decode(row.message))
-  local verdict, why = evidence.verdict(row, seen)
+  for name, value in pairs(appearance(flow, row)) do seen[name] = value end
+  for _, rival in ipairs(seen.rivals) do
+    local look = appearance(flow, rival)
+    rival.filled, rival.values = look.filled, look.values
+  end
+  return seen
+end
+
+--- Decides by what is at hand.
+-- @tparam boolean asked the history was asked, or can't be
+-- @treturn ?boolean true: it is decided, or put off; false: the history should be asked
+local function decide(flow, row, history, asked)
+  local now = flow.now()
+  local seen, err, info = gather(flow, row, history, now)
+  if not seen then return nil, err, info end
+  seen.asked = asked
+  local verdict, why, wait = evidence.verdict(row, seen)
   if verdict then return found(flow, row, verdict, now) end
-  if not asked then return false end
-  local change = { asks = row.asks + 1, attend_at = put_off(flow, row, now), attend_until = amend.NONE }
-  if why then change.note = why end
-  local changed
-  changed, err = box:amended(box:amend(row, change, now))
-  if not changed and not err:find("^conflict:") then return nil, err end
-  if changed then log.amended(flow, changed, change, now) end
+  local change
+  if wait then
+    change = { attend_at = now + evidence.WAIT }
+  elseif asked then
+    change = { attend_at = put_off(flow, row, now) }
+    if why ~= row.hint then change.hint, change.note = why or amend.NONE, why end -- said once
+  else
+    return false
+  end
+  local written
+  written, err, info = write(flow, row, change, now)
+  if written == nil then return nil, err, info end
   return true
 end
 
@@ -114,12 +145,13 @@ end
 local function ask_history(worker, row)
   local flow = worker.flow
   local chat = phones.chat_of(row.phone)
-  local began = flow.box:began(row) or row.left_at
+  local began, err = flow.box:began(row)
+  if not began then return worker:trouble(err) end
   worker:begin(flow.channels[row.channel], "messages", {
     land = function(flight)
       local history = read_history(flight.answer[1], flow.now())
-      local done, err = decide(flow, row, history, true)
-      if done == nil and err then worker:trouble(err) end
+      local done, why = decide(flow, row, history, true)
+      if done == nil then worker:trouble(why) end
     end,
   }, { chatId = chat, min_time = math.max(0, math.floor(evidence.window(row, began))) })
 end
@@ -144,7 +176,7 @@ function M.look(worker, row)
   local flow = worker.flow
   local function go_on()
     local done, err = decide(flow, row, nil, false)
-    if done == nil and err then return worker:trouble(err) end
+    if done == nil then return worker:trouble(err) end
     if not done then ask_history(worker, row) end
   end
   local known = flow.texts[row.channel]

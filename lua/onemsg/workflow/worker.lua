@@ -33,7 +33,7 @@ function M.new(flow)
     doubts = {},            -- channel → answers in a row that left open what happened
     look_at = 0,
     next_due = math.huge,
-    recorded = 0,
+    recorded = 0, troubles = 0,
     hearing = {}, upkeep_at = 0, asking = 0, asked = 0, asked_since = 0, -- see onemsg.workflow.followup
   }, Worker)
 end
@@ -45,6 +45,7 @@ function Worker:wake()
 end
 
 function Worker:trouble(err)
+  self.troubles = self.troubles + 1
   self.look_at = self.flow.now() + TROUBLE
   if self.last_trouble == err then return end
   self.last_trouble = err
