@@ -66,7 +66,8 @@ describe("a message that was seen", function()
     { "another channel", "", { echoes = { echo { channel = "latam" } } } },
     { "a channel that is open", "text", { echoes = { echo { channel = "" } } } },
     { "what no template is charged as", "", { statuses = { { message_id = "m1", status = "sent", category = "service" } } } },
-    { "what a template is charged as", "text", { statuses = { { message_id = "m1", status = "sent", category = "marketing_lite" } } } },
+    { "what a template is charged as", "text",
+      { statuses = { { message_id = "m1", status = "sent", category = "marketing_lite" } } } },
 
     -- rivals
     { "a rival in doubt with that text", "2 may own it", { rivals = { rival() } } },
@@ -106,7 +107,8 @@ describe("a message that was seen", function()
     { "no text, in another category", "", { echoes = { echo(UNREAD) },
       statuses = { { message_id = "m1", status = "sent", category = "marketing" } } } },
     { "no text, hours after a job", "", { echoes = { echo { text = "nil", at = AT + 7200 } } }, { job_id = "j" } },
-    { "no text, and somebody else may own it", "2 may own it", { echoes = { echo(UNREAD) }, rivals = { rival { filled = OTHER } } } },
+    { "no text, and somebody else may own it", "2 may own it",
+      { echoes = { echo(UNREAD) }, rivals = { rival { filled = OTHER } } } },
     { "no text, twice", "2 messages", { echoes = { echo(UNREAD), echo { message_id = "m2", text = "nil" } } } },
     { "no text beside one with it", "text", { echoes = { echo(), echo { message_id = "m2", text = "nil" } } } },
     { "no text, settled by hand", "", { echoes = { echo(UNREAD) } }, { state = "failed", settled = "not_arrived" } },
