@@ -93,6 +93,7 @@ function M.fold(flow, rows)
       if row then
         if one.told then M.announce(flow, row, one.change, now) end
         if one.measures then flow.worker:apply(row, one.measures) end
+        if one.told then flow.worker:heard(row) end
       elseif err:find("^conflict:") then
         left[#left + 1] = one.row
       else

@@ -9,6 +9,7 @@ local followup = require "onemsg.workflow.followup"
 local core
 local hooks = require "onemsg.workflow.hooks"
 local outcome = require "onemsg.policy.outcome"
+local health = require "onemsg.workflow.health"
 local pace = require "onemsg.pace"
 local quiet = require "onemsg.workflow.quiet"
 local phones = require "onemsg.base.phone"
@@ -17,6 +18,7 @@ local M = {}
 
 local Worker = {}
 Worker.__index = Worker
+for name, method in pairs(health.methods) do Worker[name] = method end
 
 local IDLE = 0.25   -- seconds between two looks at a store where nothing is due
 local TROUBLE = 1   -- seconds until a store that failed is asked again
@@ -30,7 +32,7 @@ function M.new(flow)
     taken = 0,
     flying = {}, count = 0, -- pending → { row, gate }, or { land = function(flight) }
     answered = {},          -- { row, gate, answer }: to be recorded
-    doubts = {},            -- channel → answers in a row that left open what happened
+    doubts = {}, gates = {}, parked = {}, stranded = {}, stranded_at = 0, -- see onemsg.workflow.health
     look_at = 0,
     next_due = math.huge,
     recorded = 0,
@@ -79,9 +81,13 @@ local function message_of(row)
 end
 
 --- What was claimed leaves now, all of it; only then the world is told.
-function Worker:send(rows, gate)
+function Worker:send(rows, gate, trying)
   for _, row in ipairs(rows) do
-    self:begin(self.flow.channels[row.channel], "send", { row = row, gate = gate }, message_of(row))
+    local flight = { row = row, gate = gate }
+    for _, park in ipairs(trying) do
+      if park.template == row.template and park.language == row.language then flight.tries = true end
+    end
+    self:begin(self.flow.channels[row.channel], "send", flight, message_of(row))
   end
   self.flow.counted.attempts = self.flow.counted.attempts + #rows
   for _, row in ipairs(rows) do self.flow:announce(row) end
@@ -103,71 +109,6 @@ end
 
 --- Record ----------------------------------------------------------------------------------------------------------
 
---- Changes a gate and tells who should know.
-function Worker:regate(name, think, alert)
-  local gate, news = self.flow.box:regate(name, think)
-  if not gate then return self:trouble(news) end
-  if news and alert then self.flow:alert(alert(gate)) end
-  self.look_at = 0
-end
-
-function Worker:trip(name, why)
-  self:regate(name, function(gate) return pace.trip(gate, self.flow.now(), why) end, function(gate)
-    return { alert = "stopped", channel = name, reason = gate.reason }
-  end)
-end
-
---- What a failure, told at once or by a hook, means for others: the channel, the template, the recipient.
-function Worker:apply(row, measures)
-  local flow, name = self.flow, row.channel
-  if measures.trip then self:trip(name, measures.trip) end
-  if measures.pause_until then
-    self:regate(name, function(now_there)
-      return now_there.pause_until < measures.pause_until and { pause_until = measures.pause_until } or nil
-    end)
-  end
-  if measures.park then
-    local waiting, err = flow.box:park(row, measures.park.until_at, measures.park.reason)
-    if not waiting then self:trouble(err) end
-    flow:alert { alert = "parked", channel = name, template = row.template, reason = measures.park.reason }
-  end
-  if measures.suppress then
-    local now, why = flow.now(), measures.suppress
-    local skipped, err = flow.box:suppress({ channel = name, phone = row.phone, code = why.code, at = now,
-      reason = phones.redact(why.reason, row.phone), until_at = now + why.for_s }, now)
-    if not skipped then return self:trouble(err) end
-    for _, one in ipairs(skipped) do flow:announce(one) end
-  end
-end
-
---- What an answer means for its channel and its template.
-function Worker:measure(row, gate, measures)
-  local flow, name = self.flow, row.channel
-  local now = flow.now()
-  self.doubts[name] = measures.doubt and (self.doubts[name] or 0) + 1 or 0
-  if self.doubts[name] >= pace.DOUBTS then
-    self.doubts[name] = 0
-    self:trip(name, { fault = "doubt", reason = pace.DOUBTS .. " answers in a row left open whether the message left" })
-  end
-  self:apply(row, measures)
-  if gate.breaker == "trial" then
-    self:regate(name, function(now_there)
-      local fields = pace.tried(now_there, now, measures.passed == true)
-      return fields, fields and fields.breaker == "closed"
-    end, function() return { alert = "resumed", channel = name } end)
-  end
-end
-
-function Worker:probed(name, status)
-  local word = type(status) == "table" and status.status
-  local healthy = word == "connected" or word == "connecting"
-  self:regate(name, function(gate)
-    if gate.breaker ~= "open" then return nil end
-    local fields = pace.probed(gate, self.flow.now(), healthy)
-    return fields, fields.breaker == "closed"
-  end, function() return { alert = "resumed", channel = name } end)
-end
-
 --- Puts all answers into the store, in units that share a commit. What the store refuses stays for the next turn.
 function Worker:record()
   local flow, begun, left, joined = self.flow, {}, {}, {}
@@ -182,8 +123,9 @@ function Worker:record()
         flight.at = flow.now()
         if flight.answer[2] then flight.answer[2] = phones.redact(flight.answer[2], flight.row.phone) end
         flight.change, flight.measures =
-          outcome.verdict(flight.row, flight.gate, flight.answer, flight.at, flow.random)
+          outcome.verdict(flight.row, flight.gate, flight.answer, flight.at, flow.random, self:is_parked(flight.row))
         followup.first_look(flow, flight.row, flight.change, flight.at)
+        self:foresee(flight.row, flight.measures)
       end
       local record, err = flow.box:record(flight.row, flight.change, flight.at)
       flight.record = record
@@ -197,7 +139,7 @@ function Worker:record()
     if row then
       self.recorded, self.last_trouble = self.recorded + 1, nil
       if mine then flow:announce(row) end
-      self:measure(row, flight.gate, flight.measures)
+      self:measure(row, flight.gate, flight.measures, flight.tries)
       joined[#joined + 1] = row
     else
       left[#left + 1] = flight
@@ -216,7 +158,7 @@ function Worker:due_at(time)
 end
 
 --- Housekeeping that is due at a time: when that has come, runs until there are no more rows.
-function Worker:keep(time, now, method)
+function Worker:sweep(time, now, method)
   if not time then return end
   if time > now then return self:due_at(time) end
   repeat
@@ -225,18 +167,6 @@ function Worker:keep(time, now, method)
     for _, row in ipairs(rows) do self.flow:announce(row) end
   until #rows == 0
   self:due_at(now) -- others' time may come next
-end
-
-function Worker:probe(name, gate, now)
-  if gate.breaker ~= "open" or gate.next_at > now then return end
-  local mine = false
-  self:regate(name, function(now_there)
-    mine = now_there.breaker == "open" and now_there.next_at <= now
-    return mine and { next_at = now + self.flow.lease } or nil
-  end)
-  if mine then
-    self:begin(self.flow.channels[name], "status", { land = function(flight) self:probed(name, flight.answer[1]) end })
-  end
 end
 
 --- Claims and sends what may leave through one gate.
@@ -254,7 +184,7 @@ function Worker:serve(gate, now)
     self:trouble(trouble)
     return now + TROUBLE
   end
-  local rows, err = self.flow.box:claim(gate, wanted, pace.cost(gate, now, self.flow.limits), now, self.flow.lease,
+  local rows, err, trying = self.flow.box:claim(gate, wanted, pace.cost(gate, now, self.flow.limits), now, self.flow.lease,
     self.flow.gap)
   if not rows then
     if err:find("^conflict:") then return now end -- another process was faster
@@ -262,7 +192,7 @@ function Worker:serve(gate, now)
     return now + TROUBLE
   end
   for _, row in ipairs(err) do self.flow:announce(row) end -- skipped
-  self:send(rows, gate)
+  self:send(rows, gate, trying)
   return #rows == wanted and now or now + IDLE -- fewer: the rest waits for its turn behind the same recipient
 end
 
@@ -273,10 +203,11 @@ function Worker:look()
   flow:ruleset(now) -- a process that only works says it too
   local sight, err = flow.box:look()
   if not sight then return self:trouble(err) end
-  self.last_trouble = nil
+  self.last_trouble, self.gates = nil, sight.gates
   self.next_due = math.huge
-  self:keep(sight.lease_at, now, "recover")
-  self:keep(sight.give_up_at, now, "expire")
+  self:find_stranded(now) -- before they expire
+  self:sweep(sight.lease_at, now, "recover")
+  self:sweep(sight.give_up_at, now, "expire")
   for _, name in ipairs(flow.names) do
     self:probe(name, sight.gates[name], now)
     self:due_at(self:serve(sight.gates[name], now))
