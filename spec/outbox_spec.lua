@@ -272,7 +272,7 @@ describe("outbox", function()
     for n, id in ipairs { "a", "b", "c", "d", "e", "f" } do submit(id, nil, { once = "key", rule = "R" .. n }) end
     local rows = claim(2)
     record(rows[1], { state = "accepted", message_id = "w" })
-    box:park(rows[2], NOW + 60, "why")
+    box:park(rows[2], NOW + 60, "why", NOW)
     box:unpark(rows[2], NOW)
     box:change_gate("main", function() return { tries = 1 } end)
     box:change("c", "queued", "cancelled", "why", NOW)

@@ -20,7 +20,7 @@ M.PROBE_FIRST = 5     -- seconds from opening to the first probe
 M.PROBE_MOST = 300
 M.HOOK_FIRST = 60     -- the same between messages that try, where only their delivery tells: hooks need time
 M.HOOK_MOST = 900
-M.ILL_TRIED = 8       -- after so many probes that say "ill" one message tries all the same
+M.ILL_TRIED = 24      -- after so many probes that say "ill", some two hours, one message tries all the same
 M.SENT_PROVES = 300   -- seconds after `sent` without a failure that count as well
 M.PARK = 3600         -- seconds to set a template aside when its refusal names no time
 M.DOUBTS = 20         -- answers in a row that leave open what happened, before the channel is probed
@@ -117,11 +117,12 @@ end
 --- The probe (GET /status) was answered.
 -- @tparam string verdict "well", "ill", or "open": the answer does not say. "Well" does not prove that messages leave
 --   (billing, quality: PLATFORM.md 1.7), so after a channel fault one message tries; after mere doubt the gate closes.
---   What does not say is no obstacle to a trial, and what is ill for long is tried all the same.
+--   What does not say is no obstacle to a trial. What is ill for long is tried all the same, but not after doubt: a
+--   refusal costs nothing, one more message in doubt does.
 function M.probed(gate, now, verdict)
   if verdict == "well" and gate.fault == "doubt" then return closed(gate.closed_at) end
   local tries = gate.tries + 1
-  if verdict == "ill" and tries % M.ILL_TRIED ~= 0 then
+  if verdict == "ill" and (gate.fault == "doubt" or tries % M.ILL_TRIED ~= 0) then
     return { tries = tries, next_at = now + probe_wait(gate.told, tries) }
   end
   return { breaker = "trial", next_at = now, opened_at = now, tries = verdict == "ill" and tries or gate.tries }

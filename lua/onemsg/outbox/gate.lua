@@ -117,7 +117,7 @@ M.MAY_TRY = [[AND NOT EXISTS (SELECT 1 FROM park p WHERE p.channel = c.channel A
 
 local TRY = [[
   UPDATE park SET until_at = $2 WHERE channel = $1 AND until_at <= $3 AND EXISTS (
-    SELECT 1 FROM confirmation c WHERE c.state = 'sending' AND c.owner = $4 AND c.channel = park.channel
+    SELECT 1 FROM confirmation c WHERE c.state = 'sending' AND c.lease_until = $2 AND c.owner = $4 AND c.channel = park.channel
       AND c.template = park.template AND c.language = park.language) RETURNING template, language]]
 local OTHERS_WAIT = [[
   UPDATE confirmation SET due_at = p.until_at, held = p.reason FROM park p

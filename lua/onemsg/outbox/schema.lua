@@ -25,7 +25,7 @@ local function confirmation(changes)
     lease_until DOUBLE PRECISION,
     left_at DOUBLE PRECISION,          -- when it may last have left for the recipient
     faults INTEGER NOT NULL DEFAULT 0,  -- how often it met such a fault while others were accepted in between
-    faulted_at DOUBLE PRECISION,       -- when a fault of the whole channel was last the answer to it
+    faulted_at DOUBLE PRECISION,       -- since when a fault of the whole channel is the answer to it
     message_id TEXT, job_id TEXT, code INTEGER,
     otherwise TEXT,                    -- JSON: the way to reach the person if this one fails
     otherwise_after DOUBLE PRECISION,  -- seconds of silence that count as failure

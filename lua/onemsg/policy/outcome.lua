@@ -5,7 +5,7 @@ local pace = require "onemsg.pace"
 
 local M = {}
 
-M.FAULTS = 3 -- so often a message may meet a fault of the channel while others are accepted; then the fault is its own
+M.FAULTS = 2 -- when a message met a fault of the channel so often again while others were accepted, the fault is its own
 
 --- The entry of codes behind an error; what has neither code nor status gets the plainest one.
 local function entry_of(info)
@@ -28,28 +28,29 @@ local function again(row, err, info, entry, now, random)
   return { state = "queued", due_at = now + wait, code = info.code, reason = err .. "; again in " .. seconds(wait) }
 end
 
---- Others were accepted since the channel was last thought to be at fault for this message.
-local function exonerated(row, gate)
-  return row.faulted_at ~= nil and (gate.closed_at or 0) > row.faulted_at
+--- Several others were accepted since the channel was last thought to be at fault for this message.
+local function exonerated(row, known)
+  return row.faulted_at ~= nil and known.cleared_at ~= nil and known.cleared_at > row.faulted_at
 end
 
 --- A fault of the channel is no fault of the message: it waits. Only one that met it time and again, while others were
 -- accepted in between, is at fault itself.
-local function channel_fault(row, err, info, entry, gate, now, random)
-  local faults = row.faults + (exonerated(row, gate) and 1 or 0)
+local function channel_fault(row, err, info, entry, known, now, random)
+  local cleared = exonerated(row, known)
+  local faults = row.faults + (cleared and 1 or 0)
   if faults >= M.FAULTS then return { state = "rejected", reason = err, code = info.code } end
   local change = again(row, err, info, entry, now, random)
-  change.faulted_at, change.faults, change.held = now, faults, "the channel is stopped: " .. err
+  change.faulted_at, change.faults, change.held = not cleared and row.faulted_at or now, faults, "the channel is stopped: " .. err
   return change
 end
 
-local function refused(row, err, info, gate, now, random, parked)
+local function refused(row, err, info, known, now, random)
   local entry = entry_of(info)
   local told = measures.of(entry, err, now, { retry_after = info.retry_after, code = info.code })
   local rejected = { state = "rejected", reason = err, code = info.code }
-  if told.trip then return channel_fault(row, err, info, entry, gate, now, random), told end
+  if told.trip then return channel_fault(row, err, info, entry, known, now, random), told end
   told.passed = true
-  if told.park and parked and not row.otherwise then -- it left before that was known: the first one tells of it
+  if told.park and known.parked and not row.otherwise then -- it left before that was known: the first one tells of it
     return { state = "queued", due_at = told.park.until_at, held = told.park.reason, code = info.code,
              reason = err .. "; again when the template is back" }, told
   end
@@ -87,23 +88,24 @@ end
 
 --- What becomes of a confirmation that was sent, and of its channel.
 -- @tparam table row as claimed
--- @tparam table gate of its channel, as it was at the claim
 -- @tparam table answer receipt or nil, err, info of channel:send
 -- @tparam number now
 -- @tparam function random () -> [0, 1)
--- @tparam ?boolean parked the message's template is known to be refused, since it left
+-- @tparam ?table known parked = true: its template is known to be refused, since it left; cleared_at = since when
+--   several others were accepted
 -- @treturn table change for outbox:record: state, reason, due_at, held, left_at, message_id, job_id, code …
 -- @treturn table measures (onemsg.policy.measures), and passed (the answer shows that the channel works), doubt
 --   (it is open whether the message left)
-function M.verdict(row, gate, answer, now, random, parked)
+function M.verdict(row, answer, now, random, known)
   local receipt, err, info = answer[1], answer[2], answer[3] or {}
+  known = known or {}
   local change, told
   if receipt then
     change, told = answered(receipt)
   elseif info.outcome == "not_sent" or err:find("^closed:") then
     change, told = not_sent(row, err, info, now, random)
   elseif info.outcome == "rejected" then
-    change, told = refused(row, err, info, gate, now, random, parked)
+    change, told = refused(row, err, info, known, now, random)
   elseif info.outcome == "invalid" then
     change, told = { state = "rejected", reason = err }, {}
   else

@@ -7,6 +7,7 @@ local phones = require "onemsg.base.phone"
 local M = { methods = {} }
 local Worker = M.methods
 
+local CLEARED_BY = 3       -- accepted messages that clear a channel of a fault that one message met
 local STRANDED_EVERY = 30  -- seconds from one search for them to the next
 local STRANDED_AFTER = 600 -- seconds overdue that a message of a channel which this workflow lacks may be others' work
 
@@ -42,7 +43,7 @@ function Worker:heard(row)
 end
 
 local words = { connected = "well", connecting = "well", disconnected = "ill", uninitialized = "ill",
-                unregistered = "ill" } -- PLATFORM.md 1.7
+                unregistered = "ill", [""] = "ill" } -- PLATFORM.md 1.7
 
 function Worker:probed(name, answer)
   local status, info = answer[1], answer[3]
@@ -80,6 +81,12 @@ end
 
 local function template_of(row)
   return row.channel .. "\0" .. tostring(row.template) .. "\0" .. tostring(row.language)
+end
+
+--- Since when so many messages of a channel were accepted as clear it of a fault (here, not in other processes).
+function Worker:cleared_at(name)
+  local last = self.passed[name]
+  return last and #last == CLEARED_BY and last[1] or nil
 end
 
 --- Is it known here that the message's template is refused?
@@ -136,6 +143,12 @@ function Worker:measure(row, gate, measures, tries)
     self:trip(name, { fault = "doubt", reason = pace.DOUBTS .. " answers in a row left open whether the message left" })
   end
   self:apply(row, measures)
+  if row.state == "accepted" then
+    local last = self.passed[name] or {}
+    last[#last + 1] = now
+    if #last > CLEARED_BY then table.remove(last, 1) end
+    self.passed[name] = last
+  end
   if tries and row.state == "accepted" then
     self.parked[template_of(row)] = nil
     local lifted, err = flow.box:unpark(row, now)

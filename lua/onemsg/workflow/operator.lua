@@ -186,10 +186,10 @@ end
 function Hand:resume(what)
   what = check.options("resume", what or {}, RESUMES)
   local now = self.now()
-  local names, err, info = self.box:channel_names()
-  if not names then return nil, err, info end
+  local channels, err, info = self.box:channel_names()
+  if not channels then return nil, err, info end
   local total, found = { waiting = 0, expiring = 0 }, false
-  for _, name in ipairs(names) do
+  for _, name in ipairs(channels) do
     if not what.channel or what.channel == name then
       local counts
       counts, err, info = resume_channel(self, name, what, now)
@@ -198,7 +198,7 @@ function Hand:resume(what)
     end
   end
   if not found then
-    return nil, ("config: the store has no channel '%s'; it has %s"):format(what.channel, table.concat(names, ", ")),
+    return nil, ("config: the store has no channel '%s'; it has %s"):format(what.channel, table.concat(channels, ", ")),
       { outcome = "invalid" }
   end
   self.worker:wake()

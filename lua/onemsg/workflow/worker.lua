@@ -32,7 +32,7 @@ function M.new(flow)
     taken = 0,
     flying = {}, count = 0, -- pending → { row, gate }, or { land = function(flight) }
     answered = {},          -- { row, gate, answer }: to be recorded
-    doubts = {}, gates = {}, parked = {}, stranded = {}, stranded_at = 0, -- see onemsg.workflow.health
+    doubts = {}, gates = {}, parked = {}, stranded = {}, stranded_at = 0, passed = {}, -- see onemsg.workflow.health
     look_at = 0,
     next_due = math.huge,
     recorded = 0,
@@ -123,7 +123,8 @@ function Worker:record()
         flight.at = flow.now()
         if flight.answer[2] then flight.answer[2] = phones.redact(flight.answer[2], flight.row.phone) end
         flight.change, flight.measures =
-          outcome.verdict(flight.row, flight.gate, flight.answer, flight.at, flow.random, self:is_parked(flight.row))
+          outcome.verdict(flight.row, flight.answer, flight.at, flow.random,
+            { parked = self:is_parked(flight.row), cleared_at = self:cleared_at(flight.row.channel) })
         followup.first_look(flow, flight.row, flight.change, flight.at)
         self:foresee(flight.row, flight.measures)
       end
