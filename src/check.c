@@ -1,6 +1,8 @@
 /* check.c: see check.h. The only C file, with compat.h, that has to know about Lua versions. */
 #include "check.h"
 
+#include "utf8.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,11 +14,34 @@
 #define DURATION_MAX_CHARS 32
 #define SENTENCE_BYTES     768
 
+/* Ends a text that was cut off after `end` bytes between two letters. */
+static void end_with_letter(char *text, size_t end) {
+  size_t lead = end;
+  uint32_t code = 0;
+  while (lead > 0 && lead + OM_UTF8_MAX_BYTES > end &&
+         ((unsigned char)text[lead - 1] & 0xC0) == 0x80) {
+    lead--;
+  }
+  if (lead > 0 && (unsigned char)text[lead - 1] >= 0xC0 &&
+      om_utf8_decode(text + lead - 1, end - lead + 1, &code) == 0) {
+    text[lead - 1] = '\0';
+  }
+}
+
+static void write_sentence(char out[SENTENCE_BYTES], const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
+static void write_sentence(char out[SENTENCE_BYTES], const char *format, va_list arguments) {
+  if (vsnprintf(out, SENTENCE_BYTES, format, arguments) >= SENTENCE_BYTES) {
+    end_with_letter(out, SENTENCE_BYTES - 1);
+  }
+}
+
 int om_fail(lua_State *L, const char *word, const char *outcome, const char *format, ...) {
   char sentence[SENTENCE_BYTES];
   va_list arguments;
   va_start(arguments, format);
-  vsnprintf(sentence, sizeof sentence, format, arguments);
+  write_sentence(sentence, format, arguments);
   va_end(arguments);
   lua_pushnil(L);
   lua_pushfstring(L, "%s: %s", word, sentence);
@@ -54,7 +79,7 @@ int om_raise(lua_State *L, const char *format, ...) {
   lua_Debug info;
   va_list arguments;
   va_start(arguments, format);
-  vsnprintf(sentence, sizeof sentence, format, arguments);
+  write_sentence(sentence, format, arguments);
   va_end(arguments);
   luaL_checkstack(L, 4, NULL);
   lua_pushliteral(L, "");
@@ -162,11 +187,15 @@ void om_check_names(lua_State *L, int index, const char *what, const char *const
       name++;
     }
     if (*name == NULL) {
+      char shown[NAME_MAX_CHARS + 1];
       const char *near = om_nearest(key, names);
-      if (near != NULL) {
-        om_raise(L, "%s has no field '%.40s', did you mean '%s'?", what, key, near);
+      if (snprintf(shown, sizeof shown, "%s", key) > NAME_MAX_CHARS) {
+        end_with_letter(shown, NAME_MAX_CHARS);
       }
-      om_raise(L, "%s has no field '%.40s'; it has %s", what, key, push_list(L, names));
+      if (near != NULL) {
+        om_raise(L, "%s has no field '%s', did you mean '%s'?", what, shown, near);
+      }
+      om_raise(L, "%s has no field '%s'; it has %s", what, shown, push_list(L, names));
     }
   }
 }

@@ -99,10 +99,6 @@ function Output:changes(changes)
   for _, name in ipairs(names) do self:line("          changed: %s: %s", name, table.concat(changes[name], "; ")) end
 end
 
-local function width(text)
-  return #text - select(2, text:gsub("[\128-\191]", ""))
-end
-
 --- Rows of texts as columns; the first row is the head.
 function Output:columns(rows)
   if self.json then return end
@@ -110,12 +106,12 @@ function Output:columns(rows)
   for _, row in ipairs(rows) do
     for n = 1, #row do
       row[n] = one_line(tostring(row[n]))
-      widths[n] = math.max(widths[n] or 0, width(row[n]))
+      widths[n] = math.max(widths[n] or 0, plain.length(row[n]))
     end
   end
   for _, row in ipairs(rows) do
     local cells = {}
-    for n = 1, #row do cells[n] = row[n] .. (n < #row and (" "):rep(widths[n] - width(row[n])) or "") end
+    for n = 1, #row do cells[n] = row[n] .. (n < #row and (" "):rep(widths[n] - plain.length(row[n])) or "") end
     write(self, (table.concat(cells, "  "):gsub("%s+$", "")))
   end
 end

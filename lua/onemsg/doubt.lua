@@ -4,7 +4,7 @@
 -- verdict "it did not leave".
 local hooks = require "onemsg.hooks"
 local phones = require "onemsg.base.phone"
-local plain = require "onemsg.people".plain
+local plain = require "onemsg.plain"
 
 local M = {}
 
@@ -28,7 +28,7 @@ end
 function M.fits(text, filled, values)
   if not text or text == "" then return nil end
   if filled then
-    local seen, own = plain(text), plain(filled)
+    local seen, own = plain.comparable(text), plain.comparable(filled)
     return (seen == own or #own >= 20 and seen:find(own, 1, true)) and "the text" or nil
   end
   local any = false

@@ -1,5 +1,6 @@
 --- A programmer's mistake is raised at the line that made it; and the options of a call, held against what it takes.
 local duration = require "onemsg.base.duration"
+local plain = require "onemsg.plain"
 local suggest = require "onemsg.rules_suggest"
 
 local M = {}
@@ -58,7 +59,7 @@ function M.read(call, given, takes, noun)
   for name, value in pairs(given) do
     local kinds = takes[name]
     if not kinds then
-      local shown = tostring(name):sub(1, NAME_BYTES)
+      local shown = plain.cut(tostring(name), NAME_BYTES)
       local near = suggest.phrase(shown, takes)
       if near == "" then near = "; it has " .. table.concat(suggest.words(takes), ", ") end
       return nil, ("%s has no %s '%s'%s"):format(call, noun, shown, near)

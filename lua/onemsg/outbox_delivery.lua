@@ -1,5 +1,6 @@
 --- onemsg.outbox_delivery: what the store does after acceptance: statuses in, confirmations amended, and which of them
 -- need attention. For onemsg.outbox. What it all means stands in onemsg.news and onemsg.doubt.
+local plain = require "onemsg.plain"
 local sql = require "onemsg.sql"
 local STATUSES = require "onemsg.outbox_read".STATUSES
 
@@ -120,7 +121,7 @@ function M.statements.alarm(phone, now)
 end
 
 function M.statements.oddity(kind, n, sample, now)
-  return { KEEP_ODDITY, kind, n, now, sample:sub(1, SAMPLE_BYTES), KINDS }
+  return { KEEP_ODDITY, kind, n, now, plain.repair(plain.cut(sample, SAMPLE_BYTES), SAMPLE_BYTES), KINDS }
 end
 
 --- Runs statements in units of bounded size; what was done stays done when a later one fails.

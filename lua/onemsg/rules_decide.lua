@@ -1,11 +1,12 @@
 --- The decision: one event against rules that rules_check made ready. Pure, fast, and the same for submit and explain.
+local letters = require "onemsg.plain"
 local match_room = require "onemsg.rules_match"
 local text = require "onemsg.rules_text"
 
 local M = {}
 
-local type, rawget, next, ipairs, find, sub, gsub, format, concat =
-  type, rawget, next, ipairs, string.find, string.sub, string.gsub, string.format, table.concat
+local type, rawget, next, ipairs, find, sub, format, concat =
+  type, rawget, next, ipairs, string.find, string.sub, string.format, table.concat
 local holds, explain, as_text = match_room.holds, match_room.explain, text.as_text
 
 local MAX_TYPES = 256     -- event types whose list of rules is remembered
@@ -190,7 +191,7 @@ local function nothing(set, event_type, verdicts, failed)
   else
     why = (failed and "" or "no rule matched " .. text.plain(event_type) .. ": ") .. concat(short, "; ")
   end
-  if #why > MAX_REASON then why = gsub(sub(why, 1, MAX_REASON), "[\192-\255][\128-\191]*$", "") .. "…" end
+  why = letters.cut(why, MAX_REASON)
   local decision = skipped(set, failed, why)
   decision.trace = trace
   return decision

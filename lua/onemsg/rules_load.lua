@@ -7,6 +7,7 @@
 -- functions and the copies stay interpreted. There is no pcall, so nothing in a script can catch the end of its budget.
 -- What it cannot do: work while the host itself is inside a debug hook or a C hook is set; the latter is refused.
 -- Nothing yields in here, so hook and metatable are as before when a call returns, also among nginx's light threads.
+local letters = require "onemsg.plain"
 local library = require "onemsg.rules_library"
 
 local M = {}
@@ -113,7 +114,7 @@ local function describe(message, chunk_name)
   if getmetatable(message) == Complaint then return message.sentence, message.line end
   if type(message) == "number" then message = tostring(message) end
   if type(message) ~= "string" then return "it raised an error that is not a text", nil end
-  local first = message:match("^[^\r\n]*"):sub(1, 300)
+  local first = letters.cut(message:match("^[^\r\n]*"), 300)
   local name, number, rest = first:match("^(.-):(%d+): (.*)$")
   if name ~= chunk_name then return plain(first), nil end
   return plain(rest), tonumber(number)

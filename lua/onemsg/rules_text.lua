@@ -2,6 +2,9 @@
 --
 -- Pure. An event is data from outside: it is read with rawget, never called, and a value that is no text, number or
 -- true/false counts as absent where JSON's null is meant, and is named where a text was wanted.
+local letters = require "onemsg.plain"
+local phones = require "onemsg.base.phone"
+
 local M = {}
 
 local type, rawget, tonumber, tostring = type, rawget, tonumber, tostring
@@ -37,8 +40,8 @@ function M.plain(value, secret)
   if kind ~= "string" and kind ~= "number" then
     return kind == "boolean" and tostring(value) or M.kind(value)
   end
-  if secret then value = "…" .. sub(value, -4) end
-  if #value > 60 then value = gsub(sub(value, 1, 57), "[\192-\255][\128-\191]*$", "") .. "…" end
+  if secret then value = phones.mask(value) end
+  value = letters.cut(value, 60)
   if find(value, "%c") then value = gsub(value, "%c", " ") end
   return kind == "number" and value or '"' .. value .. '"'
 end

@@ -5,6 +5,7 @@ local cjson = require "cjson.safe"
 local codes = require "onemsg.codes"
 local fit = require "onemsg.template_fit"
 local check = require "onemsg.misuse"
+local plain = require "onemsg.plain"
 
 local M = {}
 
@@ -186,9 +187,9 @@ function M.language(code)
     if not lang then lang, region = code:match("^%s*(%a%a%a?)[_%-%s](%a%a)%s*$") end
     if lang then
       local likely = lang:lower() .. (region and "_" .. region:upper() or "")
-      return nil, ("invalid: language %q is not exact; did you mean %s?"):format(code:sub(1, 40), likely)
+      return nil, ("invalid: language %q is not exact; did you mean %s?"):format(plain.cut(code, 40), likely)
     end
-    return nil, ("invalid: %q is not a language code such as en or pt_BR"):format(code:sub(1, 40))
+    return nil, ("invalid: %q is not a language code such as en or pt_BR"):format(plain.cut(code, 40))
   end
   return nil, "invalid: the language must be a code such as \"en\" or \"pt_BR\""
 end

@@ -3,6 +3,7 @@
 -- merge, write and read back; 1MSG has no compare-and-swap, so what another wrote in between is noticed and told.
 -- Pure, but for add and remove, which call channel:webhook and channel:setWebhook and wait as those do.
 local misuse = require "onemsg.misuse".misuse
+local plain = require "onemsg.plain"
 
 local M = {}
 
@@ -23,12 +24,12 @@ function M.mask(url)
   if not head then return "***" end
   head = head:gsub("://[^/]*@", "://***@")
   path = path:gsub("([^/]+)(/?)", function(segment, slash)
-    local plain = #segment < 12 or #segment < 24 and segment:find("^[%l_-]+$")
-    return (plain and segment or "***") .. slash
+    local harmless = #segment < 12 or #segment < 24 and segment:find("^[%l_-]+$")
+    return (harmless and segment or "***") .. slash
   end)
   query = query:gsub("=[^&#]*", "=***"):gsub("#.*", "")
   if query:find("^%?[^=]+$") then query = "?***" end
-  return (head .. path .. query):gsub("[%c]", "?"):sub(1, 200)
+  return plain.cut((head .. path .. query):gsub("[%c]", "?"), 200)
 end
 
 local function loopback(host)

@@ -7,6 +7,7 @@ local delivery = require "onemsg.outbox_delivery"
 local doubt_room = require "onemsg.workflow_doubt"
 local hooks_room = require "onemsg.workflow_hooks"
 local news = require "onemsg.news"
+local plain = require "onemsg.plain"
 
 local M = {}
 
@@ -159,7 +160,8 @@ local function note_result(worker, id, name, ok, result, why)
   local good = ok and (result or result == nil and why == nil)
   local detail = good and result ~= true and result or not good and (ok and why or result) or nil
   local word = good and "done" or "failed"
-  local note = ("%s: %s%s"):format(name, word, detail ~= nil and " (" .. tostring(detail):sub(1, 300) .. ")" or "")
+  local said = detail ~= nil and " (" .. plain.repair(plain.line(tostring(detail)), 300) .. ")" or ""
+  local note = ("%s: %s%s"):format(name, word, said)
   for _ = 1, 8 do
     local row, err = box:row(id)
     if not row then return worker:trouble(err or "store: the confirmation is gone") end

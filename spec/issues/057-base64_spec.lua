@@ -1,8 +1,8 @@
 -- Base64 was written four times: twice in the library, twice in the fake. C's is the one; nginx's own serves where only
 -- nginx is.
 local mime = require "mime"
-local core = require "onemsg.core"
 local onemsg = require "onemsg"
+local core = require "onemsg.core"
 local signature = require "onemsg.signature"
 
 --- A JWT in form, the payload in the alphabet for URLs, with so much padding.

@@ -1,5 +1,7 @@
 --- Phones: their one form, their other forms, and how they are shown. What is no phone but a chat id stays as it is,
 -- but for "…@c.us", which names a phone. Pure; the normaliser is C's, the one that messages go through.
+local plain = require "onemsg.plain"
+
 local M = {}
 
 local PERSON = "@c%.us$"
@@ -68,7 +70,7 @@ end
 
 --- "…1369"
 function M.mask(address)
-  return "…" .. M.digits(tostring(address)):sub(-4)
+  return "…" .. plain.repair(M.digits(tostring(address)):sub(-4), 4)
 end
 
 --- A sentence without the recipient's number, which an answer of the API may contain.
