@@ -9,16 +9,10 @@ local sys = require "support.sys"
 local null = cjson.null
 
 describe("channel", function()
-  local fake, channel
+  local fake, channel, finish
 
-  setup(function()
-    fake = server.fake { set = { pace_ms = 0 } }
-    channel = channels.new(fake)
-  end)
-  teardown(function()
-    channel:close()
-    fake:stop()
-  end)
+  setup(function() fake, channel, finish = channels.with_fake { set = { pace_ms = 0 } } end)
+  teardown(function() finish() end)
 
   local function last(phone)
     local list = fake:journal { phone = phone }

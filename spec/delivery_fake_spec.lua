@@ -65,11 +65,7 @@ describe("delivery with the fake 1MSG", function()
     return flow:show(id).state
   end
 
-  local function history(id)
-    local lines = {}
-    for n, line in ipairs(flow:show(id).history) do lines[n] = line.state .. ": " .. line.reason end
-    return table.concat(lines, "\n")
-  end
+  local function history(id) return simulation.history(flow, id) end
 
   it("hears every shape, twice, in reverse, at once, contradicting, early", function()
     local expected = { [0] = "read", [20] = "sent", [21] = "failed", [22] = "failed", [27] = "delivered", [28] = "failed",

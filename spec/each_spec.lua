@@ -4,16 +4,10 @@ local server = require "support.server"
 local sys = require "support.sys"
 
 describe("send_each", function()
-  local fake, channel
+  local fake, channel, finish
 
-  setup(function()
-    fake = server.fake { set = { pace_ms = 0 } }
-    channel = channels.new(fake)
-  end)
-  teardown(function()
-    channel:close()
-    fake:stop()
-  end)
+  setup(function() fake, channel, finish = channels.with_fake { set = { pace_ms = 0 } } end)
+  teardown(function() finish() end)
 
   local function list(count, change)
     local messages = {}

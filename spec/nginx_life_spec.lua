@@ -1,5 +1,6 @@
 --- onemsg in nginx: what reload, quit, terminate and kill do to sends under way.
 -- ONEMSG_RELOADS=100 ONEMSG_EXITS=500 for the long run.
+local files = require "support.files"
 local nginx = require "support.nginx"
 local support = require "support.server"
 local sys = require "support.sys"
@@ -32,29 +33,7 @@ local LOCATIONS = [[
   }
 ]]
 
-local phone_number = 0
-local function phones(count)
-  local list = {}
-  for i = 1, count do
-    phone_number = phone_number + 1
-    list[i] = ("12021%05d%02d"):format(phone_number, phone_number % 20)
-  end
-  return list
-end
-
-local function paths(list, location)
-  local out = {}
-  for i, phone in ipairs(list) do out[i] = (location or "/send") .. "?phone=" .. phone end
-  return out
-end
-
-local function content(path)
-  local file = io.open(path)
-  if not file then return "" end
-  local text = file:read "*a"
-  file:close()
-  return text
-end
+local phones, paths = nginx.phones, nginx.paths
 
 for _, daemon in ipairs { true, false } do
   describe("nginx: life of a worker, daemon " .. (daemon and "on" or "off"), function()
@@ -189,10 +168,10 @@ for _, daemon in ipairs { true, false } do
       for i = 1, 2 do assert.equal("armed", (server:get("/premature?phone=" .. list[i]))) end
       local old = server:reload()
       assert.is_truthy(nginx.gone(old, 2), "the old worker stayed")
-      assert.equal(("true accepted\n"):rep(2), content(server.dir .. "/premature.txt"))
+      assert.equal(("true accepted\n"):rep(2), files.content(server.dir .. "/premature.txt"))
       for i = 3, 4 do assert.equal("armed", (server:get("/premature?phone=" .. list[i]))) end
       assert.is_truthy(server:quit(2))
-      assert.equal(("true accepted\n"):rep(4), content(server.dir .. "/premature.txt"))
+      assert.equal(("true accepted\n"):rep(4), files.content(server.dir .. "/premature.txt"))
       assert_each_once(list)
     end)
   end)

@@ -47,8 +47,7 @@ describe("nginx: init", function()
 
   --- What nginx says when it is to start with these options.
   local function try(options, environment)
-    local modules = io.open "/usr/lib/nginx/modules/ngx_http_lua_module.so" and "/usr/lib/nginx/modules"
-      or "/usr/share/nginx/modules"
+    local modules = assert(require "onemsg.base.nginx".modules())
     local file = assert(io.open(dir .. "/nginx.conf", "w"))
     local root = (output "pwd"):match "[^\n]+"
     file:write(([[

@@ -29,21 +29,7 @@ local SEND = [[
   }
 ]]
 
-local serial = 0
-local function phones(count)
-  local list = {}
-  for i = 1, count do
-    serial = serial + 1
-    list[i] = ("12022%05d%02d"):format(serial, serial % 20)
-  end
-  return list
-end
-
-local function paths(list, location)
-  local out = {}
-  for i, phone in ipairs(list) do out[i] = (location or "/send") .. "?phone=" .. phone end
-  return out
-end
+local phones, paths = nginx.phones, nginx.paths
 
 describe("nginx: traps:", function()
   local fake, server, expected

@@ -8,22 +8,12 @@ local NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups "
 local root = store.output("id -u") == "0"
 
 describe("onemsg.sql", function()
-  local directory, path, threads, fds
+  local directory, path, finish
 
   setup(store.warm_up)
 
-  before_each(function()
-    collectgarbage()
-    threads, fds = sys.threads(), sys.fds()
-    directory = store.directory()
-    path = directory .. "/store.db"
-  end)
-
-  after_each(function()
-    store.remove(directory)
-    assert.equal(threads, sys.threads())
-    assert.equal(fds, sys.fds())
-  end)
+  before_each(function() directory, path, finish = store.case() end)
+  after_each(function() finish() end)
 
   local function open(options)
     local db = assert(sql.open("sqlite:" .. path, options))

@@ -6,22 +6,12 @@ local sys = require "support.sys"
 local KILLS = 60
 
 describe("onemsg.sql", function()
-  local directory, path, threads, fds
+  local directory, path, finish
 
   setup(store.warm_up)
 
-  before_each(function()
-    collectgarbage()
-    threads, fds = sys.threads(), sys.fds()
-    directory = store.directory()
-    path = directory .. "/store.db"
-  end)
-
-  after_each(function()
-    store.remove(directory)
-    assert.equal(threads, sys.threads())
-    assert.equal(fds, sys.fds())
-  end)
+  before_each(function() directory, path, finish = store.case() end)
+  after_each(function() finish() end)
 
   local function open()
     return assert(sql.open("sqlite:" .. path, { busy_timeout = 30 }))
@@ -201,7 +191,7 @@ describe("onemsg.sql", function()
       if os.getenv "SPEC_LUA" then return pending "sanitizers do not bear a fork while another thread allocates" end
       create():close()
       assert_exited(store.child(function()
-        local db = open()
+        local db, fds = open(), sys.fds()
         assert(db:async_read { { "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s) SELECT SUM(n) FROM s" } })
         store.until_true(function() return db:stats().opened == 1 or sys.fds() > fds end, "the statement")
         local start = sys.now()

@@ -44,6 +44,17 @@ function M.to(raw, more)
   }, more)))
 end
 
+--- A fake, and a channel to it. -> fake, channel, finish()
+-- @tparam ?table options of the fake
+function M.with_fake(options)
+  local fake = require "support.server".fake(options or {})
+  local channel = M.new(fake)
+  return fake, channel, function()
+    channel:close()
+    fake:stop()
+  end
+end
+
 --- Maria's message.
 -- @tparam string phone
 -- @tparam ?table more fields that replace them

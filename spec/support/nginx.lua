@@ -11,12 +11,16 @@
 -- Handlers find the globals onemsg (module) and channel, made in init_by_lua, and text(phone): a message.
 
 local socket = require "socket"
+local places = require "onemsg.base.nginx"
+local files = require "support.files"
 local sys = require "support.sys"
 local support = require "support.server"
 
 local M = {}
 local Server = {}
 Server.__index = Server
+local read, output = files.content, files.output
+
 local Burst = {}
 Burst.__index = Burst
 
@@ -66,26 +70,23 @@ http {
 }
 ]]
 
-local function read(path)
-  local file = io.open(path, "rb")
-  if not file then return "" end
-  local content = file:read "*a"
-  file:close()
-  return content or "" -- a file of /proc whose process has just ended
-end
+local serial = 0
 
-local function output(command)
-  local pipe = assert(io.popen(command))
-  local said = pipe:read "*a"
-  pipe:close()
-  return (said:gsub("%s+$", ""))
-end
-
-local function modules_directory()
-  for _, dir in ipairs { "/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules" } do
-    if read(dir .. "/ngx_http_lua_module.so") ~= "" then return dir end
+--- Phones that nobody used before, in this process, in turn with all the plain endings.
+function M.phones(count)
+  local list = {}
+  for i = 1, count do
+    serial = serial + 1
+    list[i] = ("12021%05d%02d"):format(serial, serial % 20)
   end
-  error "nginx's Lua module is missing: apt-get install libnginx-mod-http-lua"
+  return list
+end
+
+--- A path for each phone: "/send?phone=…".
+function M.paths(list, location)
+  local out = {}
+  for i, phone in ipairs(list) do out[i] = (location or "/send") .. "?phone=" .. phone end
+  return out
 end
 
 --- Whether a process is there and not a zombie.
@@ -133,8 +134,9 @@ function M.start(o)
   end
   if o.prepare then o.prepare(dir) end
   self.daemon = o.daemon ~= false
+  local modules = assert(places.modules(), "nginx's Lua module is missing: apt-get install libnginx-mod-http-lua")
   local values = {
-    dir = dir, port = self.port, modules = modules_directory(), root = output "pwd", build = os.getenv "B" or "build",
+    dir = dir, port = self.port, modules = modules, root = output "pwd", build = os.getenv "B" or "build",
     daemon = self.daemon and "on" or "off", workers = o.workers or 1, level = o.level or "info",
     cache = o.cache or "on", options = options_text(o.fake, o.options),
     user = output "id -u" == "0" and "user " .. (o.user or "root") .. ";" or "",

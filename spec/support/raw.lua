@@ -10,6 +10,7 @@
 
 local cjson = require "cjson"
 local fake_server = require "resty.onemsg.fake_server"
+local files = require "support.files"
 local server = require "support.server"
 
 local M = {}
@@ -43,24 +44,12 @@ function Raw:stop()
   os.execute("kill " .. self.pid .. " 2>/dev/null; rm -rf '" .. self.dir .. "'")
 end
 
-local function output(command)
-  local pipe = assert(io.popen(command))
-  local text = pipe:read "*a"
-  pipe:close()
-  return (text:gsub("%s+$", ""))
-end
-
 local function start(program, behaviour, options, dir)
   local own = fake_server.own_pid()
   local command = ("%s %s --dir '%s' --answer %d --owner %d >'%s/raw.log' 2>&1 & echo $!")
     :format(program, behaviour, dir, options and options.answer or 0, own, dir)
-  local pid = output(command)
-  local function read(name)
-    local file = io.open(dir .. name)
-    local text = file and file:read "*a" or ""
-    if file then file:close() end
-    return text
-  end
+  local pid = files.output(command)
+  local function read(name) return files.content(dir .. name) end
   local port = server.eventually(function()
     return tonumber(read "/raw.port") or read "/raw.log" ~= "" and "none"
   end)

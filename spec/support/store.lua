@@ -1,4 +1,5 @@
 --- support.store: a directory for databases, and another process that holds their lock. For specs only.
+local files = require "support.files"
 local sys = require "support.sys"
 
 local M = {}
@@ -12,13 +13,7 @@ function M.sh(command)
   return ok == true or ok == 0
 end
 
---- The output of a shell command, without its last newline.
-function M.output(command)
-  local pipe = assert(io.popen(command))
-  local out = pipe:read "*a"
-  pipe:close()
-  return (out:gsub("\n$", ""))
-end
+M.output, M.read, M.write = files.output, files.read, files.write
 
 function M.directory()
   local name = os.tmpname()
@@ -32,26 +27,24 @@ function M.remove(directory)
   M.sh("rm -rf " .. directory)
 end
 
-function M.write(path, text)
-  local file = assert(io.open(path, "wb"))
-  assert(file:write(text))
-  assert(file:close())
-end
-
-function M.read(path)
-  local file = io.open(path, "rb")
-  if not file then return nil end
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
 --- Waits until condition() is true; fails after 10 s.
 function M.until_true(condition, what)
   local deadline = sys.now() + 10
   while not condition() do
     assert(sys.now() < deadline, "waited in vain for " .. what)
     sys.sleep(0.001)
+  end
+end
+
+--- A directory for one case, and where its store is. -> directory, path, finish(), which removes it and sees to it that no
+-- thread and no descriptor is left
+function M.case()
+  collectgarbage()
+  local threads, fds, directory = sys.threads(), sys.fds(), M.directory()
+  return directory, directory .. "/store.db", function()
+    M.remove(directory)
+    assert(threads == sys.threads(), ("%d threads, %d before"):format(sys.threads(), threads))
+    assert(fds == sys.fds(), ("%d descriptors, %d before"):format(sys.fds(), fds))
   end
 end
 

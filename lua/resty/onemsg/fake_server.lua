@@ -12,6 +12,7 @@ local HERE = debug.getinfo(1, "S").source:match "^@(.*)fake_server%.lua$"
 local SCRIPT = arg and arg[0] and arg[0]:match "fake_server%.lua$" and ... ~= "resty.onemsg.fake_server"
 if SCRIPT then package.path = HERE .. "../../?.lua;" .. package.path end
 
+local places = require "onemsg.base.nginx"
 local conf = require "resty.onemsg.fake_conf"
 local NAMESPACE = require "resty.onemsg.fake_templates".NAMESPACE
 
@@ -157,12 +158,6 @@ function M.certificates(dir)
   return nil, "openssl could not make the certificate: see " .. dir .. "/openssl.log"
 end
 
-local function modules_directory()
-  for _, dir in ipairs { "/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules" } do
-    if read(dir .. "/ngx_http_lua_module.so") then return dir end
-  end
-end
-
 local function environment(dir, ports)
   local base = "https://127.0.0.1:" .. ports.https
   return {
@@ -211,7 +206,7 @@ function M.start(options)
   end
   local dir = output("cd " .. quote(options.dir) .. " && pwd")
   if dir:find '["$\\\n]' then return nil, "the directory's name has a quote, a backslash or a $: " .. dir end
-  local modules = modules_directory()
+  local modules = places.modules()
   if not modules then return nil, "nginx's Lua module is missing: apt-get install libnginx-mod-http-lua" end
   M.stop { dir = dir }
   local certified, why = M.certificates(dir)
