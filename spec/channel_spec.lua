@@ -46,7 +46,7 @@ describe("channel", function()
                                                          "Access activated in your account.") } },
         }, body)
         assert.are.equal("POST", entry.verb)
-        assert.are.equal("/" .. require "resty.onemsg.fake_server".CHANNEL .. "/sendTemplate", entry.path)
+        assert.are.equal("/" .. require "onemsg.fake.server".CHANNEL .. "/sendTemplate", entry.path)
         assert.are.equal("application/json", entry.headers["content-type"])
         assert.are.equal("application/json", entry.headers.accept)
         assert.are.equal("onemsg/" .. onemsg._VERSION, entry.headers["user-agent"])
@@ -325,7 +325,7 @@ describe("channel", function()
 
   it("closes once and for all, and tells", function()
     local one = channels.new(fake)
-    local base = fake.env.FAKE_HTTP_URL .. "/" .. require "resty.onemsg.fake_server".CHANNEL
+    local base = fake.env.FAKE_HTTP_URL .. "/" .. require "onemsg.fake.server".CHANNEL
     assert.are.equal("onemsg.channel (" .. base .. ")", tostring(one))
     local pending = assert(one:async("send", channels.message(channels.phone(0))))
     one:close()

@@ -410,9 +410,9 @@ end)
 
 describe("codes.add", function()
   local function fresh() -- the extensions of one test must not reach another
-    package.loaded["onemsg.codes"], package.loaded["onemsg.code_table"] = nil, nil
+    package.loaded["onemsg.codes"], package.loaded["onemsg.codes.table"] = nil, nil
     local mine = require "onemsg.codes"
-    package.loaded["onemsg.codes"], package.loaded["onemsg.code_table"] = codes, nil
+    package.loaded["onemsg.codes"], package.loaded["onemsg.codes.table"] = codes, nil
     return mine
   end
 

@@ -222,7 +222,7 @@ describe("flow:hooks", function()
     sim:advance(HOUR + 60)
     flow:drain()
     assert.equal(0, flow:stats().held)
-    local delivery = require "onemsg.outbox_delivery"
+    local delivery = require "onemsg.outbox.delivery"
     local most = delivery.HELD_MOST
     delivery.HELD_MOST = 10
     for n = 1, 25 do

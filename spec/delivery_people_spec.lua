@@ -1,7 +1,7 @@
 -- Whom not to address, and when not to: suppression, stop words, quiet hours. A real store, a scripted channel,
 -- simulated time.
 local cjson = require "cjson"
-local people = require "onemsg.people"
+local optout = require "onemsg.policy.optout"
 local phones = require "onemsg.base.phone"
 local rules = require "onemsg.rules"
 local simulation = require "support.simulation"
@@ -151,10 +151,10 @@ describe("people", function()
     it("in several languages, as the whole message only", function()
       for _, text in ipairs { "STOP", " stop ", "Stop.", "«Стоп»", "ОТПИСАТЬСЯ", "PARAR", "Arrêt", "ARRÊT", "Sair!",
                               "UNSUBSCRIBE", "opt-out", "ABMELDEN", "停止", "Stop 🙏" } do
-        local match = people.matcher(people.STOP_WORDS)
+        local match = optout.matcher(optout.STOP_WORDS)
         if text == "Stop 🙏" then assert.is_nil(match(text)) else assert.is_truthy(match(text), text) end
       end
-      local match = people.matcher(people.STOP_WORDS)
+      local match = optout.matcher(optout.STOP_WORDS)
       for _, text in ipairs { "", "stopping by", "please stop", "the bus stop", "non stop", "stop it now", "!!!", "st op",
                               ("stop "):rep(50) } do
         assert.is_nil(match(text), text)

@@ -3,7 +3,7 @@ require "onemsg"
 local core = require "onemsg.core"
 local files = require "support.files"
 local nginx = require "support.nginx"
-local server_files = require "resty.onemsg.fake_server"
+local server_files = require "onemsg.fake.server"
 local support = require "support.server"
 
 --- Phases, and whether what waits may wait (W), only begin (B), or nothing leaves at all (-).

@@ -61,7 +61,7 @@ static int channel_call(lua_State *L) {
 static const char *const several[][3] = {{"templates", "onemsg.template", "fetch"},
                                          {"addWebhook", "onemsg.webhook", "add"},
                                          {"removeWebhook", "onemsg.webhook", "remove"},
-                                         {"send_each", "onemsg.each", "send_each"}};
+                                         {"send_each", "onemsg.channel.send_each", "send_each"}};
 #define SEVERAL (sizeof several / sizeof several[0])
 
 static const struct om_operation *check_operation(lua_State *L, int index) {

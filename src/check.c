@@ -14,6 +14,9 @@
 #define DURATION_MAX_CHARS 32
 #define SENTENCE_BYTES     768
 
+static const char home_key = 0; /* their addresses are registry keys */
+static const char bare_key = 0;
+
 /* Ends a text that was cut off after `end` bytes between two letters. */
 static void end_with_letter(char *text, size_t end) {
   size_t lead = end;
@@ -53,44 +56,70 @@ int om_fail(lua_State *L, const char *word, const char *outcome, const char *for
   return 3;
 }
 
-/* A file of this library, which its user did not write and need not look into: resty/onemsg…, or
- * right in lua/onemsg/. Not the rest of a tree that was cloned into a folder of that name. */
-static bool is_ours(const lua_Debug *info) {
-  static const char folder[] = "lua/onemsg/";
-  static const char *const installed[] = {"resty/onemsg", "/onemsg/each.lua", "/onemsg/misuse.lua",
-                                          "/onemsg/template.lua", "/onemsg/webhook.lua"};
-  const char *file = info->source;
-  for (const char *at = strstr(file, folder); at != NULL; at = strstr(file, folder)) {
-    file = at + strlen(folder);
+void om_check_home(lua_State *L, int index) {
+  static const char file[] = "onemsg/codes.lua";
+  lua_Debug info;
+  lua_pushvalue(L, index);
+  lua_getinfo(L, ">S", &info);
+  size_t length = strlen(info.source);
+  size_t own = sizeof file - 1;
+  if (length > own && strcmp(info.source + length - own, file) == 0) {
+    lua_pushlstring(L, info.source, length - own);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &home_key);
   }
-  if (file != info->source && (strchr(file, '/') == NULL || strncmp(file, "cmd/", 4) == 0)) {
-    return true;
-  }
-  for (size_t i = 0; i < sizeof installed / sizeof installed[0]; i++) {
-    if (strstr(info->source, installed[i]) != NULL) {
-      return true;
+}
+
+/* A file of this library, which its user did not write and need not look into. What is in the
+ * folder that holds lua/onemsg/, but in none of our two folders, is the user's. */
+static bool is_ours(lua_State *L, const lua_Debug *info) {
+  static const char *const parts[] = {"onemsg/", "resty/onemsg/", "resty/onemsg.lua"};
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &home_key);
+  size_t length = 0;
+  const char *home = lua_tolstring(L, -1, &length);
+  bool ours = false;
+  if (home != NULL && strncmp(info->source, home, length) == 0) {
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && !ours; i++) {
+      ours = strncmp(info->source + length, parts[i], strlen(parts[i])) == 0;
     }
   }
-  return false;
+  lua_pop(L, 1);
+  return ours;
+}
+
+/* Pushes the position of the first caller that is not a file of this library; "" without one, and
+ * while none is wanted. */
+static void push_position(lua_State *L) {
+  lua_Debug info;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &bare_key);
+  bool wanted = !lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  for (int level = 1; wanted && lua_getstack(L, level, &info) == 1; level++) {
+    lua_getinfo(L, "Sl", &info);
+    if (info.currentline > 0 && !is_ours(L, &info)) {
+      lua_pushfstring(L, "%s:%d: ", info.short_src, info.currentline);
+      return;
+    }
+  }
+  lua_pushliteral(L, "");
+}
+
+int om_positions(lua_State *L) {
+  bool wanted = lua_toboolean(L, 1);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &bare_key);
+  lua_pushboolean(L, !wanted);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &bare_key);
+  lua_pushboolean(L, !lua_toboolean(L, -1));
+  return 1;
 }
 
 int om_raise(lua_State *L, const char *format, ...) {
   char sentence[SENTENCE_BYTES];
-  lua_Debug info;
   va_list arguments;
   va_start(arguments, format);
   write_sentence(sentence, format, arguments);
   va_end(arguments);
   luaL_checkstack(L, 4, NULL);
-  lua_pushliteral(L, "");
-  for (int level = 1; lua_getstack(L, level, &info) == 1; level++) {
-    lua_getinfo(L, "Sl", &info);
-    if (info.currentline > 0 && !is_ours(&info)) {
-      lua_pop(L, 1);
-      lua_pushfstring(L, "%s:%d: ", info.short_src, info.currentline);
-      break;
-    }
-  }
+  push_position(L);
   lua_pushstring(L, sentence);
   lua_concat(L, 2);
   lua_error(L);

@@ -21,6 +21,13 @@ int om_fail(lua_State *L, const char *word, const char *outcome, const char *for
 /* Raises with the position of the first caller that is not a file of this library. */
 int om_raise(lua_State *L, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
 
+/* Says where this library's Lua files are: in the folder that the function at index, one of
+ * onemsg.codes, was loaded from, and in resty/onemsg beside it. */
+void om_check_home(lua_State *L, int index);
+
+/* positions(wanted) -> what it was before: whether om_raise gives a position. */
+int om_positions(lua_State *L);
+
 /* Raises unless every key of the table at index is one of names (NULL-terminated); suggests one. */
 void om_check_names(lua_State *L, int index, const char *what, const char *const names[]);
 

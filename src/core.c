@@ -216,6 +216,7 @@ void om_core_open(lua_State *L, int module, int core) {
                                    {"accept", core_accept},
                                    {"hangup", core_hangup},
                                    {"collect", core_collect},
+                                   {"positions", om_positions},
                                    {"raise", core_raise},
                                    {"ring", core_ring},
                                    {"under_way", core_under_way},

@@ -83,6 +83,9 @@ static void push_state(lua_State *L) {
   state->ready = luaL_ref(L, LUA_REGISTRYINDEX);
   open_json(L, state);
   state->explain = reference(L, "onemsg.codes", "explain");
+  lua_rawgeti(L, LUA_REGISTRYINDEX, state->explain);
+  om_check_home(L, -1);
+  lua_pop(L, 1);
   state->report = reference(L, "onemsg.hooks", "report");
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);

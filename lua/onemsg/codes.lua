@@ -1,5 +1,5 @@
 --- onemsg.codes: what an error of WhatsApp or 1MSG means, who can mend it, and whether a new send helps.
--- The rows stand in onemsg.code_table; here is the reading of answers (PLATFORM.md 2.1, 2.2, 4).
+-- The rows stand in onemsg.codes.table; here is the reading of answers (PLATFORM.md 2.1, 2.2, 4).
 -- Pure: no I/O, no clock. Nothing raises on any answer, however hostile; only add and add_text raise, on misuse.
 --
 -- An entry: code     number, or nil for what has none (an HTTP status, 1MSG's own refusals)
@@ -14,9 +14,9 @@
 --   suppress         seconds not to address the scope (recipient, country) again
 --   fallback         true: for this one message another way to reach the person is the better next step
 -- Entries are shared: read them, don't write them. explain() hands out fresh ones.
-local check = require "onemsg.misuse"
-local plain = require "onemsg.plain"
-local rows = require "onemsg.code_table"
+local rows = require "onemsg.codes.table"
+local utf8 = require "onemsg.base.utf8"
+local check = require "onemsg.base.check"
 
 local M = { classes = rows.classes, actions = rows.actions }
 
@@ -175,7 +175,7 @@ end
 
 --- One line for people: at most TEXT_CHARS, valid UTF-8, tokens masked; nil where nothing is left.
 local function tidy(s)
-  s = plain.repair(mask_tokens(plain.line(s:sub(1, SCAN_BYTES))), TEXT_CHARS)
+  s = utf8.repair(mask_tokens(utf8.line(s:sub(1, SCAN_BYTES))), TEXT_CHARS)
   return s ~= "" and s or nil
 end
 

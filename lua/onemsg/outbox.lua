@@ -1,15 +1,15 @@
---- onemsg.outbox: the store of confirmations, and with its rooms (outbox_schema, outbox_gate, outbox_read) the only
--- place with SQL. Policy stands elsewhere (onemsg.workflow, onemsg.pace): here is what is true after a call returned.
+--- onemsg.outbox: the store of confirmations, and with what is in outbox/ the only place with SQL.
+-- Policy stands elsewhere (onemsg.workflow, onemsg.pace): here is what is true after a call returned.
 --
 -- Every change of a confirmation is one UPDATE that names the state it comes from, plus a line in the table history,
 -- in one unit. Calls answer a value, or nil, "store: …" | "conflict: …" | "config: …", info.
 -- Time comes from the caller: `now`, seconds since the epoch.
-local delivery = require "onemsg.outbox_delivery"
-local doubt = require "onemsg.outbox_doubt"
-local gate = require "onemsg.outbox_gate"
-local people = require "onemsg.outbox_people"
-local read = require "onemsg.outbox_read"
-local schema = require "onemsg.outbox_schema"
+local delivery = require "onemsg.outbox.delivery"
+local evidence = require "onemsg.outbox.evidence"
+local gate = require "onemsg.outbox.gate"
+local read = require "onemsg.outbox.read"
+local recipient = require "onemsg.outbox.recipient"
+local schema = require "onemsg.outbox.schema"
 local sql = require "onemsg.sql"
 
 local M = {}
@@ -39,7 +39,7 @@ M.legal = {
 M.doubtful = { unknown = true, stalled = true }
 M.replayable = { skipped = true, rejected = true, failed = true, expired = true, cancelled = true }
 
-local FIRST_LOOK = 15 -- seconds from a loss to the first search for evidence, as for every doubt (onemsg.news)
+local FIRST_LOOK = 15 -- seconds from a loss to the first search for evidence, as for every doubt (onemsg.policy.delivery)
 local BATCH = 200 -- rows that expire or run out of lease in one unit
 
 local function legal_changes()
@@ -93,8 +93,8 @@ function Outbox:close()
   self.owned = false
 end
 
-for _, room in ipairs { gate, read, delivery, doubt, people } do
-  for name, method in pairs(room.methods) do Outbox[name] = method end
+for _, part in ipairs { gate, read, delivery, evidence, recipient } do
+  for name, method in pairs(part.methods) do Outbox[name] = method end
 end
 
 --- A new position behind all that this process gave, in microseconds.
@@ -169,9 +169,9 @@ local function submission(box, plan, now, gap)
     end
     if part.state == "queued" then
       unit[#unit + 1] = { SET_ASIDE, part.id, gate.PARK_SHIFT, now }
-      unit[#unit + 1] = people.skip_new(part.id, now)
+      unit[#unit + 1] = recipient.skip_new(part.id, now)
     end
-    if part.quiet then unit[#unit + 1] = people.keep_quiet(part.id, part.quiet) end
+    if part.quiet then unit[#unit + 1] = recipient.keep_quiet(part.id, part.quiet) end
     unit[#unit + 1] = { LOG_ONE, part.id }
     unit[#unit + 1] = { read.TICKET, part.id }
     tickets[n] = #unit
@@ -179,7 +179,7 @@ local function submission(box, plan, now, gap)
   return unit, tickets
 end
 
---- Begins to store a plan (onemsg.workflow_plan).
+--- Begins to store a plan (onemsg.workflow.plan).
 -- @tparam table plan id, text, type, parts = { { id, state, reason, rule, … }, … }
 -- @tparam number gap seconds between two messages to one recipient
 -- @treturn table a pending: submitted(pending) waits for it
@@ -226,7 +226,7 @@ local CLAIM = [[
         AND f.state = 'sending')
       AND NOT EXISTS (SELECT 1 FROM confirmation l WHERE l.phone = c.phone AND l.channel = c.channel
         AND l.left_at IS NOT NULL AND l.left_at > $5)
-      ]] .. people.MAY_LEAVE .. [[
+      ]] .. recipient.MAY_LEAVE .. [[
 
     ORDER BY c.due_at, c.place LIMIT $6)
   RETURNING *]]
@@ -243,7 +243,7 @@ local LOG_CLAIM = [[
 -- @treturn table rows that were skipped instead, because their recipient is suppressed
 function Outbox:claim(row, n, cost, now, lease, gap)
   local owner = self:next_owner()
-  local skip, log_skipped = people.skip_due(row.name, now)
+  local skip, log_skipped = recipient.skip_due(row.name, now)
   local results, err, info = self.db:unit {
     { CLAIM, row.name, owner, now + lease, now, now - gap, n },
     gate.charge(row, owner, cost, now + lease),
@@ -371,7 +371,7 @@ local REPLAY = [[
 local HAS_KEY = "SELECT id FROM once_key WHERE rule = $1 AND value = $2 AND id = $3"
 
 --- Queues an ended confirmation again, as the rules decide it now.
--- @tparam table part of a plan (onemsg.workflow_plan)
+-- @tparam table part of a plan (onemsg.workflow.plan)
 -- @treturn ?table the changed row; nil, "conflict: …" when its state changed, or another one holds its once_per key
 function Outbox:replay(from, part, reason, now)
   local otherwise = part.otherwise or {}
@@ -380,7 +380,7 @@ function Outbox:replay(from, part, reason, now)
     { REPLAY, part.id, from, reason, now, part.rule, or_null(part.version), part.channel, part.phone, part.template,
       part.language, part.message, self:next_place(now), part.give_up_at, or_null(otherwise.json),
       or_null(otherwise.after), otherwise.on_unknown and 1 or 0, expect = 1 },
-    delivery.statements.afresh(part.id), people.keep_quiet(part.id, part.quiet), { LOG_ONE, part.id } }
+    delivery.statements.afresh(part.id), recipient.keep_quiet(part.id, part.quiet), { LOG_ONE, part.id } }
   if part.once then
     unit[#unit + 1] = { TAKE_KEY, part.rule, part.once, part.id }
     unit[#unit + 1] = { HAS_KEY, part.rule, part.once, part.id, expect = 1 }

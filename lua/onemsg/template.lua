@@ -1,11 +1,11 @@
 --- onemsg.template: what templates a channel has, and whether a message fits one. PLATFORM.md 1.4, 1.7, 5.1 to 5.3.
 -- Pure, but for fetch, which calls channel:request. Answers are read leniently (every form that channels were seen to
 -- give), messages are checked strictly: what does not fit is told before a byte leaves.
+local check = require "onemsg.base.check"
+local plain = require "onemsg.base.utf8"
 local cjson = require "cjson.safe"
 local codes = require "onemsg.codes"
-local fit = require "onemsg.template_fit"
-local check = require "onemsg.misuse"
-local plain = require "onemsg.plain"
+local fit = require "onemsg.template.fit"
 
 local M = {}
 
@@ -175,7 +175,7 @@ end
 
 -- Does a message fit? -------------------------------------------------------------------------------------------
 
---- template.fill(tpl, values), template.length(tpl, values), template.check(tpl, message): see onemsg.template_fit.
+--- template.fill(tpl, values), template.length(tpl, values), template.check(tpl, message): see onemsg.template.fit.
 M.fill, M.length, M.check = fit.fill, fit.length, fit.check
 
 --- Is this the form of a language code (en, pt_BR)? Codes are exact: en and en_US are two languages. PLATFORM.md 5.3.

@@ -2,8 +2,8 @@
 -- The list is shared: 1MSG's own inbox is normally in it, and a write replaces it whole. So add and remove read,
 -- merge, write and read back; 1MSG has no compare-and-swap, so what another wrote in between is noticed and told.
 -- Pure, but for add and remove, which call channel:webhook and channel:setWebhook and wait as those do.
-local misuse = require "onemsg.misuse".misuse
-local plain = require "onemsg.plain"
+local misuse = require "onemsg.base.check".misuse
+local plain = require "onemsg.base.utf8"
 
 local M = {}
 

@@ -1,19 +1,20 @@
 --- onemsg.workflow: an event in, one confirmation out: decided by rules, on disk before it is acknowledged, sent once.
--- DESIGN.md section 6. Rooms: workflow_plan (event to confirmations), workflow_work (the loop that sends),
--- workflow_outcome (what an answer leads to), workflow_log (the log, the callbacks). The store is onemsg.outbox.
+-- In workflow/: plan (event to confirmations), worker (the loop that sends), followup and reconcile
+-- (after acceptance, and in doubt), log (the log, the callbacks). What an answer leads to: policy/outcome; the store:
+-- onemsg.outbox.
 --
 -- Calls answer a value, or nil, err, info; err begins with "invalid:", "conflict:", "config:", "store:" or "closed:".
 -- In nginx: submit, explain, show, list, settle, replay, cancel, stats wherever a light thread may wait (rewrite,
 -- access, content, timer); submit { wait = false } in every phase; work and drain in a timer.
-local check = require "onemsg.misuse"
-local hand = require "onemsg.workflow_hand"
-local hooks_room = require "onemsg.workflow_hooks"
-local log = require "onemsg.workflow_log"
+local flow_options = require "onemsg.workflow.options"
+local hooks = require "onemsg.workflow.hooks"
+local log = require "onemsg.workflow.log"
+local operator = require "onemsg.workflow.operator"
 local outbox = require "onemsg.outbox"
-local options_room = require "onemsg.workflow_options"
-local people_room = require "onemsg.workflow_people"
-local plan_room = require "onemsg.workflow_plan"
-local work = require "onemsg.workflow_work"
+local planner = require "onemsg.workflow.plan"
+local recipients = require "onemsg.workflow.recipients"
+local worker = require "onemsg.workflow.worker"
+local check = require "onemsg.base.check"
 
 local core -- at the first open: loading this loads no C
 local M = {}
@@ -36,7 +37,7 @@ end
 --                 body, text (of the rule), state, reason, code, message_id, event. Called once for a confirmation, in
 --                 the worker's own turn; what it returns, or raises, stands in the history (nil, why: it failed)
 --   stalled_after = "1d"   silence after which a message without ttl is `stalled`
---   stop_words    list of texts that, as a whole message, end all sending to their writer (default: onemsg.people)
+--   stop_words    list of texts that, as a whole message, end all sending to their writer (default: in some twenty languages)
 --   spawn(run)    how a fallback is run; default: at once. In nginx ngx.thread.spawn, so that the worker goes on
 --   on_change(confirmation) after every state change; on_alert(alert) when a channel stops or goes on
 --   log           function(line, entry), a path, or "stderr": the delivery log as JSON lines
@@ -48,7 +49,7 @@ end
 -- @raise on an unknown option or a wrong type
 function M.open(options)
   core = core or require "onemsg" and require "onemsg.core"
-  local flow, err = options_room.read(options, core)
+  local flow, err = flow_options.read(options, core)
   if not flow then return nil, err, { outcome = "invalid" } end
   setmetatable(flow, Flow)
   flow.counted, flow.landing = { submitted = 0, duplicates = 0, skipped = 0, attempts = 0, hooks = 0, hook_new = 0,
@@ -59,7 +60,7 @@ function M.open(options)
     flow:close()
     return nil, err, info
   end
-  flow.worker = work.new(flow)
+  flow.worker = worker.new(flow)
   flow.rules_version = flow.rules:current(flow.now()).version
   return flow
 end
@@ -168,7 +169,7 @@ function Flow:submit(event, options)
   if self.closed then return closed() end
   options = check.options("submit", options, TAKES.submit)
   local now = self.now()
-  local plan, err, info = plan_room.plan(self, event, now)
+  local plan, err, info = planner.plan(self, event, now)
   if not plan then return nil, err, info end
   local begun
   begun, err, info = self.box:submit(plan, now, self.gap)
@@ -185,7 +186,7 @@ end
 -- @treturn string with nil: as submit
 function Flow:explain(event)
   if self.closed then return closed() end
-  local plan, err, info = plan_room.plan(self, event, self.now())
+  local plan, err, info = planner.plan(self, event, self.now())
   if not plan then return nil, err, info end
   local rows
   rows, err, info = self.box:tickets(plan.id)
@@ -247,8 +248,8 @@ function Flow:close()
 end
 Flow.__close = Flow.close
 
-for _, room in ipairs { hand, hooks_room, people_room } do
-  for name, method in pairs(room.methods) do
+for _, part in ipairs { operator, hooks, recipients } do
+  for name, method in pairs(part.methods) do
     Flow[name] = function(self, ...)
       if self.closed then return closed() end
       return method(self, ...)

@@ -1,6 +1,6 @@
 -- "1h30m" was good in rules.lua, and refused by workflow.open, by the options of onemsg.new and on the command line: four
 -- parsers. One reads them all now; what it takes is taken everywhere, what it refuses nowhere.
-local args = require "onemsg.cli_args"
+local args = require "onemsg.cli.args"
 local duration = require "onemsg.base.duration"
 local onemsg = require "onemsg"
 local rules = require "onemsg.rules"

@@ -1,12 +1,12 @@
 -- Eight places held options against what a call takes, and two said what was meant by a misspelt one: "lang" was "language"
 -- for C and nothing for rules, "Phone" was "phone" for rules and nothing for C. One reader of options, one judge of words.
 require "onemsg"
-local check = require "onemsg.misuse"
+local check = require "onemsg.base.check"
 local core = require "onemsg.core"
 local onemsg = require "onemsg"
 local rules = require "onemsg.rules"
 local simulation = require "support.simulation"
-local suggest = require "onemsg.rules_suggest"
+local suggest = require "onemsg.base.suggest"
 
 describe("what was meant", function()
   for _, case in ipairs {
@@ -57,7 +57,8 @@ describe("options", function()
     { 5, "call takes a table of options, not a number" }, { { stpo = print }, "call has no option 'stpo', did you mean 'stop'?" },
     { { other = 1 }, "call has no option 'other'; it has after, at, name, rate, stop, wait, window" },
     { { "x" }, "call has no option '1'; it has after, at, name, rate, stop, wait, window" },
-    { { [("x"):rep(50)] = 1 }, "call has no option '" .. ("x"):rep(40) .. "'; it has after, at, name, rate, stop, wait, window" },
+    { { [("x"):rep(50)] = 1 },
+      "call has no option '" .. ("x"):rep(37) .. "…'; it has after, at, name, rate, stop, wait, window" },
     { { stop = true }, "call: stop must be a function, not a boolean" },
     { { name = {} }, "call: name must be a string or a number, not a table" },
     { { after = 0 }, "call: after must be more than 0" }, { { rate = 0 }, "call: rate must be more than 0" },

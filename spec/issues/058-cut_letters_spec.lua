@@ -3,7 +3,7 @@
 local onemsg = require "onemsg"
 local core = require "onemsg.core"
 local phones = require "onemsg.base.phone"
-local plain = require "onemsg.plain"
+local plain = require "onemsg.base.utf8"
 local rules = require "onemsg.rules"
 local simulation = require "support.simulation"
 local template = require "onemsg.template"

@@ -89,6 +89,16 @@ function M.paths(list, location)
   return out
 end
 
+local function modules_directory()
+  return assert(places.modules(), "nginx's Lua module is missing: apt-get install libnginx-mod-http-lua")
+end
+
+--- The lines of a configuration by which Debian's nginx has Lua.
+function M.load_modules()
+  local dir = modules_directory()
+  return ("load_module %s/ndk_http_module.so;\nload_module %s/ngx_http_lua_module.so;\n"):format(dir, dir)
+end
+
 --- Whether a process is there and not a zombie.
 function M.alive(pid)
   local state = read("/proc/" .. pid .. "/stat"):match "%) (%a)"
@@ -134,9 +144,8 @@ function M.start(o)
   end
   if o.prepare then o.prepare(dir) end
   self.daemon = o.daemon ~= false
-  local modules = assert(places.modules(), "nginx's Lua module is missing: apt-get install libnginx-mod-http-lua")
   local values = {
-    dir = dir, port = self.port, modules = modules, root = output "pwd", build = os.getenv "B" or "build",
+    dir = dir, port = self.port, modules = modules_directory(), root = output "pwd", build = os.getenv "B" or "build",
     daemon = self.daemon and "on" or "off", workers = o.workers or 1, level = o.level or "info",
     cache = o.cache or "on", options = options_text(o.fake, o.options),
     user = output "id -u" == "0" and "user " .. (o.user or "root") .. ";" or "",

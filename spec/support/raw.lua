@@ -9,7 +9,7 @@
 -- A server ends by itself within a second or two after this process.
 
 local cjson = require "cjson"
-local fake_server = require "resty.onemsg.fake_server"
+local fake_server = require "onemsg.fake.server"
 local files = require "support.files"
 local server = require "support.server"
 

@@ -1,6 +1,6 @@
 --- Phones: their one form, their other forms, and how they are shown. What is no phone but a chat id stays as it is,
 -- but for "…@c.us", which names a phone. Pure; the normaliser is C's, the one that messages go through.
-local plain = require "onemsg.plain"
+local plain = require "onemsg.base.utf8"
 
 local M = {}
 

@@ -1,5 +1,5 @@
 --- onemsg hookinfo: what became of a message, as 1MSG knows it.
-local output = require "onemsg.cli_output"
+local output = require "onemsg.cli.output"
 local phones = require "onemsg.base.phone"
 
 local M = {

@@ -1,12 +1,12 @@
 --- onemsg list: confirmations, the newest change first.
-local call_room = require "onemsg.cli_call"
-local output = require "onemsg.cli_output"
+local calls = require "onemsg.cli.call"
+local output = require "onemsg.cli.output"
 local phones = require "onemsg.base.phone"
 
 local M = {
   summary = "Confirmations, the newest change first",
   options = {
-    call_room.STORE,
+    calls.STORE,
     { "state", "STATE", "queued, sending, accepted, delivered, read, skipped, rejected, unknown, failed …" },
     { "rule", "NAME", "of this rule" },
     { "type", "TYPE", "of this event type" },
@@ -27,7 +27,7 @@ function M.run(call)
   local ok, list
   ok, list, err, info = pcall(flow.list, flow, by)
   flow:close()
-  if not ok then return nil, (tostring(list):gsub("^.*list: ", "list: ")), call_room.USAGE end
+  if not ok then return nil, (tostring(list):gsub("^.*list: ", "list: ")), calls.USAGE end
   if not list then return call:fail(err, info) end
   local rows = { { "CHANGED", "STATE", "ID", "PHONE", "RULE", "REASON" } }
   for _, one in ipairs(list) do

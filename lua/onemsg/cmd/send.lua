@@ -1,5 +1,5 @@
 --- onemsg send: one message now, without rules and store.
-local input = require "onemsg.cli_input"
+local input = require "onemsg.cli.input"
 local phones = require "onemsg.base.phone"
 
 local M = {

@@ -1,12 +1,12 @@
 --- resty.onemsg.settings: what init takes, checked and filled in from the environment, before nginx forks.
 -- Opens no connection and starts no thread. What is wrong becomes one sentence, raised by init.
-local check = require "onemsg.misuse"
+local check = require "onemsg.base.check"
 local onemsg = require "onemsg"
 local core = require "onemsg.core"
+local flow_options = require "onemsg.workflow.options"
 local rules = require "onemsg.rules"
 local signature = require "onemsg.signature"
 local sql = require "onemsg.sql"
-local workflow_options = require "onemsg.workflow_options"
 
 local M = {}
 
@@ -18,7 +18,7 @@ local HOOK_BYTES = 3145728 -- what Meta itself may post (PLATFORM.md 3.3)
 
 local MOST = 2 ^ 31
 
---- Our own: kinds of value, as onemsg.misuse reads them.
+--- Our own: kinds of value, as onemsg.base.check reads them.
 local OWN = {
   rules = "string table", store = "string", channels = "table", event_secrets = "string table",
   event_tokens = "string table", hook_secrets = "string table", operator_token = "string table", open = "boolean",
@@ -29,7 +29,7 @@ local OF_CHANNEL = "string number userdata" -- onemsg.new knows better
 --- All that init takes: ours, and what onemsg.new and workflow.open take.
 local function takes()
   local all, channel = {}, {}
-  for name, kinds in pairs(workflow_options.TAKES) do all[name] = kinds end
+  for name, kinds in pairs(flow_options.TAKES) do all[name] = kinds end
   for _, name in ipairs(core.options) do all[name], channel[name] = OF_CHANNEL, true end
   for name, kinds in pairs(OWN) do all[name] = kinds end
   return all, channel
@@ -129,7 +129,7 @@ end
 local function check_workflow(settings, more)
   local options = { channels = settings.channels, rules = settings.rules, store = settings.store }
   for name, value in pairs(more) do options[name] = value end
-  local ok, read, err = pcall(workflow_options.read, options, core)
+  local ok, read, err = pcall(flow_options.read, options, core)
   if not ok then refuse("%s", plain(read)) end
   if not read then refuse("%s", plain(err)) end
   options.log = read.sink -- opened here, with the master's rights
