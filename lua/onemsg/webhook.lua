@@ -158,7 +158,7 @@ function M.written(list, before)
   end
   -- lua-cjson can't tell an empty list from an empty object; clearing by settings is the documented way
   if count == 0 then return { webhookUrl = "" }, "settings" end
-  return { webhookUrl = urls }, "webhook"
+  return { webhookUrl = count == 1 and urls[1] or urls }, "webhook" -- PLATFORM.md 9
 end
 
 local sick = { disabled = true, inactive = true, failed = true, failing = true, off = true, blocked = true }
