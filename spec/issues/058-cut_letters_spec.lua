@@ -69,6 +69,13 @@ describe("a cut", function()
     { "a raised text in a rule", function(text)
       return (select(2, rules.load(('error(%q)'):format(text))))
     end },
+    { "the sample of a hook that was not understood", function(text)
+      local sim = simulation.new {}
+      sim.flow:hooks('{"event":"strange","what":"' .. text:rep(20) .. '"}')
+      local rows = assert(sim.flow.box.db:read { { "SELECT sample FROM oddity" } })[1]
+      sim:close()
+      return assert(rows[1]).sample
+    end },
     { "an option's name", function(text)
       return (select(2, pcall(rules.load, "", { [text] = 1 })))
     end },

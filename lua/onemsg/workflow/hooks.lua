@@ -2,7 +2,8 @@
 -- First what a body says is stored, then it is folded into the confirmations. What was stored and not folded (the
 -- process died, the answer to the send was not recorded yet) is folded when the answer is recorded, or by the upkeep of
 -- work().
-local delivery = require "onemsg.outbox.delivery"
+local amend = require "onemsg.outbox.amend"
+local statuses = require "onemsg.outbox.statuses"
 local hooks = require "onemsg.hooks"
 local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
@@ -11,7 +12,7 @@ local check = require "onemsg.base.check"
 local phones = require "onemsg.base.phone"
 
 local M = { methods = {} }
-local statements = delivery.statements
+local statements = statuses.statements
 
 local TRIES = 8         -- of a fold whose row is changed by others all the time
 local HOUR = 3600
@@ -32,26 +33,26 @@ end
 -- Fold ------------------------------------------------------------------------------------------------------------
 
 --- The change of one row by all that is known of its messages, ready for amend(); nil: none.
-local function change_of(flow, row, statuses, now)
-  local change, measures = news.fold(row, statuses), nil
+local function change_of(flow, row, known, now)
+  local change, measures = news.fold(row, known), nil
   if not change then return nil end
   local after = {}
   if change.failure then
     local next_step
     next_step, measures = news.failed(row, change.failure, now, flow.random)
     if next_step.why then change.reason = change.reason .. "; " .. next_step.why end
-    change.retry_at = next_step.retry_at or delivery.NONE
-    change.fallback_at = next_step.fallback_at or delivery.NONE
-    change.attend_at, change.confirmed, change.checks = delivery.NONE, 0, 0
-    for _, status in ipairs(statuses) do
+    change.retry_at = next_step.retry_at or amend.NONE
+    change.fallback_at = next_step.fallback_at or amend.NONE
+    change.attend_at, change.confirmed, change.checks = amend.NONE, 0, 0
+    for _, status in ipairs(known) do
       if status.source == "poll" and hooks.rank(status.status) == 3 and status.message_id == row.message_id then
         change.confirmed = 1
       end
     end
     change.failure = nil
   elseif change.state == "delivered" or change.state == "read" then
-    change.retry_at, change.fallback_at, change.attend_at = delivery.NONE, delivery.NONE, delivery.NONE
-    change.held = delivery.NONE
+    change.retry_at, change.fallback_at, change.attend_at = amend.NONE, amend.NONE, amend.NONE
+    change.held = amend.NONE
     if row.code or change.contradiction then after[1] = recipient.forgive(row, now) end
   end
   change.reason = phones.redact(change.reason, row.phone)
@@ -62,7 +63,7 @@ end
 --- Begins what the statuses of a row change, together with the note that they were joined to it.
 local function begin(flow, one, now)
   local change, measures, after = change_of(flow, one.row, one.statuses, now)
-  local joins = delivery.joining(one.row, one.statuses)
+  local joins = statuses.joining(one.row, one.statuses)
   if not change and not joins then return nil end
   for _, statement in ipairs(joins or {}) do
     after = after or {}

@@ -2,23 +2,17 @@
 -- For onemsg.workflow, which calls these methods only while it is open.
 local cjson = require "cjson"
 local log = require "onemsg.workflow.log"
-local outbox = require "onemsg.outbox"
+local states = require "onemsg.policy.states"
 local planner = require "onemsg.workflow.plan"
 local suggest = require "onemsg.base.suggest"
 local check = require "onemsg.base.check"
-local people_room = require "onemsg.workflow.recipients"
+local recipients = require "onemsg.workflow.recipients"
 
 local M = { methods = {} }
 local Hand = M.methods
 
-local states = {}
-for state in pairs(outbox.legal) do
-  if state ~= "new" then states[#states + 1] = state end
-end
-states[#states + 1] = "read"
-table.sort(states)
-local is_state = {}
-for _, state in ipairs(states) do is_state[state] = true end
+local names = {}
+for n, state in ipairs(states.list) do names[n] = state.name end
 
 local function check_id(id, what)
   if type(id) ~= "string" and type(id) ~= "number" then
@@ -57,11 +51,11 @@ local FILTERS = { state = "string", rule = "string", phone = "string number", ty
 --   limit: 100, at most 1000
 function Hand:list(by)
   by = check.options("list", by, FILTERS, "filter")
-  if by.state and not is_state[by.state] then
-    check.misuse(("list: there is no state '%s'%s"):format(by.state, suggest.phrase(by.state, is_state)))
+  if by.state and not states.by_name[by.state] then
+    check.misuse(("list: there is no state '%s'%s"):format(by.state, suggest.phrase(by.state, states.by_name)))
   end
-  if by.phone then by.phone = people_room.address(self, "list", by.phone, by.channel) end
-  local rows, err, info = self.box:list(by, states)
+  if by.phone then by.phone = recipients.address(self, "list", by.phone, by.channel) end
+  local rows, err, info = self.box:list(by, names)
   if not rows then return nil, err, info end
   for n, row in ipairs(rows) do rows[n] = log.view(row) end
   return rows
@@ -93,7 +87,7 @@ function Hand:settle(id, verdict)
     if err then return nil, err, info end
     return unknown_id(id)
   end
-  if not outbox.doubtful[row.state] then return wrong_state(row, "only what is unknown or stalled can be settled") end
+  if not states.doubtful[row.state] then return wrong_state(row, "only what is unknown or stalled can be settled") end
   return change(self, row, verdicts[verdict][1], verdicts[verdict][2], verdict)
 end
 
@@ -134,7 +128,7 @@ function Hand:replay(id)
     if err then return nil, err, info end
     return unknown_id(id)
   end
-  if not outbox.replayable[row.state] then
+  if not states.replayable[row.state] then
     return wrong_state(row, row.state == "unknown" and "settle it first: it may have arrived"
       or "only what is skipped, rejected, failed, expired or cancelled can be replayed")
   end
