@@ -88,6 +88,17 @@ function M.run(directory, program, before)
   return out
 end
 
+--- The same with support.faults in between the program and the C library.
+-- @treturn string its output, and "exit N" as its last line
+function M.run_with_faults(directory, program)
+  local shim = assert(package.searchpath and package.searchpath("support.faults", package.cpath)
+    or package.cpath:match "([^;]*)%?%.so":gsub("$", "support/faults.so"))
+  return M.run(directory, program, "exec 2>&1; trap 'echo exit $?' EXIT; LD_PRELOAD=" .. shim)
+end
+
+--- Does this interpreter bear being preloaded? Not one with a sanitizer in it, or inside valgrind.
+M.can_fault = os.getenv "RUNNER" == nil
+
 --- Runs work in a forked child, which leaves with the code it returns (99: it raised). -> pid
 function M.child(work)
   local pid = assert(sys.fork())
