@@ -126,6 +126,10 @@ bool om_sqlite_fail(struct om_sqlite *sqlite, int code, struct om_sql_error *err
   }
 }
 
+bool om_sqlite_inside(struct om_sqlite *sqlite, struct om_sql_error *error) {
+  return sqlite3_get_autocommit(sqlite->db) == 0 || om_sqlite_fail(sqlite, SQLITE_NOMEM, error);
+}
+
 /* ---- the connection ---- */
 
 static void close_connection(void *connection, bool briefly) {
@@ -239,6 +243,7 @@ static bool run_own(void *connection, int which, struct om_sql_error *error) {
   int code = sqlite3_step(sqlite->own[which]);
   bool fine = code == SQLITE_DONE || om_sqlite_fail(sqlite, code, error);
   sqlite3_reset(sqlite->own[which]);
+  fine = fine && (which == COMMIT || which == ROLLBACK || om_sqlite_inside(sqlite, error));
   sqlite->trusted = false;
   return fine;
 }
@@ -292,6 +297,7 @@ static bool idle(void *connection, bool quiet) {
     return !quiet && sqlite->log_pages >= QUIET_PAGES;
   }
   struct om_sql_error ignored = {.fault = OM_SQL_FINE};
+  sqlite->reads = false;
   if (!om_sqlite_in_place(sqlite, &ignored)) {
     return false; /* the next unit will say so */
   }

@@ -42,7 +42,12 @@ struct om_sqlite {
  * SQLite was called. Returns false. */
 bool om_sqlite_fail(struct om_sqlite *sqlite, int code, struct om_sql_error *error);
 
-/* The same for a failed system call; number: its errno. error->open: it may have been stored. */
+/* Is there a transaction still? SQLite ends it, and calls the statement done, when there is no
+ * memory for the end of that; what followed would be stored statement by statement. */
+bool om_sqlite_inside(struct om_sqlite *sqlite, struct om_sql_error *error);
+
+/* The same as om_sqlite_fail for a failed system call; number: its errno. error->open: it may have
+ * been stored. */
 bool om_sqlite_fail_for_system(struct om_sql_error *error, const char *name, int code, int number);
 
 /* sql_sqlite_files.c: the driver's `check`. */
@@ -56,8 +61,9 @@ bool om_sqlite_one_name(const char *name, struct om_sql_error *error);
 bool om_sqlite_create(const char *name, struct om_sql_error *error);
 /* Remembers which files SQLite has opened: all three, behind its first look into the database. */
 void om_sqlite_watch(struct om_sqlite *sqlite);
-/* Do the names still lead to them, and is the log whole? False: *error, and this connection is to
- * be closed. error->open: the unit was committed when this was asked. */
+/* Do the names still lead to them, and is the log whole (which a read finds out by itself)? False:
+ * *error, and this connection is to be closed. error->open: the unit was committed when this was
+ * asked. */
 bool om_sqlite_in_place(struct om_sqlite *sqlite, struct om_sql_error *error);
 /* Before the connection is closed: may SQLite move the log into the database and delete it? False:
  * not by these names. Was the database or its log only taken away, then what the log has and the

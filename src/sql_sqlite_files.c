@@ -239,7 +239,7 @@ bool om_sqlite_in_place(struct om_sqlite *sqlite, struct om_sql_error *error) {
     which++;
   }
   if (which == OM_SQLITE_FILES) {
-    if (log_is_whole(sqlite)) {
+    if (sqlite->reads || log_is_whole(sqlite)) {
       return true;
     }
     which = OM_SQLITE_LOG;
@@ -253,6 +253,7 @@ bool om_sqlite_in_place(struct om_sqlite *sqlite, struct om_sql_error *error) {
 
 bool om_sqlite_settle(struct om_sqlite *sqlite) {
   struct om_sql_error ignored = {.fault = OM_SQL_FINE};
+  sqlite->reads = false;
   if (!sqlite->watched || om_sqlite_in_place(sqlite, &ignored)) {
     return true;
   }

@@ -1,6 +1,6 @@
 /* faults.c: support.faults, a machine that fails to order. For specs only: preloaded into a Lua of
  * its own (support.store's run_with_faults), and loaded there as a module, it stands between the
- * process and the C library. Counts begin anew with every call. Linux, glibc.
+ * process and the C library. Counts begin anew with every fault that is ordered. Linux, glibc.
  *
  *   memory(n)              the n-th allocation of a thread that is not the main one fails, once; 0:
  * none disk(op, n, number[, times])  the n-th such call on a database's files fails with this
@@ -143,7 +143,9 @@ static int faults_disk(lua_State *L) {
   long number = (long)luaL_checknumber(L, 2);
   __atomic_store_n(&fail_disk[op], 0, __ATOMIC_RELAXED);
   __atomic_store_n(&disk_calls[op], 0, __ATOMIC_RELAXED);
-  __atomic_store_n(&disk_failed, 0, __ATOMIC_RELAXED);
+  if (number > 0) {
+    __atomic_store_n(&disk_failed, 0, __ATOMIC_RELAXED);
+  }
   disk_errno[op] = number > 0 ? (int)luaL_checknumber(L, 3) : 0;
   __atomic_store_n(&disk_times[op], (long)luaL_optnumber(L, 4, 0), __ATOMIC_RELAXED);
   __atomic_store_n(&fail_disk[op], number, __ATOMIC_RELAXED);

@@ -91,9 +91,8 @@ end
 --- The same with support.faults in between the program and the C library.
 -- @treturn string its output, and "exit N" as its last line
 function M.run_with_faults(directory, program)
-  local shim = assert(package.searchpath and package.searchpath("support.faults", package.cpath)
-    or package.cpath:match "([^;]*)%?%.so":gsub("$", "support/faults.so"))
-  return M.run(directory, program, "exec 2>&1; trap 'echo exit $?' EXIT; LD_PRELOAD=" .. shim)
+  local shim = (os.getenv "B" or "build") .. "/" .. (rawget(_G, "jit") and "luajit" or "5.4") .. "/support/faults.so"
+  return M.run(directory, program, "exec 2>&1; trap 'echo exit $?' EXIT; LD_PRELOAD=\"$PWD/" .. shim .. "\"")
 end
 
 --- Does this interpreter bear being preloaded? Not one with a sanitizer in it, or inside valgrind.
