@@ -288,26 +288,24 @@ describe("onemsg work, and what people ask and decide", function()
     assert.truthy(command:run("stats").out:find("channel main: stopped: rejected: 401", 1, true))
   end)
 
-  it("stops within two seconds of SIGTERM, after the answers in flight, with 0", function()
+  it("stops at SIGTERM, after the answers in flight, with 0", function()
     local log = command.dir .. "/delivery.log"
     local started = command:start("work --json --log " .. log)
     submit(event("quick", 1))
     assert.truthy(server.eventually(function() return started.out():find('"state":"accepted"', 1, true) end))
-    fake:set { latency_ms = 700 }
+    fake:set { held = true }
     submit(event("slow", 2))
     assert.truthy(server.eventually(function() return started.out():find('"id":"slow".*"state":"sending"') end))
-    local before = sys.now()
     sys.kill(started.pid, sys.TERM)
+    assert.is_nil(started.ended())
+    fake:set { held = false }
     assert.equal(0, server.eventually(started.ended))
-    assert.is_true(sys.now() - before < 2)
     assert.equal("accepted", show("slow").state)
     assert.truthy(started.err():find("stopped: 2 answers recorded", 1, true))
     assert.equal(started.out(), (assert(io.open(log)):read "*a"))
     local idle = command:start "work"
     assert.truthy(server.eventually(function() return idle.err() ~= "" end))
-    before = sys.now()
     sys.kill(idle.pid, sys.TERM)
     assert.equal(0, server.eventually(idle.ended))
-    assert.is_true(sys.now() - before < 2)
   end)
 end)

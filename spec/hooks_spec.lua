@@ -442,7 +442,7 @@ describe("channel:hookInfo on a channel", function()
     local env = fake.env
     channel = assert(require("onemsg").new { base_url = env.FAKE_HTTP_URL, channel = env.ONE_MSG_INSTANCE_ID,
       token = env.ONE_MSG_TOKEN, template = env.ONE_MSG_TEMPLATE, namespace = env.ONE_MSG_TEMPLATE_NAMESPACE,
-      language = env.ONE_MSG_TEMPLATE_LANGUAGE })
+      language = env.ONE_MSG_TEMPLATE_LANGUAGE, timeout = 60 })
   end)
   before_each(function() fake:reset() end)
   teardown(function()
@@ -454,10 +454,10 @@ describe("channel:hookInfo on a channel", function()
     fake:set { pace_ms = 0 }
     local receipt = assert(channel:send { phone = "12020721300", name = "M", action = "a", next_step = "n" })
     local report
-    local deadline = os.time() + 10
-    repeat
+    require("support.server").eventually(function()
       report = assert(channel:hookInfo(receipt.id))
-    until report.status == "read" or os.time() > deadline
+      return report.status == "read"
+    end)
     assert.equal("read", report.status)
     assert.equal("delivered", report.hooks[2].status)
     assert.equal("sent", report.hooks[1].status)

@@ -21,7 +21,7 @@ local Burst = {}
 Burst.__index = Burst
 
 local PORT_LOW, PORT_HIGH = 32001, 32700
-local START_S, STOP_S, ANSWER_S = 10, 10, 30
+local ANSWER_S = 60
 
 local CONF = [[
 load_module $modules/ndk_http_module.so;
@@ -110,6 +110,7 @@ local function options_text(fake, more)
   local options = {
     base_url = fake.env.FAKE_HTTP_URL, token = fake.env.ONE_MSG_TOKEN, template = fake.env.ONE_MSG_TEMPLATE,
     namespace = fake.env.ONE_MSG_TEMPLATE_NAMESPACE, language = "en", max_connections = 256,
+    timeout = 60, connect_timeout = 60,
   }
   for name, value in pairs(more or {}) do options[name] = value end
   local parts = {}
@@ -156,7 +157,7 @@ function M.start(o)
     if not pid then return false end
     self.master = pid
     return #self:workers() == (o.workers or 1)
-  end, START_S), read(dir .. "/start.log") .. read(dir .. "/error.log"))
+  end), read(dir .. "/start.log") .. read(dir .. "/error.log"))
   return self
 end
 
@@ -183,27 +184,26 @@ function Server:reload()
     local new = 0
     for _, pid in ipairs(self:workers()) do new = new + (was[pid] and 0 or 1) end
     return new >= 1
-  end, START_S), "no new worker after HUP")
+  end), "no new worker after HUP")
   return old
 end
 
---- Wait until processes are gone; the seconds it took, or nil.
-function M.gone(pids, seconds)
-  local from = sys.now()
+--- Wait until processes are gone: true, or nil when they stay.
+function M.gone(pids)
   return support.eventually(function()
     for _, pid in ipairs(pids) do
       if M.alive(pid) then return false end
     end
-    return sys.now() - from
-  end, seconds or STOP_S)
+    return true
+  end)
 end
 
---- QUIT, and the seconds until the last process is gone; nil when it took longer.
-function Server:quit(seconds, name)
+--- QUIT, or another signal, and the end of the last process: true, or nil when one stays.
+function Server:quit(name)
   local all = self:workers()
   all[#all + 1] = self.master
   self:signal(name or "QUIT")
-  return M.gone(all, seconds)
+  return M.gone(all)
 end
 
 --- Stop it, surely, and remove its directory.
@@ -211,7 +211,7 @@ function Server:stop()
   local all = self:workers()
   all[#all + 1] = self.master
   if M.alive(self.master) then self:signal "TERM" end
-  if not M.gone(all, STOP_S) then
+  if not M.gone(all) then
     for _, pid in ipairs(all) do os.execute(("kill -KILL %d 2>/dev/null"):format(pid)) end
     M.gone(all)
   end
@@ -284,8 +284,8 @@ end
 
 --- Wait for all answers.
 -- @treturn table by index { status =, body =, at = sys.now() }; absent: the connection ended without a whole answer
-function Burst:collect(seconds)
-  local until_, answers, texts, index, open = sys.now() + (seconds or ANSWER_S), {}, {}, {}, {}
+function Burst:collect()
+  local until_, answers, texts, index, open = sys.now() + ANSWER_S, {}, {}, {}, {}
   for i, client in ipairs(self.clients) do
     texts[i], index[client], open[#open + 1] = {}, i, client
   end

@@ -128,18 +128,20 @@ function M.fake(options)
   return setmetatable({ env = assert(fake_server.start(all)), temporary = temporary }, Fake)
 end
 
+--- So long a spec waits for what must come: a defect makes it wait for ever, a slow machine never so long.
+M.PATIENCE = 60
+
 --- Wait until a test holds, without a sleep of a fixed length.
 -- @tparam function test
--- @tparam ?number seconds at most (5)
--- @return what the test returned; nil when it never held
-function M.eventually(test, seconds)
-  local socket = require "socket"
-  local ending = socket.gettime() + (seconds or 5)
+-- @return what the test returned; nil when it did not hold within PATIENCE
+function M.eventually(test)
+  local socket, sys = require "socket", require "support.sys"
+  local ending = sys.now() + M.PATIENCE
   repeat
     local value = test()
     if value then return value end
     socket.sleep(0.01)
-  until socket.gettime() > ending
+  until sys.now() > ending
 end
 
 return M

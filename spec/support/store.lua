@@ -46,9 +46,9 @@ function M.read(path)
   return text
 end
 
---- Waits until condition() is true; fails after 10 s.
+--- Waits until condition() is true; fails after a minute.
 function M.until_true(condition, what)
-  local deadline = sys.now() + 10
+  local deadline = sys.now() + 60
   while not condition() do
     assert(sys.now() < deadline, "waited in vain for " .. what)
     sys.sleep(0.001)
