@@ -105,7 +105,7 @@ describe("nginx: every function in every phase", function()
     assert(support.eventually(function()
       return content(server.dir .. "/results"):find("timer db:async_read", 1, true)
     end))
-    assert.is_truthy(server:quit(5))
+    assert.is_truthy(server:quit())
     results, runs = {}, {}
     for phase, name, result in content(server.dir .. "/results"):gmatch "(%S+) (%S+) ([^\n]*)\n" do
       results[phase] = results[phase] or {}

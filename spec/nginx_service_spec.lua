@@ -19,7 +19,7 @@ describe("examples/openresty/run service", function()
     local secrets, event, page = said:match "(%. %S+)\n%s*(curl [^\n]*/events)\n%s*(curl [^\n]*format=json')"
     assert.is_string(page, said)
     assert.matches('"state":"queued"', (output(secrets .. "; " .. event)))
-    assert(support.eventually(function() return (output(secrets .. "; " .. page)):find('"state":"read"', 1, true) end, 10),
+    assert(support.eventually(function() return (output(secrets .. "; " .. page)):find('"state":"read"', 1, true) end),
       output(secrets .. "; " .. page))
     assert.matches("onemsg_confirmations{state=\"read\"} 1", (http.request(("http://127.0.0.1:%d/metrics"):format(port))))
     local log = io.open(dir .. "/error.log"):read "*a"
@@ -66,7 +66,7 @@ describe("nginx: init", function()
       assert(support.eventually(function() -- again: a master that only just began to wait may have missed the first
         output("kill -TERM $(cat " .. dir .. "/nginx.pid) 2>/dev/null")
         return not io.open(dir .. "/nginx.pid")
-      end, 10))
+      end))
     end
     return said, ok
   end

@@ -5,7 +5,7 @@
 --     server:get "/send"                    body, status
 --     local burst = server:burst(list of paths)   requests on connections of their own, all under way
 --     burst:collect([seconds])              list of { status =, body =, at = } in the order of the paths; nil: cut off
---     server:signal "HUP"; server.master; server:workers(); server:stop(); server:quit(seconds)
+--     server:signal "HUP"; server.master; server:workers(); server:stop(); server:quit()
 --     server:complaints()                   what stands in the error log at [error] and above
 --
 -- Handlers find the globals onemsg (module) and channel, made in init_by_lua, and text(phone): a message.
@@ -118,6 +118,33 @@ local function options_text(fake, more)
   return table.concat(parts, ", ")
 end
 
+local TAKEN = "taken"
+
+--- Writes the configuration and starts it: true when its workers are there, TAKEN when somebody was faster at the port.
+local function launch(self, values, o)
+  local dir = self.dir
+  local conf = assert(io.open(dir .. "/nginx.conf", "wb"))
+  local text = CONF
+  for _ = 1, 2 do -- what was filled in may name $dir and $port itself
+    text = text:gsub("%$(%l+)%f[^%w_]", function(name) return values[name] and tostring(values[name]) end)
+  end
+  conf:write(text)
+  conf:close()
+  local binary = output "command -v nginx || echo /usr/sbin/nginx"
+  self.master = tonumber(output(("%s %s -c %s/nginx.conf -e %s/error.log >%s/start.log 2>&1 & echo $!")
+    :format(o.environment or "", binary, dir, dir, dir)))
+  return support.eventually(function()
+    local pid = tonumber(read(dir .. "/nginx.pid"):match "%d+")
+    if pid then
+      self.master = pid
+      return #self:workers() == (o.workers or 1)
+    elseif read(dir .. "/start.log"):find("still could not bind", 1, true) then
+      assert(io.open(dir .. "/error.log", "w")):close()
+      return TAKEN
+    end
+  end)
+end
+
 --- Start an nginx of our own, and return when its workers are there.
 -- @tparam table o fake; and, all optional: daemon (true), workers (1), cache ("on"), level ("info"), user (the one we
 --   are), options (of the channel, beside the fake's), before and init (Lua in init_by_lua, before and after the
@@ -125,7 +152,7 @@ end
 --   prepare (a function of that directory), environment ("NAME=value …")
 function M.start(o)
   local dir = support.directory()
-  local self = setmetatable({ dir = dir, port = free_port() }, Server)
+  local self = setmetatable({ dir = dir }, Server)
   assert(os.execute("chmod 755 " .. dir .. " && mkdir -p " .. dir .. "/tmp && touch " .. dir .. "/error.log"))
   for name, content in pairs(o.files or {}) do
     local file = assert(io.open(dir .. "/" .. name, "wb"))
@@ -142,22 +169,12 @@ function M.start(o)
     main = o.main or "", http = o.http or "", server = o.server or "", locations = o.locations or "",
     before = o.before or "", init = o.init or "",
   }
-  local conf = assert(io.open(dir .. "/nginx.conf", "wb"))
-  local text = CONF
-  for _ = 1, 2 do -- what was filled in may name $dir and $port itself
-    text = text:gsub("%$(%l+)%f[^%w_]", function(name) return values[name] and tostring(values[name]) end)
-  end
-  conf:write(text)
-  conf:close()
-  local binary = output "command -v nginx || echo /usr/sbin/nginx"
-  self.master = tonumber(output(("%s %s -c %s/nginx.conf -e %s/error.log >%s/start.log 2>&1 & echo $!")
-    :format(o.environment or "", binary, dir, dir, dir)))
-  assert(support.eventually(function()
-    local pid = tonumber(read(dir .. "/nginx.pid"):match "%d+")
-    if not pid then return false end
-    self.master = pid
-    return #self:workers() == (o.workers or 1)
-  end), read(dir .. "/start.log") .. read(dir .. "/error.log"))
+  repeat
+    self.port = free_port()
+    values.port = self.port
+    local up = launch(self, values, o)
+    assert(up, read(dir .. "/start.log") .. read(dir .. "/error.log"))
+  until up ~= TAKEN
   return self
 end
 
