@@ -146,6 +146,9 @@ describe("onemsg submit", function()
   end)
 
   it("shows progress on a terminal", function()
+    if command:shell("script -qec true /dev/null").code ~= 0 then
+      return pending "there is no terminal to be had here: /dev/pts is missing"
+    end
     local lines = {}
     for n = 1, 600 do lines[n] = event("t-" .. n, n) end
     command:write("events.jsonl", table.concat(lines, "\n"))

@@ -94,7 +94,8 @@ function M.alive(pid)
   return state ~= nil and state ~= "Z" and state ~= "X"
 end
 
-local function free_port()
+--- A port that was free a moment ago, below those that the kernel gives away by itself.
+function M.free_port()
   for _ = 1, 100 do
     local port = math.random(PORT_LOW, PORT_HIGH)
     local probe = socket.tcp()
@@ -170,7 +171,7 @@ function M.start(o)
     before = o.before or "", init = o.init or "",
   }
   repeat
-    self.port = free_port()
+    self.port = M.free_port()
     values.port = self.port
     local up = launch(self, values, o)
     assert(up, read(dir .. "/start.log") .. read(dir .. "/error.log"))
