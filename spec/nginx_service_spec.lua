@@ -12,7 +12,8 @@ end
 
 describe("examples/openresty/run service", function()
   it("takes an event, sends it, hears that it was read, and shows it; what it says to try works", function()
-    local dir, port, run, said, ok = support.directory(), nil, nil, nil, nil
+    local dir = support.directory()
+    local port, run, said, ok
     repeat
       port = nginx.free_port()
       run = ("cd %s && PORT=%d DIR=%s ONE_MSG_TOKEN= ONE_MSG_STORE= ONE_MSG_RULES= %s/examples/openresty/run ")
