@@ -75,7 +75,7 @@ describe("async", function()
         local none, err, info = list[i]:wait()
         assert.is_nil(none)
         assert.are.equal("not_sent", info.outcome)
-        assert.is_truthy(err:find("no answer from 127.0.0.1 within 0.2", 1, true), err)
+        assert.is_truthy(err:find("no answer from 127.0.0.1 within ", 1, true), err)
       end
       assert.is_true(first:cancel()) -- it was under way all the time
     end)

@@ -129,7 +129,7 @@ describe("onemsg submit", function()
       phones = phones + 1
     end
     assert.equal(total, phones)
-    assert.equal(total, command:run("stats --json").json[1].states.accepted)
+    assert.equal(total, server.accepted(command:run("stats --json").json[1].states))
   end)
 
   it("goes on when its reader has left", function()

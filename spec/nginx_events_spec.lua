@@ -326,8 +326,7 @@ describe("nginx: the service", function()
     end
     here:flow(function(flow)
       assert(support.eventually(function()
-        local states = flow:stats().states
-        return (states.accepted or 0) == #taken
+        return support.accepted(flow:stats().states) == #taken
       end), cjson.encode(flow:stats().states))
     end)
     assert.is_truthy(nginx.gone(old), "an old worker stayed")

@@ -22,8 +22,7 @@ end
 --- A directory for the command's files, and its environment.
 -- @tparam table env
 function M.new(env)
-  local self = setmetatable({ dir = server.directory(),
-    env = { ONE_MSG_TIMEOUT = "60", ONE_MSG_CONNECT_TIMEOUT = "60" } }, Command) -- no answer is late on a slow machine
+  local self = setmetatable({ dir = server.directory(), env = {} }, Command)
   for name, value in pairs(env or {}) do self.env[name] = value end
   self:write("onemsg", ("#!/usr/bin/env %s\nos.exit(require('onemsg.cli').main(arg), true)\n"):format(M.INTERPRETER))
   assert(os.execute("chmod +x " .. quote(self.dir .. "/onemsg")))

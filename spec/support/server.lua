@@ -125,11 +125,18 @@ function M.fake(options)
   for name, value in pairs(options or {}) do all[name] = value end
   local temporary = not all.dir and M.directory() or nil
   all.dir = all.dir or temporary
-  return setmetatable({ env = assert(fake_server.start(all)), temporary = temporary }, Fake)
+  local env = assert(fake_server.start(all))
+  env.ONE_MSG_TIMEOUT, env.ONE_MSG_CONNECT_TIMEOUT = "600", "600" -- on a slow machine no answer is late
+  return setmetatable({ env = env, temporary = temporary }, Fake)
 end
 
 --- So long a spec waits for what must come: a defect makes it wait for ever, a slow machine never so long.
 M.PATIENCE = 60
+
+--- How many were accepted: who takes more than 15 s on the way learns of deliveries, too.
+function M.accepted(states)
+  return (states.accepted or 0) + (states.sent or 0) + (states.delivered or 0) + (states.read or 0)
+end
 
 --- Wait until a test holds, without a sleep of a fixed length.
 -- @tparam function test
