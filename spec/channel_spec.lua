@@ -408,7 +408,7 @@ describe("channel", function()
     local latency = stats.latency
     assert.are.equal(21, latency.count)
     assert.is_true(0 < latency.p50 and latency.p50 <= latency.p95 and latency.p95 <= latency.p99)
-    assert.is_true(latency.p99 <= latency.max and latency.max < 5 and latency.mean <= latency.max)
+    assert.is_true(latency.p99 <= latency.max and latency.mean <= latency.max)
     one:close()
   end)
 end)

@@ -428,7 +428,7 @@ end)
 describe("channel:hookInfo on a channel", function()
   local fake, channel, finish
 
-  setup(function() fake, channel, finish = channels.with_fake() end)
+  setup(function() fake, channel, finish = channels.with_fake(nil, { timeout = 60 }) end)
   before_each(function() fake:reset() end)
   teardown(function() finish() end)
 
@@ -436,10 +436,10 @@ describe("channel:hookInfo on a channel", function()
     fake:set { pace_ms = 0 }
     local receipt = assert(channel:send { phone = "12020721300", name = "M", action = "a", next_step = "n" })
     local report
-    local deadline = os.time() + 10
-    repeat
+    require("support.server").eventually(function()
       report = assert(channel:hookInfo(receipt.id))
-    until report.status == "read" or os.time() > deadline
+      return report.status == "read"
+    end)
     assert.equal("read", report.status)
     assert.equal("delivered", report.hooks[2].status)
     assert.equal("sent", report.hooks[1].status)

@@ -99,7 +99,7 @@ describe("nginx: every function in every phase", function()
     assert(support.eventually(function()
       return files.content(server.dir .. "/results"):find("timer db:async_read", 1, true)
     end))
-    assert.is_truthy(server:quit(5))
+    assert.is_truthy(server:quit())
     results, runs = {}, {}
     for phase, name, result in files.content(server.dir .. "/results"):gmatch "(%S+) (%S+) ([^\n]*)\n" do
       results[phase] = results[phase] or {}

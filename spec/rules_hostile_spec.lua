@@ -3,7 +3,7 @@ local rules = require "onemsg.rules"
 local source = require "onemsg.rules.source"
 
 local GOOD = '\nconfirm "Good" { on = "*", name = "n", action = "a", next_step = "x" }'
-local SECONDS = 3       -- of processor time that one script may take, with a machine that is busy
+local SECONDS = 30      -- of processor time that one script may take: on any machine; without a bound it is for ever
 local MEGABYTES = 140   -- by which the whole process may ever grow: 12 texts of almost 8 MB, and the garbage
 
 local function peak() -- megabytes this process ever held

@@ -14,7 +14,7 @@ describe("onemsg.sql", function()
   after_each(function() finish() end)
 
   local function open()
-    return assert(sql.open("sqlite:" .. path, { busy_timeout = 30 }))
+    return assert(sql.open("sqlite:" .. path, { busy_timeout = 60 }))
   end
 
   local function create()
@@ -203,7 +203,7 @@ describe("onemsg.sql", function()
           return 0
         end)
         local took = sys.now() - start
-        assert(took > 1.5 and took < 5, took)
+        assert(took > 1.5, took)
         local how, code = sys.waitpid(pid)
         return how == "exited" and code or 1 -- the statement would run for ever
       end))
@@ -213,9 +213,9 @@ describe("onemsg.sql", function()
       local db = create()
       local release = store.lock(path)
       local pending = assert(db:async { insert "x" })
-      local start = sys.now()
-      assert_exited(store.child(function() return 0 end))
-      assert.is_true(sys.now() - start < 1)
+      assert_exited(store.child(function() -- who had waited for the lock until time was up could use no store here
+        return open():read { { "SELECT 1 AS one" } } and 0 or 1
+      end))
       release()
       assert(pending:wait())
       db:close()

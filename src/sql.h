@@ -82,6 +82,7 @@ struct om_sql_error {
   enum om_sql_fault fault;
   int code;    /* the database's own; 0: none */
   bool lost;   /* the transaction is gone, with everything in it */
+  bool open;   /* of a commit: it may have been stored all the same, or be one day */
   bool broken; /* the connection is of no more use: close it and open another */
   char text[OM_SQL_TEXT_BYTES];
 };
@@ -127,7 +128,7 @@ struct om_sql_driver {
   bool (*release)(void *connection, struct om_sql_error *error);
   bool (*undo)(void *connection, struct om_sql_error *error);
   /* True: durable, and still where others will look for it. False: nothing of it is to be
-   * acknowledged; rollback is still to be called. */
+   * acknowledged; rollback is still to be called. Unless error->open, nothing was stored. */
   bool (*commit)(void *connection, struct om_sql_error *error);
   void (*rollback)(void *connection);
   /* Upkeep between two batches (quiet: and nobody waits). True: a quiet call would be useful. */

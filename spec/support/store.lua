@@ -27,9 +27,23 @@ function M.remove(directory)
   M.sh("rm -rf " .. directory)
 end
 
---- Waits until condition() is true; fails after 10 s.
+function M.write(path, text)
+  local file = assert(io.open(path, "wb"))
+  assert(file:write(text))
+  assert(file:close())
+end
+
+function M.read(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+--- Waits until condition() is true; fails after a minute.
 function M.until_true(condition, what)
-  local deadline = sys.now() + 10
+  local deadline = sys.now() + 60
   while not condition() do
     assert(sys.now() < deadline, "waited in vain for " .. what)
     sys.sleep(0.001)
@@ -80,6 +94,16 @@ function M.run(directory, program, before)
   os.remove(file)
   return out
 end
+
+--- The same with support.faults in between the program and the C library.
+-- @treturn string its output, and "exit N" as its last line
+function M.run_with_faults(directory, program)
+  local shim = (os.getenv "B" or "build") .. "/" .. (rawget(_G, "jit") and "luajit" or "5.4") .. "/support/faults.so"
+  return M.run(directory, program, "exec 2>&1; trap 'echo exit $?' EXIT; LD_PRELOAD=\"$PWD/" .. shim .. "\"")
+end
+
+--- Does this interpreter bear being preloaded? Not one with a sanitizer in it, or inside valgrind.
+M.can_fault = os.getenv "RUNNER" == nil
 
 --- Runs work in a forked child, which leaves with the code it returns (99: it raised). -> pid
 function M.child(work)

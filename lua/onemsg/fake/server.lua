@@ -28,7 +28,8 @@ M.TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."                          -- {"
 
 local PORT_LOW, PORT_HIGH = 20000, 32000   -- under Linux's own range for outgoing connections
 local START_TRIES = 5
-local WAIT_TRIES = 250                     -- of 20 ms
+local WAIT_TRIES = 250                     -- of 20 ms, for its end
+local UP_TRIES = 3000                      -- for its beginning: on a slow machine that takes its time
 
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
@@ -118,8 +119,8 @@ local function pid_of(dir, file)
   return pid
 end
 
-local function wait_until(test)
-  for _ = 1, WAIT_TRIES do
+local function wait_until(test, tries)
+  for _ = 1, tries or WAIT_TRIES do
     local value = test()
     if value then return value end
     run "sleep 0.02"
@@ -220,7 +221,7 @@ function M.start(options)
     local ports, taken = choose_ports(options)
     if not ports then return nil, taken end
     if launch(dir, ports, options, modules) then
-      if not wait_until(function() return pid_of(dir, "nginx.pid") and pid_of(dir, "worker.pid") end) then break end
+      if not wait_until(function() return pid_of(dir, "nginx.pid") and pid_of(dir, "worker.pid") end, UP_TRIES) then break end
       local env, lines = environment(dir, ports), {}
       for name, value in pairs(env) do lines[#lines + 1] = "export " .. name .. "=" .. quote(value) .. "\n" end
       table.sort(lines)
