@@ -79,7 +79,6 @@ static struct om_engine *start(void) {
     return NULL;
   }
   om_jobs_init(&engine->inbox);
-  om_jobs_init(&engine->waiting);
   om_jobs_init(&engine->finished);
   pthread_mutex_init(&engine->lock, NULL);
   pthread_condattr_init(&attributes);
