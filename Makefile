@@ -88,9 +88,9 @@ bench: test-deps all ## side by side with what else there is; ratios in one run
 	@$(call paths,$(LUA)) $(lua_$(LUA)) spec/bench/run.lua
 
 fake: ## start a stand-in 1MSG on loopback; . $(FAKE_DIR)/fake.env points onemsg at it
-	@$(lua_$(LUA)) lua/resty/onemsg/fake_server.lua start --dir $(FAKE_DIR)
+	@$(lua_$(LUA)) lua/onemsg/fake/server.lua start --dir $(FAKE_DIR)
 fake-stop: ## stop it
-	@$(lua_$(LUA)) lua/resty/onemsg/fake_server.lua stop --dir $(FAKE_DIR)
+	@$(lua_$(LUA)) lua/onemsg/fake/server.lua stop --dir $(FAKE_DIR)
 
 openresty: deps all ## a checkout in nginx that confirms by WhatsApp; examples/openresty/run stop ends it
 	@examples/openresty/run

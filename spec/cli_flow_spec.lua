@@ -1,6 +1,6 @@
 -- The command onemsg with a store: submit, explain, work, show, list, settle, replay, cancel, stats.
 local cjson = require "cjson"
-local command_room = require "support.command"
+local commands = require "support.command"
 local server = require "support.server"
 local sys = require "support.sys"
 
@@ -23,7 +23,7 @@ teardown(function()
 end)
 before_each(function()
   fake:reset()
-  command = command_room.new(fake.env)
+  command = commands.new(fake.env)
   command.env.ONE_MSG_STORE = "sqlite:" .. command.dir .. "/confirmations.db"
   command.env.ONE_MSG_RULES = command:write("rules.lua", RULES)
 end)

@@ -1,6 +1,6 @@
 local cjson = require "cjson"
 local socket = require "socket"
-local numbers = require "resty.onemsg.fake_numbers"
+local numbers = require "onemsg.fake.numbers"
 local server = require "support.server"
 
 local fake, env, call, get, message, send, phone, escape, statuses, id_of, curl

@@ -289,7 +289,7 @@ describe("nginx: traps:", function()
       init = [[
         OPTIONS.token = nil
         channel = assert(onemsg.new(OPTIONS))
-        require "onemsg.each"
+        require "onemsg.channel.send_each"
       ]],
       locations = [[
         location = /who {

@@ -1,6 +1,6 @@
 -- What an answer proves (DESIGN.md section 4): every row of the fake's table, and one whole request each.
 local channels = require "support.channels"
-local numbers = require "resty.onemsg.fake_numbers"
+local numbers = require "onemsg.fake.numbers"
 local server = require "support.server"
 
 local FIRST_WORDS = { rejected = "rejected: ", not_sent = "not_sent: ", unknown = "unknown: " }

@@ -1,6 +1,6 @@
 -- Scripts and events that mean harm: each ends with a sentence, in bounded time and memory, and the host is unharmed.
 local rules = require "onemsg.rules"
-local source_room = require "onemsg.rules_source"
+local source = require "onemsg.rules.source"
 
 local GOOD = '\nconfirm "Good" { on = "*", name = "n", action = "a", next_step = "x" }'
 local SECONDS = 3       -- of processor time that one script may take, with a machine that is busy
@@ -300,6 +300,6 @@ describe("rules: a hostile event", function()
       confirmed[one.confirm and one.rule or "none"] = true
     end
     for _, name in ipairs(example.rules) do assert.is_true(confirmed[name], name .. " never came up") end
-    assert.equal("742f0a2c2814de62", source_room.version(table.concat(verdicts, "\n")))
+    assert.equal("742f0a2c2814de62", source.version(table.concat(verdicts, "\n")))
   end)
 end)

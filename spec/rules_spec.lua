@@ -116,7 +116,7 @@ describe("rules: the script of DESIGN.md", function()
     assert.not_equal(load_rules(TAIL .. "-- a").version, load_rules(TAIL .. "-- b").version)
     local seen, count = {}, 0
     for n = 1, 20000 do -- one digit changed, or two swapped: no two alike
-      local version = require("onemsg.rules_source").version("amount = over(" .. n .. ")")
+      local version = require("onemsg.rules.source").version("amount = over(" .. n .. ")")
       assert.is_nil(seen[version])
       seen[version], count = true, count + 1
     end

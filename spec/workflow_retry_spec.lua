@@ -1,7 +1,7 @@
 -- Every magic number of the fake 1MSG over simulated hours: exactly the sends that DESIGN.md section 4 allows. The
 -- answers are real: each is taken once from the fake through a real channel, and then given again in simulated time.
 local channels = require "support.channels"
-local numbers = require "resty.onemsg.fake_numbers"
+local numbers = require "onemsg.fake.numbers"
 local server = require "support.server"
 local simulation = require "support.simulation"
 

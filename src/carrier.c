@@ -36,7 +36,7 @@ static size_t read_body(char *to, size_t size, size_t count, void *user) {
   return n;
 }
 
-/* Room for n more bytes of the answer; false: no memory. */
+/* Space for n more bytes of the answer; false: no memory. */
 static bool grow(struct om_transfer *transfer, size_t n) {
   size_t room = transfer->answer_room;
   while (room < transfer->answer_bytes + n) {

@@ -86,6 +86,9 @@ static void push_state(lua_State *L) {
   om_ready_init(L, state);
   open_json(L, state);
   state->explain = reference(L, "onemsg.codes", "explain");
+  lua_rawgeti(L, LUA_REGISTRYINDEX, state->explain);
+  om_check_home(L, -1);
+  lua_pop(L, 1);
   state->report = reference(L, "onemsg.hooks", "report");
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);

@@ -305,7 +305,7 @@ static int pending_tostring(lua_State *L) {
   return 1;
 }
 
-/* ---- groups, for each.lua ---- */
+/* ---- groups, for send_each.lua ---- */
 
 /* core.group(pending) -> the group it was made for, or nil. */
 static int core_group(lua_State *L) {

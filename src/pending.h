@@ -68,7 +68,7 @@ void om_pending_wait_group(lua_State *L, struct om_state *state, int index, int6
 /* Takes home what is done, without waiting. Raises nothing but memory errors, and loses nothing. */
 void om_pending_drain(lua_State *L, struct om_state *state);
 
-/* Makes the metatable of pendings, and puts what each.lua and resty/onemsg need of them into
+/* Makes the metatable of pendings, and puts what send_each.lua and resty/onemsg need of them into
  * `core`. The state is on top of the stack, and stays there. */
 void om_pending_open(lua_State *L, int core);
 

@@ -12,7 +12,7 @@
 
 #include "utf8.h"
 
-/* Room while reading: "00" and a trunk 0 before the longest number, and one more to see "long". */
+/* Space while reading: "00" and a trunk 0 before the longest number, and one more to see "long". */
 #define READ_DIGITS (OM_PHONE_MAX_DIGITS + 4)
 
 struct range {

@@ -3,7 +3,7 @@
 -- and floods end in counts or in "invalid: …", never in a raised error.
 local cjson = require "cjson.safe"
 local codes = require "onemsg.codes"
-local plain = require "onemsg.plain"
+local utf8 = require "onemsg.base.utf8"
 
 local M = {}
 
@@ -27,7 +27,7 @@ local function word(value, bytes)
   end
   if type(value) ~= "string" or #value > bytes then return nil end
   value = value:match("^%s*(.-)%s*$")
-  return value ~= "" and not value:find("%c") and plain.valid(value) and value or nil
+  return value ~= "" and not value:find("%c") and utf8.valid(value) and value or nil
 end
 
 --- Digits of "12025550123", 12025550123, "+12025550123", "12025550123@c.us", or nil.
@@ -173,7 +173,7 @@ end
 local function text_of(item)
   local text = object(item.text)
   local s = item.body or text and text.body or item.caption
-  return type(s) == "string" and plain.repair(s:gsub("%z", "?"), TEXT_CHARS) or nil
+  return type(s) == "string" and utf8.repair(s:gsub("%z", "?"), TEXT_CHARS) or nil
 end
 
 local function truth(value)

@@ -88,6 +88,12 @@ local function modules_directory()
   error "nginx's Lua module is missing: apt-get install libnginx-mod-http-lua"
 end
 
+--- The lines of a configuration by which Debian's nginx has Lua.
+function M.load_modules()
+  local dir = modules_directory()
+  return ("load_module %s/ndk_http_module.so;\nload_module %s/ngx_http_lua_module.so;\n"):format(dir, dir)
+end
+
 --- Whether a process is there and not a zombie.
 function M.alive(pid)
   local state = read("/proc/" .. pid .. "/stat"):match "%) (%a)"

@@ -10,7 +10,7 @@
 
 local cjson = require "cjson"
 local mime = require "mime"
-local fake_server = require "resty.onemsg.fake_server"
+local fake_server = require "onemsg.fake.server"
 local server = require "support.server"
 
 local M = {}

@@ -1,10 +1,10 @@
 --- What specs use to run against the fake 1MSG. One fake a spec file:
 --
---     local fake = require("support.server").fake { }      -- options of resty.onemsg.fake_server.start
+--     local fake = require("support.server").fake { }      -- options of onemsg.fake.server.start
 --     fake.env.FAKE_HTTP_URL, fake.env.ONE_MSG_TOKEN …      -- fake.env
 --     fake:count(phone)          whole sendTemplate requests for this phone
 --     fake:journal { phone = }   whole requests as tables, oldest first
---     fake:set { pace_ms = 0 }   options of resty.onemsg.fake_state, and the channel's settings
+--     fake:set { pace_ms = 0 }   options of resty.onemsg.fake.state, and the channel's settings
 --     fake:reset()               options, settings, messages, hooks and journal back to the start
 --     fake:stats()               messages that went out, counters of the hook poster
 --     fake:stop()
@@ -14,7 +14,7 @@
 local cjson = require "cjson"
 local http = require "socket.http"
 local ltn12 = require "ltn12"
-local fake_server = require "resty.onemsg.fake_server"
+local fake_server = require "onemsg.fake.server"
 
 local M = {}
 
@@ -118,7 +118,7 @@ function M.directory()
 end
 
 --- Start a fake.
--- @tparam ?table options as resty.onemsg.fake_server.start takes them; `dir` is a temporary one when absent
+-- @tparam ?table options as onemsg.fake.server.start takes them; `dir` is a temporary one when absent
 -- @treturn table the fake
 function M.fake(options)
   local all = { owner = fake_server.own_pid() }

@@ -1,11 +1,11 @@
 --- onemsg work: sends, retries, follows, until told to stop. Any number of them may share a store.
-local call_room = require "onemsg.cli_call"
-local output = require "onemsg.cli_output"
+local calls = require "onemsg.cli.call"
+local output = require "onemsg.cli.output"
 
 local M = {
   summary = "Send what was submitted, retry, follow, until SIGTERM or Ctrl-C",
   options = {
-    call_room.STORE, call_room.RULES,
+    calls.STORE, calls.RULES,
     { "drain", "TIME", "stop when nothing more becomes due within this time, such as 0 or 10s", seconds = true },
     { "rate", "N", "messages a second, over all processes of the store (20)", number = 0.01, broken = true },
     { "window", "N", "sends in flight (64)", number = 1 },

@@ -1,0 +1,137 @@
+--- `example` blocks: tests that a script carries, run whenever it is loaded. Pure.
+local decide = require "onemsg.rules.decide"
+local match = require "onemsg.rules.match"
+local sandbox = require "onemsg.rules.sandbox"
+local source = require "onemsg.rules.source"
+local suggest = require "onemsg.base.suggest"
+local text = require "onemsg.rules.text"
+local duration = require "onemsg.base.duration"
+local phones = require "onemsg.base.phone"
+
+local M = {}
+
+local format = string.format
+
+local FIELDS = { event = true, expect = true }
+local EXPECTED = { confirm = true, rule = true, reason = true, body = true, phone = true, chat_id = true, name = true,
+  action = true, next_step = true, template = true, language = true, namespace = true, channel = true,
+  once_per = true, ttl = true, give_up_after = true, text = true }
+local SECONDS = { ttl = true, give_up_after = true }
+
+local function list_of(value) return type(value) == "table" and value or { value } end
+
+local function said(list)
+  local words = {}
+  for at, value in ipairs(list) do words[at] = text.plain(value) end
+  return #words > 0 and table.concat(words, ", ") or "nothing"
+end
+
+-- What a decision has under a name that `expect` uses.
+local function got(decision, field)
+  if decision[field] ~= nil then return decision[field] end
+  return decision.values and decision.values[field]
+end
+
+local function same(field, expected, actual)
+  if actual == nil then return false end
+  if field == "phone" then
+    local one, other = phones.address(expected), phones.address(actual)
+    return (one or tostring(expected):gsub("%D", "")) == (other or tostring(actual):gsub("%D", ""))
+  elseif field == "reason" then
+    return type(expected) == "string" and actual:find(expected, 1, true) ~= nil
+  elseif SECONDS[field] then
+    return (expected == -1 and -1 or duration.seconds(expected)) == actual
+  elseif type(expected) == "number" then
+    return text.number(expected) == actual
+  end
+  return expected == actual
+end
+
+-- Which decision the example speaks of; complains when the verdict is another than expected.
+local function chosen(decisions, expect, fail)
+  local confirmed = {}
+  for _, decision in ipairs(decisions) do
+    if decision.confirm then confirmed[#confirmed + 1] = decision.rule end
+  end
+  local first = decisions[1]
+  if expect.confirm == nil then return first end
+  if expect.confirm == false then
+    if #confirmed > 0 then
+      fail("confirm", format("expected that nothing is sent, but %s confirms it", said(confirmed)))
+    end
+    return first
+  elseif expect.confirm == true then
+    if #confirmed == 0 then fail("confirm", "expected a confirmation, got: " .. first.reason) end
+    return first
+  end
+  local wanted = list_of(expect.confirm)
+  local fits = said(wanted) == said(confirmed)
+  if type(expect.confirm) == "string" then -- one of several is enough when it is named alone
+    for _, name in ipairs(confirmed) do fits = fits or name == expect.confirm end
+  end
+  if not fits then
+    fail("confirm", format("expected confirm %s, got %s", said(wanted),
+      #confirmed > 0 and said(confirmed) or first.reason))
+  end
+  for _, decision in ipairs(decisions) do
+    if decision.rule == wanted[1] then return decision end
+  end
+end
+
+local function run_one(set, declared, scan, names)
+  local function fail(field, sentence)
+    sandbox.complain(format("example %s: %s", text.plain(declared.name), sentence),
+      source.line_of(scan, declared.line, field))
+  end
+  local fields = declared.fields
+  for field in pairs(fields) do
+    if not FIELDS[field] then
+      fail(field, format("unknown field '%s'%s", tostring(field), suggest.phrase(field, FIELDS)))
+    end
+  end
+  local event, expect = fields.event, fields.expect
+  if type(event) ~= "table" or match.is_condition(event) then
+    fail("event", "it needs event = { type = \"…\" }")
+  end
+  if type(expect) ~= "table" or match.is_condition(expect) or next(expect) == nil then
+    fail("expect", "it needs expect = { confirm = \"a rule's name\" } or { confirm = false }")
+  end
+  local order = {}
+  for field in pairs(expect) do order[#order + 1] = field end
+  table.sort(order, function(a, b) return tostring(a) < tostring(b) end)
+  for _, field in ipairs(order) do
+    if not EXPECTED[field] and not names[field] then
+      local known = {}
+      for _, set_of in ipairs { EXPECTED, names } do
+        for name in pairs(set_of) do known[name] = true end
+      end
+      fail(field, format("expect: unknown field '%s'%s", tostring(field), suggest.phrase(field, known)))
+    end
+  end
+
+  local decision = chosen(decide.decide(set, event), expect, fail)
+  for _, field in ipairs(order) do
+    local expected, actual = expect[field], got(decision, field)
+    if field == "body" then
+      expected, actual = said(list_of(expected)), said(actual or {})
+      if expected ~= actual then fail(field, format("expected body %s, got %s", expected, actual)) end
+    elseif field ~= "confirm" and not same(field, expected, actual) then
+      local why = not decision.confirm and field ~= "reason" and " (" .. decision.reason .. ")" or ""
+      fail(field, format("expected %s %s, got %s%s", field, text.plain(expected), text.plain(actual), why))
+    end
+  end
+end
+
+--- Runs every example; the first that fails complains through rules/sandbox.
+-- @tparam table set prepared rules
+-- @tparam table declared from rules/words
+-- @tparam table scan from rules/source
+function M.run(set, declared, scan)
+  local names = {}
+  for _, form in pairs(set.templates) do
+    for _, name in ipairs(form.body) do names[name] = true end
+  end
+  for _, one in ipairs(declared.example) do run_one(set, one, scan, names) end
+end
+
+return M
