@@ -4,7 +4,8 @@
  * a fresh one, POST included, also when the server had read all of it (MEASURED.md, shown by
  * spec/repeat_spec.lua). For a send that would be a second message. The lock: before libcurl writes
  * a request to any connection, first or repeated, HTTP/1.1 or HTTP/2, it asks prerequest(), which
- * refuses if a byte of the body was ever handed over. What "handed over" means depends on the size:
+ * refuses if a byte of the body was ever handed over, or if the request has none and may change
+ * something (DELETE). What "handed over" means depends on the size:
  *   - a small body is given to libcurl whole, which writes it together with the headers: one system
  *     call, one packet and one wake-up of the server less, a fifth of the processor time of a send.
  *     It counts as handed over when prerequest() lets the request pass;
@@ -13,6 +14,7 @@
  */
 #include "carrier.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,6 +70,19 @@ static size_t write_answer(char *from, size_t size, size_t count, void *user) {
   return n;
 }
 
+/* Each line of a head: the answer's, those of 1xx answers before it, and trailers, of which libcurl
+ * keeps what it is sent. */
+static size_t count_head(char *line, size_t size, size_t count, void *user) {
+  struct om_transfer *transfer = ((struct om_carrier *)user)->transfer;
+  (void)line;
+  transfer->head_bytes += size * count;
+  if (transfer->head_bytes > OM_HEAD_MAX_BYTES) {
+    transfer->end = OM_END_TOO_BIG;
+    return 0;
+  }
+  return size * count;
+}
+
 static int prerequest(void *user, char *remote_ip, char *local_ip, int remote_port,
                       int local_port) {
   struct om_transfer *transfer = ((struct om_carrier *)user)->transfer;
@@ -75,9 +90,11 @@ static int prerequest(void *user, char *remote_ip, char *local_ip, int remote_po
   (void)local_ip;
   (void)remote_port;
   (void)local_port;
-  if (transfer->handed_bytes != 0) {
+  bool changes = transfer->body_bytes == 0 && !om_transfer_reads(transfer);
+  if (transfer->handed_bytes != 0 || (transfer->asked && changes)) {
     return CURL_PREREQFUNC_ABORT;
   }
+  transfer->asked = true;
   if (is_small(transfer)) {
     transfer->handed_bytes = transfer->body_bytes;
   }
@@ -120,6 +137,9 @@ static bool set_endpoint(CURL *easy, struct om_carrier *carrier, const struct om
   SET(CURLOPT_READDATA, carrier);
   SET(CURLOPT_WRITEFUNCTION, write_answer);
   SET(CURLOPT_WRITEDATA, carrier);
+  SET(CURLOPT_HEADERFUNCTION, count_head);
+  SET(CURLOPT_HEADERDATA, carrier);
+  SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's answer is not the API's */
   SET(CURLOPT_PREREQFUNCTION, prerequest);
   SET(CURLOPT_PREREQDATA, carrier);
   SET(CURLOPT_OPENSOCKETFUNCTION, hooks->open_socket);
@@ -173,8 +193,8 @@ struct om_transfer *om_carrier_unload(struct om_carrier *carrier, CURLcode code)
   curl_off_t retry_after = 0;
   carrier->transfer = NULL;
   transfer->ended_us = om_now_us();
-  if (code != CURLE_FAILED_INIT && transfer->end != OM_END_CANCELLED) {
-    /* else libcurl may not have begun, and would tell of this handle's transfer before */
+  if (transfer->head_bytes > 0 && transfer->end != OM_END_CANCELLED) {
+    /* else libcurl, where it has not begun, would tell of this handle's transfer before */
     curl_easy_getinfo(carrier->easy, CURLINFO_RESPONSE_CODE, &transfer->status);
     curl_easy_getinfo(carrier->easy, CURLINFO_RETRY_AFTER, &retry_after);
   }
@@ -190,6 +210,10 @@ struct om_transfer *om_carrier_unload(struct om_carrier *carrier, CURLcode code)
   }
   if (transfer->end != OM_END_TOO_BIG && transfer->end != OM_END_CANCELLED) {
     transfer->end = code == CURLE_OPERATION_TIMEDOUT ? OM_END_TIMEOUT : OM_END_FAILED;
+  }
+  if (code == CURLE_OUT_OF_MEMORY) {
+    snprintf(carrier->error, sizeof carrier->error,
+             "out of memory, or a line of the answer's head is longer than libcurl reads");
   }
   const char *why = carrier->error[0] != '\0' ? carrier->error : curl_easy_strerror(code);
   if (code == CURLE_ABORTED_BY_CALLBACK || code == CURLE_SEND_FAIL_REWIND) {

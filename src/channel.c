@@ -3,6 +3,7 @@
 #include "channel.h"
 
 #include "options.h"
+#include "statistics.h"
 
 #include <string.h>
 
@@ -191,7 +192,8 @@ static int channel_stats(lua_State *L) {
   if (channel->endpoint == NULL) {
     return om_fail(L, "closed", "invalid", "this channel was closed");
   }
-  om_answer_statistics(L, channel->endpoint);
+  om_statistics_push(L, &channel->endpoint->statistics,
+                     __atomic_load_n(&channel->endpoint->in_flight, __ATOMIC_RELAXED));
   return 1;
 }
 

@@ -4,6 +4,7 @@
 #include "core.h"
 
 #include "base64.h"
+#include "ready.h"
 
 #include <errno.h>
 #include <math.h>
@@ -26,21 +27,14 @@ static int module_fd(lua_State *L) {
   return 1;
 }
 
-/* onemsg.dispatch() -> list of the pendings that became ready since the last call; never waits. */
+/* onemsg.dispatch() -> list of the pendings that became ready since the last call; never waits. It
+ * keeps them until then; what was waited for meanwhile it returns only while somebody else has it.
+ */
 static int module_dispatch(lua_State *L) {
   struct om_state *state = om_state_of(L);
   state->collecting = true; /* from now on also for what another call takes home */
   om_pending_drain(L, state);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, state->ready);
-  if (state->ready_count > 0) {
-    lua_newtable(L);
-    lua_rawseti(L, LUA_REGISTRYINDEX, state->ready);
-    state->ready_count = 0;
-    lua_pushnil(L);
-    lua_rawseti(L, -2, 0);
-    return 1;
-  }
-  lua_newtable(L); /* the caller may keep what it gets */
+  om_ready_take(L, state);
   return 1;
 }
 

@@ -8,6 +8,7 @@
 #include "core.h"
 #include "database.h"
 #include "hmac.h"
+#include "ready.h"
 #include "signals.h"
 
 #include <string.h>
@@ -56,6 +57,9 @@ static void open_json(lua_State *L, struct om_state *state) {
   lua_getfield(L, -1, "decode_max_depth");
   lua_pushinteger(L, OM_JSON_MAX_DEPTH);
   lua_call(L, 1, 0);
+  lua_getfield(L, -1, "decode_invalid_numbers"); /* NaN, and 0x10, which it would take for 16 */
+  lua_pushboolean(L, 0);
+  lua_call(L, 1, 0);
   lua_getfield(L, -1, "encode");
   state->encode = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_getfield(L, -1, "decode");
@@ -79,8 +83,7 @@ static void push_state(lua_State *L) {
   lua_setmetatable(L, -2);
   lua_newtable(L);
   state->tracked = luaL_ref(L, LUA_REGISTRYINDEX);
-  lua_newtable(L);
-  state->ready = luaL_ref(L, LUA_REGISTRYINDEX);
+  om_ready_init(L, state);
   open_json(L, state);
   state->explain = reference(L, "onemsg.codes", "explain");
   lua_rawgeti(L, LUA_REGISTRYINDEX, state->explain);

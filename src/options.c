@@ -138,13 +138,30 @@ static int read_word(lua_State *L, const struct option *option, const char *cons
 
 /* ---- token and channel ---- */
 
-/* `nil, err, info` for a file that errno keeps from us. What cannot be a path stays out of it. */
+/* Whether a text can be nothing but a path: of a file in a directory that there is. */
+static bool is_surely_path(const char *text) {
+  struct stat facts;
+  char directory[PATH_SHOWN_BYTES + 1];
+  const char *slash = strrchr(text, '/');
+  if ((text[0] != '/' && text[0] != '.') || slash == NULL || slash == text ||
+      slash - text > PATH_SHOWN_BYTES) {
+    return false;
+  }
+  snprintf(directory, sizeof directory, "%.*s", (int)(slash - text), text);
+  return stat(directory, &facts) == 0 && S_ISDIR(facts.st_mode);
+}
+
+/* `nil, err, info` for a file that errno keeps from us. What cannot be a path stays out of it, and
+ * so does a token_file that is not there: it may be the token itself. */
 static int fail_file(lua_State *L, const struct option *option, const char *path) {
   int error = errno;
   size_t len = strlen(path);
-  bool plain = len <= PATH_SHOWN_BYTES && om_text_check(path, len, 0) == OM_TEXT_OK;
-  return om_fail(L, "config", "invalid", "%s (%s) cannot be read: %s%s%s", option->name,
-                 option->variable, plain ? path : "", plain ? ": " : "", strerror(error));
+  bool shown =
+      option != &token_file || (error != ENOENT && error != ENAMETOOLONG) || is_surely_path(path);
+  bool plain = shown && len <= PATH_SHOWN_BYTES && om_text_check(path, len, 0) == OM_TEXT_OK;
+  return om_fail(L, "config", "invalid", "%s (%s) cannot be read: %s%s%s%s", option->name,
+                 option->variable, plain ? path : "", plain ? ": " : "", strerror(error),
+                 shown ? "" : "; give the path of a file with the token in it, not the token");
 }
 
 /* Pushes what the file holds. */
@@ -209,14 +226,14 @@ static void push_instance(lua_State *L, struct om_state *state, int token_at) {
   char *payload = (char *)lua_newuserdatauv(L, len + 1, 0);
   len = om_endpoint_jwt_payload(jwt, len, payload);
   if (len > 0) {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, state->decode);
-    lua_pushlstring(L, payload, len);
-    lua_call(L, 1, 1);
+    om_answer_decode(L, state, payload, len);
     if (lua_istable(L, -1)) {
       lua_getfield(L, -1, "instanceId");
       if (lua_type(L, -1) == LUA_TNUMBER) {
-        char digits[32]; /* an id of bare digits; what is no whole number is refused as a name */
-        snprintf(digits, sizeof digits, "%.14g", lua_tonumber(L, -1));
+        char digits[OM_DIGITS_BYTES]; /* an id of bare digits */
+        if (!om_answer_digits(L, -1, digits)) {
+          snprintf(digits, sizeof digits, "%.14g", lua_tonumber(L, -1)); /* refused as a name */
+        }
         lua_pushstring(L, digits);
       }
       if (lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) > 0 &&

@@ -2,6 +2,8 @@
  * else here returns at once there as well. */
 #include "pending.h"
 
+#include "ready.h"
+
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -15,6 +17,7 @@
 enum { KEEPS_CHANGES = 1, KEEPS_GROUP = 2 };
 
 struct om_pending {
+  int ready_place;    /* first: see ready.h */
   struct om_job *job; /* NULL: not started */
   const struct om_work *work;
   int keeps;
@@ -43,8 +46,8 @@ static struct om_pending *check_pending(lua_State *L) {
 }
 
 struct om_pending *om_pending_new(lua_State *L, struct om_state *state) {
+  om_ready_pack(L, state);
   struct om_pending *pending = (struct om_pending *)lua_newuserdatauv(L, sizeof *pending, 1);
-  (void)state;
   memset(pending, 0, sizeof *pending);
   luaL_getmetatable(L, PENDING);
   lua_setmetatable(L, -2);
@@ -82,8 +85,6 @@ static void push_kept(lua_State *L, int index, const struct om_pending *pending,
   }
 }
 
-/* ---- coming home ---- */
-
 /* Appends the value on top of the stack to the list below it, whose length stands at [0]. Pops it.
  */
 static void append(lua_State *L) {
@@ -94,6 +95,8 @@ static void append(lua_State *L) {
   lua_pushinteger(L, count);
   lua_rawseti(L, -2, 0);
 }
+
+/* ---- coming home ---- */
 
 /* Takes the job out of the table at index. */
 static void forget(lua_State *L, int index, struct om_job *job) {
@@ -118,11 +121,7 @@ static void report(lua_State *L, struct om_state *state, struct om_job *job) {
       lua_pop(L, 1);
     }
     if (state->collecting && (state->collecting_groups || (pending->keeps & KEEPS_GROUP) == 0)) {
-      lua_rawgeti(L, LUA_REGISTRYINDEX, state->ready);
-      lua_pushvalue(L, index);
-      append(L);
-      lua_pop(L, 1);
-      state->ready_count++;
+      om_ready_put(L, state, index);
     }
     forget(L, index - 1, job);
     state->under_way--;
@@ -135,7 +134,7 @@ void om_pending_drain(lua_State *L, struct om_state *state) {
   if (state->port == NULL) {
     return;
   }
-  luaL_checkstack(L, 8, NULL);
+  luaL_checkstack(L, 12, NULL);
   om_port_take(state->port, &fresh);
   om_jobs_move(&state->home, &fresh);
   while (state->home.head != NULL) {
@@ -227,6 +226,7 @@ int om_pending_wait(lua_State *L, struct om_state *state, int index, int64_t dea
     }
     om_pending_drain(L, state);
   }
+  om_ready_let_go(L, state, index);
   keep_readable(state);
   return push_answer(L, state, index);
 }

@@ -15,11 +15,14 @@
 struct om_state {
   struct om_port *port; /* NULL before the first use and after the end */
   struct om_jobs home;  /* taken from the port, not yet reported */
-  int tracked; /* registry ref: table of luaL_ref, a job's `tracked` -> pending. Not keyed by
-                * the job: a hash that is full would be built anew at every send */
-  int ready;   /* registry ref: list of pendings for the next dispatch */
-  lua_Integer ready_count;
-  bool collecting;        /* somebody called fd or dispatch: fill `ready` */
+  int tracked;     /* registry ref: table of luaL_ref, a job's `tracked` -> pending. Not keyed by
+                    * the job: a hash that is full would be built anew at every send */
+  int ready;       /* registry refs: the pendings for the next dispatch by place, held weakly, */
+  int ready_held;  /* and those of them that nobody waited for yet, held */
+  int ready_count; /* the last place */
+  int ready_room;  /* with so many the places are given anew */
+  bool ready_gaps; /* `ready_held` lacks some */
+  bool collecting; /* somebody called fd or dispatch: fill `ready` */
   bool collecting_groups; /* with the pendings of groups too, which send_each made for itself */
   lua_Integer under_way;  /* tracked and not yet reported */
   int encode;             /* registry refs: cjson's functions, codes.explain, hooks.report */

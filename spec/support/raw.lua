@@ -9,6 +9,7 @@
 -- A server ends by itself within a second or two after this process.
 
 local cjson = require "cjson"
+local mime = require "mime"
 local fake_server = require "onemsg.fake.server"
 local files = require "support.files"
 local server = require "support.server"
@@ -71,6 +72,17 @@ function M.http(behaviour, options)
   local it = start(lua .. " '" .. HERE .. "raw_server.lua'", behaviour, options, server.directory())
   it.url = ("http://127.0.0.1:%d"):format(it.port)
   return it
+end
+
+--- A text that makes the server of raw.http "tell" answer so, wherever in a path or a body it stands.
+-- @tparam string status "429 Too Many Requests"
+-- @tparam string body
+-- @tparam ?string head more lines of the head, each with its line end
+-- @treturn string
+function M.ask(status, body, head)
+  local text = ("HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s")
+    :format(status, #body, head or "", body)
+  return "say=" .. mime.b64(text):gsub("[\r\n=]", ""):gsub("+", "-"):gsub("/", "_")
 end
 
 --- A TLS server that speaks HTTP/2 only. Needs node.
