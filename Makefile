@@ -55,9 +55,10 @@ $(B)/onemsg: Makefile
 	@mkdir -p $(@D)
 	$(call launcher,$@,"$(CURDIR)/lua","$(CURDIR)/$(B)/$(LUA)")
 
-$(B)/c/%_test: spec/c/%_test.c src/%.c $(wildcard src/*.h) spec/c/test.h
+.SECONDEXPANSION:
+$(B)/c/%_test: spec/c/%_test.c src/%.c $$(wildcard src/$$*_*.c) $(wildcard src/*.h) spec/c/test.h
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) -Isrc $(call cflags,5.4) spec/c/$*_test.c src/$*.c -o $@ $(ldlibs)
+	$(CC) $(STD) $(CFLAGS) -Isrc $(call cflags,5.4) spec/c/$*_test.c src/$*.c $(wildcard src/$*_*.c) -o $@ $(ldlibs)
 
 test-build: all $(LUAS:%=$(B)/%/support/sys.so) $(C_TESTS:%=$(B)/c/%_test)
 

@@ -3,6 +3,8 @@
  */
 #include "core.h"
 
+#include "phone.h"
+
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -129,6 +131,30 @@ static int core_now(lua_State *L) {
   return 1;
 }
 
+#define CHAT "@c.us" /* the chat id of a phone */
+
+/* core.spellings(address) -> the one spelling of a person by which two numbers are compared
+ * (phone.h)
+ * [, the other one]. What is no number stays as it is; "…@c.us" is one. */
+static int core_spellings(lua_State *L) {
+  char key[OM_PHONE_MAX_DIGITS + 1], other[OM_PHONE_MAX_DIGITS + 1];
+  size_t len = 0, end = sizeof CHAT - 1;
+  const char *text = luaL_checklstring(L, 1, &len);
+  if (len > end && memcmp(text + len - end, CHAT, end) == 0) {
+    len -= end;
+  }
+  if (!om_phone_key(text, len, key)) {
+    lua_settop(L, 1);
+    return 1;
+  }
+  lua_pushstring(L, key);
+  if (!om_phone_longer(key, other)) {
+    return 1;
+  }
+  lua_pushstring(L, other);
+  return 2;
+}
+
 void om_core_open(lua_State *L, int module, int core) {
   static const luaL_Reg functions[] = {
       {"fd", module_fd}, {"dispatch", module_dispatch}, {"sleep", module_sleep}, {NULL, NULL}};
@@ -143,6 +169,7 @@ void om_core_open(lua_State *L, int module, int core) {
                                    {"yieldable", core_yieldable},
                                    {"seconds", core_seconds},
                                    {"now", core_now},
+                                   {"spellings", core_spellings},
                                    {NULL, NULL}};
   int state = lua_gettop(L);
   lua_pushvalue(L, module);

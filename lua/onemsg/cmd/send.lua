@@ -8,6 +8,7 @@ local M = {
   arguments = { { "FILE", "the message as JSON, as channel:send takes it; - for standard input", optional = true } },
   options = {
     { "phone", "NUMBER", "the recipient, as people write numbers" },
+    { "country", "CODE", "of a national number, such as BR or 55; else ONE_MSG_COUNTRY" },
     { "chat-id", "ID", "instead of the phone" },
     { "name", "TEXT", "{{1}} of the template" },
     { "action", "TEXT", "{{2}}" },
@@ -25,7 +26,7 @@ local M = {
       .. [["body":["7"],"buttons":[{"url":"7"}]}' | onemsg send -]] },
 }
 
-local fields = { "phone", "chat_id", "name", "action", "next_step", "body", "template", "namespace", "language", "ttl" }
+local fields = { "phone", "country", "chat_id", "name", "action", "next_step", "body", "template", "namespace", "language", "ttl" }
 
 local LOOK = 0.25 -- seconds between two looks whether somebody wants to leave
 
