@@ -365,7 +365,7 @@ describe("channel", function()
       { function() local _ = channel:removeWebhook() end, "removeWebhook takes a URL, and got a nil" },
       { function() local _ = channel:setWebhook { url = "https://a.example" } end, "setWebhook takes a list of URLs" },
       { function() local _ = channel:setWebhook { [2] = "https://a.example" } end, "setWebhook takes a list of URLs" },
-      { function() local _ = channel:templates(5) end, "templates takes options" },
+      { function() local _ = channel:templates(5) end, "templates takes a table of options" },
       { function() local _ = channel:templates { limt = 5 } end, "templates has no option 'limt'" },
       { function() local _ = channel:templates { limit = "5" } end, "templates: limit must be a whole number" },
     } do

@@ -235,16 +235,16 @@ describe("flow:hooks", function()
     sim:advance(HOUR + 60)
     flow:drain()
     assert.equal(0, flow:stats().held)
-    local delivery = require "onemsg.outbox.delivery"
-    local most = delivery.HELD_MOST
-    delivery.HELD_MOST = 10
+    local statuses = require "onemsg.outbox.statuses"
+    local most = statuses.HELD_MOST
+    statuses.HELD_MOST = 10
     for n = 1, 25 do
       sim.time = sim.time + 1
       flow:hooks(ack("wamid.flood" .. n, "sent"))
     end
     sim:advance(31)
     flow:drain()
-    delivery.HELD_MOST = most
+    statuses.HELD_MOST = most
     assert.equal(10, flow:stats().held)
   end)
 

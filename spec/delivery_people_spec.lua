@@ -2,6 +2,7 @@
 -- simulated time.
 local cjson = require "cjson"
 local optout = require "onemsg.policy.optout"
+local phones = require "onemsg.base.phone"
 local rules = require "onemsg.rules"
 local simulation = require "support.simulation"
 local workflow = require "onemsg.workflow"
@@ -128,12 +129,13 @@ describe("people", function()
 
     it("refuses misuse", function()
       start()
-      assert.error_matches(function() flow:suppress(nil) end, "takes a phone")
-      assert.error_matches(function() flow:suppress("maria") end, "no phone in international form")
+      assert.error_matches(function() flow:suppress(nil) end, "suppress: phone must be a text, and is a nil")
+      assert.error_matches(function() flow:suppress("maria") end, "suppress: phone has a letter")
       assert.error_matches(function() flow:suppress(PHONE, { til = 5 }) end, "no option 'til'")
-      assert.error_matches(function() flow:suppress(PHONE, { duration = "soon" }) end, "like \"30d\"")
+      assert.error_matches(function() flow:suppress(PHONE, { duration = "soon" }) end,
+        "suppress: duration must be seconds as a number, or like \"30s\"")
       assert.error_matches(function() flow:suppress(PHONE, { channel = "x" }) end, "no channel 'x'")
-      assert.error_matches(function() flow:unsuppress({}) end, "takes a phone")
+      assert.error_matches(function() flow:unsuppress({}) end, "unsuppress: phone must be a text, and is a table")
     end)
   end)
 
@@ -182,9 +184,9 @@ describe("people", function()
       submit("a", nil, "5511912345678")
       assert.equal(1, writes("pare", { chatId = "551112345678@c.us" }))
       assert.equal("skipped", flow:show("a").state)
-      assert.same({ "5215512345678", "525512345678" }, optout.variants "5215512345678")
-      assert.same({ "5491112345678", "541112345678" }, optout.variants "5491112345678")
-      assert.same({ "12025550123" }, optout.variants "12025550123")
+      assert.same({ "5215512345678", "525512345678" }, phones.variants "5215512345678")
+      assert.same({ "5491112345678", "541112345678" }, phones.variants "5491112345678")
+      assert.same({ "12025550123" }, phones.variants "12025550123")
     end)
 
     it("once: a hook that is repeated does not bring back what a person lifted", function()

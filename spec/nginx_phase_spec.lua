@@ -1,4 +1,6 @@
 --- onemsg in nginx: every public function in every phase. What a phase cannot do is refused, and nothing leaves.
+require "onemsg"
+local core = require "onemsg.core"
 local nginx = require "support.nginx"
 local server_files = require "onemsg.fake.server"
 local support = require "support.server"
@@ -13,10 +15,9 @@ local PHASES = {
 
 local ANYWHERE = { "new", "check", "stats", "dispatch" }
 local BEGIN = { "async", "db:async", "db:async_read" }
-local WAIT = {
-  "send", "hookInfo", "status", "settings", "messages", "webhook", "setWebhook", "request", "templates",
-  "addWebhook", "removeWebhook", "send_each", "sleep", "unit", "read",
-}
+local WAIT = { "sleep", "unit", "read" }
+for _, name in ipairs(core.operations) do WAIT[#WAIT + 1] = name end
+for name in pairs(core.several) do WAIT[#WAIT + 1] = name end
 
 local function probe(phase)
   return ('require("support.phase_probe").run("%s", T)'):format(phase)

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-#define CHANNEL "onemsg.channel"
+#define CHANNEL        "onemsg.channel"
+#define OPERATIONS_MAX 32 /* that a misspelt name is held against */
 
 static struct om_channel *check_channel(lua_State *L) {
   if (lua_type(L, 1) != LUA_TUSERDATA) {
@@ -56,20 +57,30 @@ static int channel_call(lua_State *L) {
   return failed ? failed : om_pending_wait(L, state, lua_gettop(L), INT64_MAX);
 }
 
+/* Methods that are several requests: name, and where the Lua function is. */
+static const char *const several[][3] = {{"templates", "onemsg.template", "fetch"},
+                                         {"addWebhook", "onemsg.webhook", "add"},
+                                         {"removeWebhook", "onemsg.webhook", "remove"},
+                                         {"send_each", "onemsg.channel.send_each", "send_each"}};
+#define SEVERAL (sizeof several / sizeof several[0])
+
 static const struct om_operation *check_operation(lua_State *L, int index) {
-  const char *names[16];
+  const char *names[OPERATIONS_MAX + 1];
   int n = 0;
   const char *name = lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : "";
   for (const struct om_operation *o = om_operations; o->name != NULL; o++) {
     if (strcmp(o->name, name) == 0) {
       return o;
     }
-    names[n++] = o->name;
+    if (n < OPERATIONS_MAX) {
+      names[n++] = o->name;
+    }
   }
   names[n] = NULL;
-  if (strcmp(name, "templates") == 0 || strcmp(name, "addWebhook") == 0 ||
-      strcmp(name, "removeWebhook") == 0) {
-    om_raise(L, "%s is several requests; call it as a method", name);
+  for (size_t i = 0; i < SEVERAL; i++) {
+    if (strcmp(several[i][0], name) == 0) {
+      om_raise(L, "%s is several requests; call it as a method", name);
+    }
   }
   const char *near = om_nearest(name, names);
   om_raise(L, "async takes the name of an operation, like \"send\"%s%s%s",
@@ -92,6 +103,24 @@ static int core_async_in(lua_State *L) {
   const struct om_operation *operation = check_operation(L, 3);
   int failed = om_operation_begin(L, om_state_of(L), channel, operation, 4, 2, true);
   return failed ? failed : 1;
+}
+
+/* An option of the channel as onemsg.new took it, or nil; also when it is closed. */
+static int push_option(lua_State *L, const char *name) {
+  check_channel(L);
+  lua_getuservalue(L, 1);
+  lua_getfield(L, -1, name);
+  return 1;
+}
+
+/* core.channel_id(channel) -> its id at 1MSG, without the old "instance" in front. */
+static int core_channel_id(lua_State *L) {
+  return push_option(L, "channel");
+}
+
+/* core.channel_country(channel) -> the calling code for national numbers, or nil. */
+static int core_channel_country(lua_State *L) {
+  return push_option(L, "country");
 }
 
 /* Pushes the texts of the body in a wire table, false for a value that is no text. */
@@ -199,12 +228,35 @@ static int channel_delegate(lua_State *L) {
   return lua_gettop(L);
 }
 
+/* core.operations: the names that async takes, each also a method that waits. core.several: name ->
+ * { module, function }, methods that are several requests. Whoever must replace what waits
+ * (resty/onemsg) goes by these. core.options: what onemsg.new takes. */
+static void list_names(lua_State *L, int core) {
+  lua_newtable(L);
+  for (int i = 0; om_option_names[i] != NULL; i++) {
+    lua_pushstring(L, om_option_names[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, core, "options");
+  lua_newtable(L);
+  for (int i = 0; om_operations[i].name != NULL; i++) {
+    lua_pushstring(L, om_operations[i].name);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, core, "operations");
+  lua_newtable(L);
+  for (size_t i = 0; i < SEVERAL; i++) {
+    lua_createtable(L, 2, 0);
+    lua_pushstring(L, several[i][1]);
+    lua_rawseti(L, -2, 1);
+    lua_pushstring(L, several[i][2]);
+    lua_rawseti(L, -2, 2);
+    lua_setfield(L, -2, several[i][0]);
+  }
+  lua_setfield(L, core, "several");
+}
+
 void om_channel_open(lua_State *L, int module, int core) {
-  static const char *const delegates[][3] = {
-      {"templates", "onemsg.template", "fetch"},
-      {"addWebhook", "onemsg.webhook", "add"},
-      {"removeWebhook", "onemsg.webhook", "remove"},
-      {"send_each", "onemsg.channel.send_each", "send_each"}};
   static const luaL_Reg methods[] = {{"async", channel_async},
                                      {"check", channel_check},
                                      {"stats", channel_stats},
@@ -214,8 +266,12 @@ void om_channel_open(lua_State *L, int module, int core) {
                                   {"__close", channel_close},
                                   {"__tostring", channel_tostring},
                                   {NULL, NULL}};
-  static const luaL_Reg inner[] = {{"async_in", core_async_in}, {NULL, NULL}};
+  static const luaL_Reg inner[] = {{"async_in", core_async_in},
+                                   {"channel_id", core_channel_id},
+                                   {"channel_country", core_channel_country},
+                                   {NULL, NULL}};
   int state = lua_gettop(L);
+  list_names(L, core);
   om_newmetatable(L, CHANNEL);
   lua_pushvalue(L, state);
   om_setfuncs(L, meta, 1);
@@ -232,12 +288,12 @@ void om_channel_open(lua_State *L, int module, int core) {
     lua_pushcclosure(L, channel_call, 2);
     lua_setfield(L, -2, o->name);
   }
-  for (size_t i = 0; i < sizeof delegates / sizeof delegates[0]; i++) {
+  for (size_t i = 0; i < SEVERAL; i++) {
     lua_pushvalue(L, state);
-    lua_pushstring(L, delegates[i][1]);
-    lua_pushstring(L, delegates[i][2]);
+    lua_pushstring(L, several[i][1]);
+    lua_pushstring(L, several[i][2]);
     lua_pushcclosure(L, channel_delegate, 3);
-    lua_setfield(L, -2, delegates[i][0]);
+    lua_setfield(L, -2, several[i][0]);
   }
   lua_pushvalue(L, -1);
   lua_setfield(L, core, "channel"); /* the table of methods */

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_MAX_CHARS 31 /* longer words are no typing mistakes of our option names */
-#define PART_MIN_CHARS 3  /* "lang" is meant to be "language"; shorter parts say nothing */
-#define SENTENCE_BYTES 768
+#define NAME_MAX_CHARS     31 /* longer words are no typing mistakes of our option names */
+#define PART_MIN_CHARS     3  /* "lang" is meant to be "language"; shorter parts say nothing */
+#define DURATION_MAX_CHARS 32
+#define SENTENCE_BYTES     768
 
 static const char home_key = 0; /* their addresses are registry keys */
 static const char bare_key = 0;
@@ -100,45 +101,68 @@ int om_raise(lua_State *L, const char *format, ...) {
   abort(); /* lua_error does not return; its prototype does not say so */
 }
 
-static size_t smallest(size_t a, size_t b, size_t c) {
-  size_t least = a < b ? a : b;
-  return least < c ? least : c;
+static int small_letter(char c) {
+  return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
 }
 
-/* Levenshtein's distance between two short words. */
+static size_t smaller(size_t a, size_t b) {
+  return a < b ? a : b;
+}
+
+/* Edits between two words, each of at most NAME_MAX_CHARS: letters added, dropped, changed, or
+ * swapped with their neighbour. Capital letters count as small ones. */
 static size_t distance(const char *a, const char *b) {
-  size_t row[NAME_MAX_CHARS + 1];
+  size_t rows[3][NAME_MAX_CHARS + 1];
+  size_t *before = rows[0];
+  size_t *last = rows[1];
+  size_t *row = rows[2];
   size_t b_length = strlen(b);
   for (size_t j = 0; j <= b_length; j++) {
-    row[j] = j;
+    before[j] = last[j] = j;
   }
   for (size_t i = 1; a[i - 1] != '\0'; i++) {
-    size_t diagonal = row[0];
+    int letter = small_letter(a[i - 1]);
     row[0] = i;
     for (size_t j = 1; j <= b_length; j++) {
-      size_t above = row[j];
-      row[j] = smallest(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-      diagonal = above;
+      int other = small_letter(b[j - 1]);
+      row[j] = smaller(smaller(last[j], row[j - 1]) + 1, last[j - 1] + (letter != other));
+      if (i > 1 && j > 1 && letter == small_letter(b[j - 2]) && small_letter(a[i - 2]) == other) {
+        row[j] = smaller(row[j], before[j - 2] + 1);
+      }
     }
+    size_t *free_row = before;
+    before = last;
+    last = row;
+    row = free_row;
   }
-  return row[b_length];
+  return last[b_length];
+}
+
+void om_near_try(struct om_near *near, const char *name) {
+  size_t word_length = strlen(near->word);
+  size_t length = strlen(name);
+  if (word_length > NAME_MAX_CHARS || length > NAME_MAX_CHARS) {
+    return;
+  }
+  bool part = word_length >= PART_MIN_CHARS && strstr(name, near->word) != NULL;
+  size_t most = length <= 3 ? 1 : length <= 6 ? 2 : 3; /* slips */
+  size_t edits = part ? 1 : distance(near->word, name);
+  size_t apart = length > word_length ? length - word_length : word_length - length;
+  if (edits <= most && edits < length &&
+      (near->name == NULL || edits < near->edits ||
+       (edits == near->edits && apart < near->apart))) {
+    near->name = name;
+    near->edits = edits;
+    near->apart = apart;
+  }
 }
 
 const char *om_nearest(const char *word, const char *const names[]) {
-  const char *best = NULL;
-  size_t best_distance = strlen(word) / 3 + 2; /* one slip for a short word, more for a long one */
-  if (strlen(word) > NAME_MAX_CHARS) {
-    return NULL;
-  }
+  struct om_near near = {.word = word};
   for (; *names != NULL; names++) {
-    bool part = strlen(word) >= PART_MIN_CHARS && strstr(*names, word) != NULL;
-    size_t d = part ? 0 : distance(word, *names);
-    if (d < best_distance) {
-      best = *names;
-      best_distance = d;
-    }
+    om_near_try(&near, *names);
   }
-  return best;
+  return near.name;
 }
 
 /* Pushes the names, with commas. */
@@ -187,9 +211,41 @@ lua_Integer om_check_whole(lua_State *L, int index, const char *name, double min
   return (lua_Integer)value;
 }
 
-bool om_to_seconds(lua_State *L, int index, double *seconds) {
+bool om_duration(const char *text, bool bare, double *seconds) {
   static const char units[] = "smhd";
   static const double factors[] = {1, 60, 3600, 86400};
+  size_t len = strlen(text);
+  if (len == 0 || len > DURATION_MAX_CHARS) {
+    return false;
+  }
+  *seconds = 0;
+  for (const char *at = text; *at != '\0'; at++) { /* no strtod: its point is the locale's */
+    double number = 0;
+    double below = 1; /* what the digits behind the point are divided by */
+    bool point = false;
+    bool digit = false;
+    for (; (*at >= '0' && *at <= '9') || (*at == '.' && !point); at++) {
+      point = point || *at == '.';
+      if (*at != '.') {
+        digit = true;
+        number = number * 10 + (*at - '0');
+        below *= point ? 10 : 1;
+      }
+    }
+    const char *unit = *at != '\0' ? strchr(units, *at) : NULL;
+    if (digit && bare && *at == '\0' && strpbrk(text, units) == NULL) {
+      *seconds = number / below;
+      return true;
+    }
+    if (!digit || unit == NULL) {
+      return false;
+    }
+    *seconds += number / below * factors[unit - units];
+  }
+  return true;
+}
+
+bool om_to_seconds(lua_State *L, int index, double *seconds) {
   if (lua_type(L, index) == LUA_TNUMBER) {
     *seconds = lua_tonumber(L, index);
     return *seconds == *seconds;
@@ -198,29 +254,38 @@ bool om_to_seconds(lua_State *L, int index, double *seconds) {
     return false;
   }
   const char *text = lua_tostring(L, index);
-  char *end = NULL;
-  if (text[strspn(text, "0123456789.")] == '\0' || text[0] == '\0') {
-    return false; /* no unit, or nothing at all */
-  }
-  *seconds = strtod(text, &end);
-  const char *unit = *end != '\0' ? strchr(units, *end) : NULL;
-  if (end == text || strspn(text, "0123456789.") != (size_t)(end - text) || unit == NULL ||
-      end[1] != '\0') {
-    return false;
-  }
-  *seconds *= factors[unit - units];
-  return true;
+  return strlen(text) == lua_rawlen(L, index) && om_duration(text, false, seconds);
 }
 
 double om_check_seconds(lua_State *L, int index, const char *name, double min) {
   double seconds = 0;
   if (!om_to_seconds(L, index, &seconds)) {
-    om_raise(L, "%s must be seconds as a number, or like \"30s\", \"10m\", \"6h\"", name);
+    om_raise(L, "%s must be " OM_DURATION_FORM, name);
   }
   if (!(seconds >= min && seconds <= OM_SECONDS_MAX)) {
     om_raise(L, "%s must be from %g seconds to a year, and is %.14g", name, min, seconds);
   }
   return seconds;
+}
+
+enum om_phone_fault om_to_phone(lua_State *L, int index, const char *country,
+                                char out[OM_PHONE_MAX_DIGITS + 1]) {
+  char digits[40];
+  size_t len = 0;
+  if (lua_type(L, index) != LUA_TNUMBER) {
+    const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &len) : "";
+    return om_phone_normalize(text, len, country, out);
+  }
+  double number = lua_tonumber(L, index);
+  out[0] = '\0';
+  if (!(number >= 0) || number != floor(number)) { /* its text would pass for another number */
+    return OM_PHONE_DECIMAL;
+  }
+  if (number > OM_EXACT_MAX) {
+    return OM_PHONE_LONG;
+  }
+  len = (size_t)snprintf(digits, sizeof digits, "%.0f", number);
+  return om_phone_normalize(digits, len, country, out);
 }
 
 void om_newmetatable(lua_State *L, const char *name) {

@@ -1,6 +1,8 @@
 /* endpoint.c: see endpoint.h. */
 #include "endpoint.h"
 
+#include "base64.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,35 +58,15 @@ size_t om_endpoint_clean_token(const char *token, size_t len, char *out) {
   return len;
 }
 
-static int base64url_value(char c) {
-  static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  const char *at = c != '\0' ? strchr(alphabet, c) : NULL;
-  return at != NULL ? (int)(at - alphabet) : -1;
-}
-
 size_t om_endpoint_jwt_payload(const char *token, size_t len, char *out) {
   const char *first = memchr(token, '.', len);
   const char *end = token + len;
   const char *second = first != NULL ? memchr(first + 1, '.', (size_t)(end - first - 1)) : NULL;
-  size_t written = 0;
-  unsigned bits = 0;
-  int held = 0;
   if (second == NULL || memchr(second + 1, '.', (size_t)(end - second - 1)) != NULL) {
     return 0;
   }
-  for (const char *at = first + 1; at < second && *at != '='; at++) {
-    int value = base64url_value(*at);
-    if (value < 0) {
-      return 0;
-    }
-    bits = (bits << 6 | (unsigned)value) & 0xffff;
-    held += 6;
-    if (held >= 8) {
-      held -= 8;
-      out[written++] = (char)(bits >> held & 0xff);
-    }
-  }
-  return written;
+  size_t written = om_base64_decode(first + 1, (size_t)(second - first - 1), true, out);
+  return written != OM_BASE64_BAD ? written : 0;
 }
 
 static int hex_value(char c) {

@@ -66,8 +66,6 @@ const char *om_message_language_fault(const char *code, size_t len) {
 
 /* ---- values ---- */
 
-#define EXACT_MAX 9007199254740992.0 /* 2^53: from here on a double skips whole numbers */
-
 /* Pushes a value as text: strings as they are, numbers without ".0". Raises on other types. */
 void om_build_push_text(lua_State *L, int index, const char *field) {
   char digits[40];
@@ -85,7 +83,7 @@ void om_build_push_text(lua_State *L, int index, const char *field) {
     if (value - value != 0) {
       om_raise(L, "%s must be a text, and is not even a finite number", field);
     }
-    if (fabs(value) > EXACT_MAX) {
+    if (fabs(value) > OM_EXACT_MAX) {
       om_raise(L, "%s is too large for a number to be exact; give it as a text", field);
     }
     snprintf(digits, sizeof digits, value == floor(value) ? "%.0f" : "%.14g", value);
@@ -178,27 +176,22 @@ static const char *read_country(struct om_build *b) {
 
 static int read_phone(struct om_build *b) {
   lua_State *L = b->L;
+  int phone = b->fields + OM_FIELD_PHONE;
   char digits[OM_PHONE_MAX_DIGITS + 1];
-  size_t len = 0;
-  if (lua_type(L, b->fields + OM_FIELD_PHONE) == LUA_TNUMBER) {
-    double number = lua_tonumber(L, b->fields + OM_FIELD_PHONE);
-    if (number < 0 || number != floor(number)) { /* its text would pass for another number */
-      return om_build_fail(L, "phone", om_phone_explain(OM_PHONE_DECIMAL));
+  if (lua_type(L, phone) != LUA_TNUMBER) {
+    size_t len = 0;
+    om_build_push_text(L, phone, "phone");
+    const char *text = lua_tolstring(L, -1, &len);
+    if (om_is_placeholder(text, len)) {
+      return om_build_fail(L, "phone", "is still the placeholder of the sample");
     }
-    if (number > EXACT_MAX) {
-      return om_build_fail(L, "phone", om_phone_explain(OM_PHONE_LONG));
-    }
+    lua_pop(L, 1);
   }
-  om_build_push_text(L, b->fields + OM_FIELD_PHONE, "phone");
-  const char *text = lua_tolstring(L, -1, &len);
-  if (om_is_placeholder(text, len)) {
-    return om_build_fail(L, "phone", "is still the placeholder of the sample");
-  }
-  enum om_phone_fault fault = om_phone_normalize(text, len, read_country(b), digits);
+  enum om_phone_fault fault = om_to_phone(L, phone, read_country(b), digits);
   if (fault != OM_PHONE_OK) {
     return om_build_fail(L, "phone", om_phone_explain(fault));
   }
-  lua_pop(L, 2);
+  lua_pop(L, 1);
   lua_pushstring(L, digits);
   lua_setfield(L, b->wire, "phone");
   return 0;

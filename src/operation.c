@@ -1,7 +1,6 @@
 /* operation.c: see operation.h. One function an operation: arguments to method, path and body. */
 #include "operation.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +8,6 @@
 
 #define ID_MAX_BYTES   512 /* message ids have about 60 */
 #define PATH_MAX_BYTES OM_URL_MAX_BYTES
-#define URLS_MAX       5 /* PLATFORM.md 1.6 */
 #define ARGUMENTS_MAX  3 /* of an operation: request(method, path, body) */
 
 static const struct om_work send_work = {"send", om_transfer_submit, om_transfer_cancel,
@@ -212,55 +210,25 @@ static int build_webhook(lua_State *L, struct om_state *state, const struct om_c
   return push_get(L, "webhook");
 }
 
-/* setWebhook(list): replaces the whole list; an empty list clears it (by /settings, the documented
- * way: an empty list cannot be told from an empty object by lua-cjson). */
+/* setWebhook(list [, before]): replaces the whole list. What may stand in one, and how it is
+ * written, is onemsg.webhook's to say. */
 static int build_set_webhook(lua_State *L, struct om_state *state, const struct om_channel *channel,
                              int first) {
+  char path[sizeof "settings"];
   (void)channel;
-  bool single = lua_type(L, first) == LUA_TSTRING;
-  if (!single && !lua_istable(L, first)) {
-    om_raise(L, "setWebhook takes a list of URLs, and got a %s", luaL_typename(L, first));
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "onemsg.webhook");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "written");
+  lua_pushvalue(L, first);
+  lua_pushvalue(L, first + 1);
+  lua_call(L, 2, 2); /* the body, the path | nil, what is wrong */
+  if (lua_isnil(L, -2)) {
+    return om_fail(L, "invalid", NULL, "%s", lua_tostring(L, -1));
   }
-  size_t count = single ? 1 : lua_rawlen(L, first);
-  for (lua_pushnil(L); !single && lua_next(L, first) != 0; lua_pop(L, 1)) {
-    double key = lua_type(L, -2) == LUA_TNUMBER ? lua_tonumber(L, -2) : 0;
-    if (!(key >= 1 && key <= (double)count &&
-          key == floor(key))) { /* { url = … } is no empty list */
-      om_raise(L, "setWebhook takes a list of URLs: { \"https://…\", … }");
-    }
-  }
-  if (count > URLS_MAX) {
-    return om_fail(L, "invalid", NULL, "%zu webhook URLs; 1MSG keeps %d", count, URLS_MAX);
-  }
-  for (int i = 1; i <= (int)count; i++) {
-    if (single) {
-      lua_pushvalue(L, first);
-    } else {
-      lua_rawgeti(L, first, i);
-    }
-    size_t len = 0;
-    const char *url = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
-    if (url == NULL) {
-      om_raise(L, "setWebhook takes a list of URLs, and its entry %d is a %s", i,
-               luaL_typename(L, -1));
-    }
-    if ((strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0) ||
-        len > PATH_MAX_BYTES || strcspn(url, " ,\t\r\n\"\\") != len) {
-      return om_fail(L, "invalid", NULL,
-                     "webhook URL %d must begin with https:// and have no blanks, "
-                     "commas or quotes",
-                     i);
-    }
-    lua_pop(L, 1);
-  }
-  lua_createtable(L, 0, 1);
-  if (count == 0) {
-    lua_pushliteral(L, "");
-  } else {
-    lua_pushvalue(L, first);
-  }
-  lua_setfield(L, -2, "webhookUrl");
-  return push_post(L, state, count == 0 ? "settings" : "webhook");
+  snprintf(path, sizeof path, "%s", lua_tostring(L, -1));
+  lua_pop(L, 1);
+  return push_post(L, state, path);
 }
 
 /* What is wrong with a path for request, or NULL. It is appended to the base: it can neither leave

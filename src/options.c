@@ -21,7 +21,7 @@
 #define CONNECTIONS_MAX           10000
 #define PATH_SHOWN_BYTES          256
 
-static const char *const option_names[] = {
+const char *const om_option_names[] = {
     "base_url",        "channel",         "token",    "token_file",
     "template",        "namespace",       "language", "text",
     "country",         "timeout",         "ca_file",  "proxy",
@@ -82,24 +82,17 @@ static int push_text_option(lua_State *L, const struct option *option) {
   return 0;
 }
 
-/* The environment knows only texts. */
-static bool plain_number(const char *text, double *number) {
-  char *end = NULL;
-  *number = strtod(text, &end);
-  return end != text && *end == '\0' && strspn(text, "0123456789.") == (size_t)(end - text);
-}
-
 /* Reads seconds; 0, or 3. */
 static int read_seconds(lua_State *L, const struct option *option, double preset, long *ms) {
   double seconds = preset;
   if (push_option(L, option)) {
     if (lua_type(L, -1) == LUA_TSTRING) {
-      if (!om_to_seconds(L, -1, &seconds) && !plain_number(lua_tostring(L, -1), &seconds)) {
-        return fail_option(L, option,
-                           "must be seconds as a number, or like \"30s\", \"10m\", \"6h\"");
+      const char *text = lua_tostring(L, -1); /* the environment knows only texts */
+      if (strlen(text) != lua_rawlen(L, -1) || !om_duration(text, true, &seconds)) {
+        return fail_option(L, option, "must be " OM_DURATION_FORM);
       }
     } else if (!om_to_seconds(L, -1, &seconds)) {
-      om_raise(L, "%s must be seconds as a number, or like \"30s\", \"10m\", \"6h\"", option->name);
+      om_raise(L, "%s must be " OM_DURATION_FORM, option->name);
     }
     if (!(seconds >= TIMEOUT_MIN_S && seconds <= TIMEOUT_MAX_S)) {
       return fail_option(L, option, "must be from 0.01 seconds to a day (86400 seconds)");
@@ -355,7 +348,8 @@ static bool is_readable_file(const char *path) {
   return S_ISREG(facts.st_mode);
 }
 
-static int read_endpoint(lua_State *L, struct om_state *state, struct om_channel *channel) {
+static int read_endpoint(lua_State *L, struct om_state *state, int anchors,
+                         struct om_channel *channel) {
   static const char *const versions[] = {"auto", "1.1", "2", NULL};
   struct om_endpoint_options options = {.base_url = BASE_URL_DEFAULT};
   char sentence[256];
@@ -364,7 +358,11 @@ static int read_endpoint(lua_State *L, struct om_state *state, struct om_channel
   int token_at = lua_gettop(L);
   options.token = failed ? NULL : lua_tostring(L, token_at);
   failed = failed ? failed : push_channel_id(L, state, token_at);
-  options.channel = failed ? NULL : lua_tostring(L, -1);
+  if (!failed) {
+    options.channel = lua_tostring(L, -1);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, anchors, channel_id.name);
+  }
   failed = failed ? failed : push_text_option(L, &base_url);
   if (!failed && !lua_isnil(L, -1)) {
     options.base_url = lua_tostring(L, -1);
@@ -390,10 +388,10 @@ static int read_endpoint(lua_State *L, struct om_state *state, struct om_channel
 }
 
 void om_options_check(lua_State *L, int index) {
-  om_check_names(L, index, "onemsg.new", option_names);
+  om_check_names(L, index, "onemsg.new", om_option_names);
 }
 
 int om_options_read(lua_State *L, struct om_state *state, int anchors, struct om_channel *channel) {
   int failed = read_defaults(L, anchors, channel);
-  return failed ? failed : read_endpoint(L, state, channel);
+  return failed ? failed : read_endpoint(L, state, anchors, channel);
 }

@@ -8,7 +8,8 @@
 -- In rules/: sandbox (confinement and budget) with library and pattern; words (what a script sees); source
 -- (lines, version); check with match and text (mistakes, readiness); decide (the decision); example; file (following a
 -- file).
-local check = require "onemsg.rules.check"
+local check = require "onemsg.base.check"
+local declared = require "onemsg.rules.check"
 local decide = require "onemsg.rules.decide"
 local example = require "onemsg.rules.example"
 local file = require "onemsg.rules.file"
@@ -51,7 +52,7 @@ local function build(scan, environment, version, scope)
     sandbox.complain(format("%s %s has no { … } behind its name", unfinished.word, text.plain(unfinished.name)),
       unfinished.line)
   end
-  local set = decide.prepare(check.check(environment.declared, scan))
+  local set = decide.prepare(declared.check(environment.declared, scan))
   if #set.confirm == 0 then sandbox.complain("it holds no confirm: nothing would ever be sent") end
   set.version, set.scope = version, scope
   example.run(set, environment.declared, scan)
@@ -69,15 +70,10 @@ end
 -- @raise when an argument has a wrong type or an option is unknown
 function M.load(source, options)
   if type(source) ~= "string" then
-    error("rules.load: the source must be a text, not " .. text.kind(source), 2)
+    check.misuse("rules.load: the source must be a text, not " .. text.kind(source))
   end
-  for option in pairs(options or {}) do
-    if option ~= "name" then error(format("rules.load: unknown option '%s', there is name", tostring(option)), 2) end
-  end
-  local name = options and options.name or "rules.lua"
-  if type(name) ~= "string" or #name > 50 or name:find("%c") then
-    error("rules.load: name must be a text of 50 characters at most", 2)
-  end
+  local name = check.options("rules.load", options, { name = "string" }).name or "rules.lua"
+  if #name > 50 or name:find("%c") then check.misuse("rules.load: name must be a text of 50 characters at most") end
   local function refuse(sentence, line)
     return nil, line and format("config: %s:%d: %s", name, line, sentence) or format("config: %s: %s", name, sentence)
   end

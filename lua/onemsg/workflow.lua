@@ -13,8 +13,8 @@ local operator = require "onemsg.workflow.operator"
 local outbox = require "onemsg.outbox"
 local planner = require "onemsg.workflow.plan"
 local recipients = require "onemsg.workflow.recipients"
-local suggest = require "onemsg.base.suggest"
 local worker = require "onemsg.workflow.worker"
+local check = require "onemsg.base.check"
 
 local core -- at the first open: loading this loads no C
 local M = {}
@@ -69,23 +69,9 @@ local function closed()
   return nil, "closed: this workflow was closed; open another", { outcome = "invalid" }
 end
 
-local takes = { submit = { wait = "boolean" }, work = { stop = "function" },
-                drain = { timeout = "number string", stop = "function" } }
-
---- The options of a call, checked: with a misspelt `stop`, work would never end.
-local function checked(call, options)
-  if options == nil then return {} end
-  if type(options) ~= "table" then error(("%s takes a table of options, not a %s"):format(call, type(options)), 3) end
-  for name, value in pairs(options) do
-    local kinds = takes[call][name]
-    if not kinds then
-      error(("%s has no option '%s'%s"):format(call, tostring(name), suggest.phrase(tostring(name), takes[call])), 3)
-    elseif not kinds:find(type(value), 1, true) then
-      error(("%s: %s must be a %s, not a %s"):format(call, name, (kinds:gsub(" ", " or a ")), type(value)), 3)
-    end
-  end
-  return options
-end
+-- With a misspelt `stop`, work would never end.
+local TAKES = { submit = { wait = "boolean" }, work = { stop = "function" },
+                drain = { timeout = "delay", stop = "function" } }
 
 --- A row changed and that is on disk: the log line, and the user's function.
 function Flow:announce(row)
@@ -181,7 +167,7 @@ end
 -- @treturn string with nil: "invalid: …", "conflict: …" (same id, other content), "config: …", "store: …"
 function Flow:submit(event, options)
   if self.closed then return closed() end
-  options = checked("submit", options)
+  options = check.options("submit", options, TAKES.submit)
   local now = self.now()
   local plan, err, info = planner.plan(self, event, now)
   if not plan then return nil, err, info end
@@ -239,7 +225,7 @@ end
 -- @raise on an unknown option or a wrong type; so do submit and drain
 function Flow:work(options)
   if self.closed then return closed() end
-  options = checked("work", options)
+  options = check.options("work", options, TAKES.work)
   return self.worker:run(options.stop or function() return false end)
 end
 
@@ -249,10 +235,8 @@ end
 -- @treturn number messages whose answer was recorded
 function Flow:drain(options)
   if self.closed then return closed() end
-  options = checked("drain", options)
-  local timeout = flow_options.seconds(options.timeout or 0)
-  if not timeout then error('drain: timeout is a number of seconds, or like "10s"', 2) end
-  return self.worker:drain(timeout, options.stop)
+  options = check.options("drain", options, TAKES.drain)
+  return self.worker:drain(options.timeout or 0, options.stop)
 end
 
 --- Closes the store and the log. Sends in flight end by themselves; they become `unknown` when their lease ends.

@@ -1,10 +1,12 @@
 --- onemsg.channel.send_each: many sends, a window of them in flight.
 -- The only caller is channel:send_each; the C module finds this file at its first call.
+local check = require "onemsg.base.check"
 local core = require "onemsg.core"
 
 local M = {}
 
-local WINDOW_DEFAULT, WINDOW_MAX = 64, 10000
+local WINDOW_DEFAULT = 64
+local TAKES = { window = { 1, 10000 } }
 
 local function source(messages)
   if type(messages) == "table" then
@@ -17,24 +19,12 @@ local function source(messages)
   return messages
 end
 
-local function check(messages, options)
+local function window_of(messages, options)
   if type(messages) ~= "table" and type(messages) ~= "function" then
     core.raise("send_each takes a list of messages, or a function that returns the next one, and got a "
       .. type(messages))
   end
-  if options ~= nil and type(options) ~= "table" then
-    core.raise("send_each takes options like { window = 64 } second, and got a " .. type(options))
-  end
-  for name in pairs(options or {}) do
-    if name ~= "window" then
-      core.raise("send_each has no option '" .. tostring(name):sub(1, 40) .. "', did you mean 'window'?")
-    end
-  end
-  local window = options and options.window or WINDOW_DEFAULT
-  if type(window) ~= "number" or not (window >= 1 and window <= WINDOW_MAX and window % 1 == 0) then
-    core.raise("window must be a whole number from 1 to " .. WINDOW_MAX)
-  end
-  return window
+  return check.options("send_each", options, TAKES).window or WINDOW_DEFAULT
 end
 
 --- channel:send_each(messages [, { window = 64 }]) -> iterator of index, receipt, err, info
@@ -46,7 +36,7 @@ end
 -- @param options window: sends in flight, 1 to 10000, default 64
 -- nginx: wherever a light thread may wait (rewrite, access, content, timer).
 function M.send_each(channel, messages, options)
-  local window = check(messages, options)
+  local window = window_of(messages, options)
   local next_message = source(messages)
   local done, taken = { [0] = 0 }, 0 -- ended sends in the order of their ends; read up to `taken`
   local count, in_flight, more, failure = 0, 0, true, nil

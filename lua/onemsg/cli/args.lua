@@ -8,6 +8,7 @@
 --   examples  = { "onemsg send --phone …" }
 -- Options of all commands: --json, --help.
 local suggest = require "onemsg.base.suggest"
+local duration = require "onemsg.base.duration"
 
 local M = {}
 
@@ -15,13 +16,6 @@ local COMMON = {
   { "json", false, "JSON on standard output: an object, or one a line" },
   { "help", false, "this text" },
 }
-
-local units = { s = 1, m = 60, h = 3600, d = 86400 }
-
-local function seconds(text)
-  local number, unit = text:match "^(%d+%.?%d*)([smhd]?)$"
-  return number and tonumber(number) * (units[unit] or 1)
-end
 
 local function option_table(command)
   local known = {}
@@ -39,7 +33,7 @@ local function read(option, text)
     return nil, ("--%s takes a %snumber from %g, not '%s'"):format(option[1], option.broken and "" or "whole ",
       option.number, text)
   elseif option.seconds then
-    local value = seconds(text)
+    local value = duration.seconds(text, true)
     if not value then
       return nil, ('--%s takes seconds, or a text such as 30s, 10m, 6h, not \'%s\''):format(option[1], text)
     end

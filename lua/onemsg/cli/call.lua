@@ -1,6 +1,7 @@
 --- onemsg.cli.call: what a command gets: its arguments and options, its output, and on demand the channel and the
 -- workflow, by the environment and the options --store and --rules. Also what an error means for the exit code.
 local output = require "onemsg.cli.output"
+local phones = require "onemsg.base.phone"
 
 local M = {}
 
@@ -67,7 +68,7 @@ function Call:store()
 end
 
 -- What the store alone is asked needs neither a channel nor rules.
-local nobody = { check = function() end }
+local function nobody() return { check = function() end, country = os.getenv "ONE_MSG_COUNTRY" } end
 local no_rules = { current = function() return { uses = {} } end }
 
 --- The workflow, with all that sending needs.
@@ -95,7 +96,7 @@ function Call:desk()
   if file then file:close() end
   require "onemsg"
   require "onemsg.core".end_on_signals()
-  return require "onemsg.workflow".open { channel = nobody, rules = no_rules, store = store }
+  return require "onemsg.workflow".open { channel = nobody(), rules = no_rules, store = store }
 end
 
 --- settle, replay, cancel: a change by a person, shown.
@@ -107,7 +108,7 @@ function Call:by_hand(open, method, ...)
   one, err, info = flow[method](flow, self.options[1], ...)
   flow:close()
   if not one then return self:fail(err, info) end
-  one.phone = one.phone and output.mask(one.phone)
+  one.phone = one.phone and phones.mask(one.phone)
   self.out:object(one)
   self.out:line("%s is %s: %s", one.id, one.state, one.reason)
   return true

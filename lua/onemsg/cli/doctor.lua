@@ -48,7 +48,7 @@ local function config(call)
   if not channel then return failed("config", err, info) end
   call.doctor.channel = channel
   local jwt = raw_token():find "^[%w_-]+%.[%w_-]+%.[%w_-]*$"
-  local id = tostring(channel):match "([^/]+)%)$" or "?"
+  local id = require "onemsg.core".channel_id(channel)
   return join(ok("config", "%s", (tostring(channel):gsub("^onemsg.channel ", ""):gsub("[()]", ""))),
     jwt and ok("token", "in the form of a channel's key; channel %s", id)
       or note("token", "not in the form of a channel's key (a JWT), which 1MSG asks for since 2025",

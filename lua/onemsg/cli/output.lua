@@ -2,7 +2,6 @@
 -- the rest on standard error. Never a token; a phone as its last four digits unless the caller says otherwise.
 local canonical = require "onemsg.base.canonical"
 local cjson = require "cjson"
-local log = require "onemsg.workflow.log"
 local utf8 = require "onemsg.base.utf8"
 
 local M = {}
@@ -19,8 +18,6 @@ Output.__index = Output
 function M.new(json)
   return setmetatable({ json = json }, Output)
 end
-
-M.mask = log.mask
 
 --- A copy that JSON can say.
 local function repaired(value)

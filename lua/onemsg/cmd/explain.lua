@@ -1,7 +1,7 @@
 --- onemsg explain: what submit would do with an event, and why. Sends and stores nothing.
 local calls = require "onemsg.cli.call"
 local input = require "onemsg.cli.input"
-local output = require "onemsg.cli.output"
+local phones = require "onemsg.base.phone"
 
 local M = {
   summary = "What submit would do with an event (JSON on standard input), and why; sends and stores nothing",
@@ -13,7 +13,7 @@ local M = {
 
 local function tell(call, one)
   local out = call.out
-  if one.phone and not call.options.full then one.phone = output.mask(one.phone) end
+  if one.phone and not call.options.full then one.phone = phones.mask(one.phone) end
   local also, trace = one.also or {}, one.trace or {}
   one.also = nil
   out:object(one)

@@ -1,6 +1,6 @@
 --- onemsg fake: a stand-in 1MSG on loopback, to try things out.
 local calls = require "onemsg.cli.call"
-local log = require "onemsg.workflow.log"
+local phones = require "onemsg.base.phone"
 
 local function default_dir() return os.getenv "FAKE_DIR" or "/tmp/onemsg-fake" end
 
@@ -79,7 +79,7 @@ M.verbs.table = {
 local function follow(call, journal)
   for line in journal:lines() do
     local phone, method, verb = line:match '"phone":"(%d+)', line:match '"method":"([^"]*)', line:match '"verb":"([^"]*)'
-    call.out:line("%s  %s %s %s", os.date "%H:%M:%S", verb or "", method or "", phone and log.mask(phone) or "")
+    call.out:line("%s  %s %s %s", os.date "%H:%M:%S", verb or "", method or "", phone and phones.mask(phone) or "")
   end
   journal:seek "cur" -- what is appended later is not at the end any more
 end

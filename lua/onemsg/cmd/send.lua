@@ -1,7 +1,6 @@
 --- onemsg send: one message now, without rules and store.
 local input = require "onemsg.cli.input"
-local output = require "onemsg.cli.output"
-local log = require "onemsg.workflow.log"
+local phones = require "onemsg.base.phone"
 
 local M = {
   summary = "Send one message now",
@@ -75,7 +74,7 @@ function M.run(call)
     local checked
     checked, err, info = channel:check(message)
     if not checked then return call:fail(err, info) end
-    checked.phone = checked.phone and output.mask(checked.phone)
+    checked.phone = checked.phone and phones.mask(checked.phone)
     call.out:object(checked)
     call.out:line("ok  %s in %s to %s: %s", checked.template, checked.language,
       checked.phone or checked.chat_id, table.concat(checked.body, " | "))
@@ -85,8 +84,9 @@ function M.run(call)
   local receipt
   receipt, err, info = sent(call, channel, message)
   if not receipt then return call:fail(err, info, true) end
-  local digits = tostring(message.phone or message.chat_id):gsub("%D", "")
-  receipt.message = receipt.message and log.redact(receipt.message, digits)
+  local to = phones.address(message.phone or message.chat_id,
+    message.country or require "onemsg.core".channel_country(channel))
+  receipt.message = receipt.message and phones.redact(receipt.message, to)
   call.out:object(receipt)
   call.out:line("%-9s %s", receipt.outcome, receipt.id or receipt.job_id or "(1MSG gave no id)")
   call.out:changes(receipt.changes)

@@ -13,8 +13,8 @@ M.HISTORY = 2000
 
 local serial, history, forced
 
---- The encoder that new_id uses; whoever runs this sets it.
-M.base64 = nil
+--- The encoder and the decoder of ids; whoever runs this sets them.
+M.base64, M.unbase64 = nil, nil
 
 --- Forget everything.
 function M.reset()
@@ -25,23 +25,7 @@ M.reset()
 local format, byte, char = string.format, string.byte, string.char
 local floor = math.floor
 
-local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
 local MARK = "\251\255\191"   -- "+/+/" in base64
-
-local function unbase64(text)
-  local bits, count, out = 0, 0, {}
-  for c in text:gmatch "[%w+/]" do
-    bits, count = bits * 64 + ALPHABET:find(c, 1, true) - 1, count + 6
-    if count >= 8 then
-      count = count - 8
-      local unit = 2 ^ count
-      out[#out + 1] = char(floor(bits / unit))
-      bits = bits % unit
-    end
-  end
-  return table.concat(out)
-end
 
 --- A whole number as so many bytes, the highest first.
 local function pack(n, bytes)
@@ -86,9 +70,9 @@ function M.made() return serial end
 function M.parse_id(id)
   local phone, ms, nth = id:match "^true_(%d+)@c%.us_(%x%x%x%x%x%x%x%x%x%x%x)(%x+)$"
   if phone then return phone, tonumber(ms, 16) / 1000, tonumber(nth, 16) end
-  local packed = id:match "^wamid%.([%w+/]+)=$"
+  local packed = id:match "^wamid%.([%w+/]+=)$"
   if not packed or #packed > 200 then return nil end
-  local raw = unbase64(packed)
+  local raw = M.unbase64(packed) or ""
   local length = byte(raw, 3) or 0
   phone = raw:sub(4, 3 + length)
   if raw:sub(1, 2) ~= "\28\24" or raw:sub(-14, -12) ~= MARK or not phone:find "^%d+$" then return nil end

@@ -1,4 +1,5 @@
 --- onemsg.outbox.evidence: what the store knows that may be evidence for a message in doubt. For onemsg.outbox.
+local phones = require "onemsg.base.phone"
 local M = { methods = {} }
 local Doubt = M.methods
 
@@ -35,7 +36,7 @@ end
 -- @tparam number till
 -- @treturn ?table echoes, statuses, rivals
 function Doubt:evidence(row, from, till)
-  local tail = "%" .. row.phone:gsub("@.*", ""):sub(-7) -- PLATFORM.md 5.4: WhatsApp's own form of a number may differ
+  local tail = "%" .. phones.tail(row.phone) -- PLATFORM.md 5.4: WhatsApp's own form of a number may differ
   local results, err, info = self.db:read {
     { ECHOES, from, till, row.channel, row.id, tail, MOST },
     { STATUSES, from, till, row.channel, row.id, tail, MOST },

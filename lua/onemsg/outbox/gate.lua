@@ -1,7 +1,7 @@
 --- onemsg.outbox.gate: the rows that decide whether a channel's or a template's messages may leave. For onemsg.outbox.
 -- A gate is read, thought about in Lua (onemsg.pace), and changed under its revision: who comes second gets a
 -- "conflict: …" and looks again. So all processes on one store share one pace and one breaker.
-local delivery = require "onemsg.outbox.delivery"
+local attention = require "onemsg.outbox.attention"
 
 local M = { methods = {} }
 local Gate = M.methods
@@ -56,7 +56,7 @@ function Gate:look()
     if gates[name] then gates[name].due_at = first and first.due_at end
   end
   return { gates = gates, lease_at = (results[2][1] or {}).at, give_up_at = (results[3][1] or {}).at,
-           attention = delivery.attention(results, before) }
+           attention = attention.attention(results, before) }
 end
 
 local CHANGE = [[

@@ -15,10 +15,14 @@ end
 
 local ROW = "SELECT * FROM confirmation WHERE id = $1"
 local HISTORY = "SELECT step, at, state, reason, version FROM history WHERE id = $1 ORDER BY step"
-local STATUSES = [[
-  SELECT s.status, s.at, s.received_at, s.source, s.code, s.error
-  FROM status s JOIN confirmation c ON c.message_id = s.message_id AND s.channel IN ('', c.channel)
-  WHERE c.id = $1 ORDER BY s.received_at, s.at]]
+
+--- All statuses of a confirmation's messages, the present one and earlier ones.
+M.STATUSES = [[
+  SELECT s.* FROM status s JOIN confirmation c ON c.message_id = s.message_id
+  WHERE c.id = $1 AND s.channel IN ('', c.channel)
+  UNION SELECT s.* FROM status s JOIN earlier e ON e.message_id = s.message_id
+  WHERE e.id = $1 AND s.channel IN ('', e.channel)
+  ORDER BY received_at, at, message_id, status]]
 
 --- A confirmation's row, or nil without an error when the id is unknown.
 function Read:row(id)
@@ -32,10 +36,16 @@ end
 -- @treturn table history
 -- @treturn table statuses
 function Read:story(id)
-  local results, err, info = ask(self, { ROW, id }, { HISTORY, id }, { STATUSES, id })
+  local results, err, info = ask(self, { ROW, id }, { HISTORY, id }, { M.STATUSES, id })
   if not results then return nil, err, info end
-  if not results[1][1] then return nil end
-  return results[1][1], results[2], results[3]
+  local row = results[1][1]
+  if not row then return nil end
+  local statuses = {}
+  for n, s in ipairs(results[3]) do -- not whom it was to: their number is shown by the row, or masked
+    statuses[n] = { message_id = s.message_id, earlier = s.message_id ~= row.message_id or nil, status = s.status,
+      at = s.at, received_at = s.received_at, source = s.source, code = s.code, error = s.error }
+  end
+  return row, results[2], statuses
 end
 
 --- A row with what its submit decided.

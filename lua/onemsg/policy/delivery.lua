@@ -4,6 +4,7 @@
 local codes = require "onemsg.codes"
 local hooks = require "onemsg.hooks"
 local pace = require "onemsg.pace"
+local states = require "onemsg.policy.states"
 
 local M = {}
 
@@ -22,21 +23,6 @@ M.DOUBT_FOR = 86400       -- after that only hooks are still evidence; GET messa
 
 local words = { [1] = "accepted", [2] = "sent", [3] = "failed", [4] = "delivered", [5] = "read", [6] = "read" }
 local FAILED, DELIVERED = 3, 4
-
--- Which states a status may lead to from where. What is being sent is left alone until its answer is recorded.
-local rises = {
-  accepted = { sent = true, failed = true, delivered = true, read = true },
-  sent = { failed = true, delivered = true, read = true },
-  stalled = { sent = true, failed = true, delivered = true, read = true },
-  unknown = { accepted = true, sent = true, failed = true, delivered = true, read = true },
-  failed = { delivered = true, read = true },
-  delivered = { read = true },
-  queued = { delivered = true, read = true },
-  rejected = { delivered = true, read = true },
-  expired = { delivered = true, read = true },
-  cancelled = { delivered = true, read = true },
-  skipped = { delivered = true, read = true },
-}
 
 local function said(failure)
   local entry = failure.code and codes.lookup(failure.code)
@@ -94,7 +80,7 @@ function M.fold(row, statuses)
   if of_before >= DELIVERED and of_before > best then best, late = of_before, true end
   local change = {}
   local word = words[best]
-  if word and best > row.rank and (rises[row.state] or {})[word] then
+  if word and best > row.rank and states.may(row.state, word) then
     change.state, change.rank = word, best
     if best == FAILED then
       change.failure = present.failure

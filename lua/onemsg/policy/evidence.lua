@@ -4,6 +4,7 @@
 -- verdict "it did not leave".
 local hooks = require "onemsg.hooks"
 local plain = require "onemsg.policy.optout".plain
+local phones = require "onemsg.base.phone"
 
 local M = {}
 
@@ -18,15 +19,6 @@ M.JOB_WINDOW = 86400 -- the same for what 1MSG queued
 -- @treturn number
 function M.window(row, began)
   return began - M.SKEW, (row.left_at or began) + (row.job_id and M.JOB_WINDOW or M.WINDOW)
-end
-
---- Are two numbers the same person's? WhatsApp reports some in a form of its own: with a trunk 0 less, with or without
--- the ninth digit of Brazil, the 1 of Mexico, the 9 of Argentina (PLATFORM.md 1.4, 5.4).
-function M.same_phone(a, b)
-  if not a or not b then return false end
-  a, b = a:gsub("@.*", ""), b:gsub("@.*", "")
-  if a == b then return true end
-  return math.abs(#a - #b) <= 1 and #a >= 10 and #b >= 10 and a:sub(-7) == b:sub(-7) and a:sub(1, 2) == b:sub(1, 2)
 end
 
 --- How a text fits a message: "the text" (it is the filled-in template), "all values" (it contains them), or nil.
@@ -67,7 +59,7 @@ local function with_text(row, seen)
   for _, source in ipairs { { seen.echoes, "a hook" }, { seen.history, "the history" } } do
     for _, message in ipairs(source[1] or {}) do
       local id = message.message_id or message.id
-      local fits = M.same_phone(message.phone, row.phone) and M.fits(message.text, seen.filled, seen.values)
+      local fits = phones.same(message.phone, row.phone) and M.fits(message.text, seen.filled, seen.values)
       if fits and by_id[id] then
         if by_id[id].where ~= source[2] then by_id[id].where = "a hook and the history" end
       elseif fits then
@@ -93,7 +85,7 @@ local function by_status(row, seen)
     local id, rank = status.message_id, hooks.rank(status.status)
     local utility = status.category == nil or status.category:find("utility", 1, true) ~= nil
       or status.category:find("marketing", 1, true) ~= nil
-    if rank and utility and not other[id] and M.same_phone(status.recipient, row.phone) then
+    if rank and utility and not other[id] and phones.same(status.recipient, row.phone) then
       if not by_id[id] then
         by_id[id] = { id = id, at = status.at, words = {} }
         found[#found + 1] = by_id[id]

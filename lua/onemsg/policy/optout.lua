@@ -46,24 +46,6 @@ function M.plain(text)
   return (text:gsub("^[%s%p]+", ""):gsub("[%s%p]+$", ""):gsub("%s+", " "))
 end
 
--- Countries whose numbers WhatsApp writes with or without a digit that others write otherwise: prefix, digit, and how
--- many digits follow it. PLATFORM.md 5.4.
-local doubles = { { "55%d%d", "9", 8 }, { "52", "1", 10 }, { "54", "9", 10 } }
-
---- A number in all the forms in which it may be written, the given one first.
--- @tparam string phone digits
--- @treturn table list
-function M.variants(phone)
-  for _, double in ipairs(doubles) do
-    local prefix, rest = phone:match("^(" .. double[1] .. ")(%d+)$")
-    if prefix and #rest == double[3] then return { phone, prefix .. double[2] .. rest } end
-    if prefix and #rest == double[3] + 1 and rest:sub(1, 1) == double[2] then
-      return { phone, prefix .. rest:sub(2) }
-    end
-  end
-  return { phone }
-end
-
 --- Makes the test for a list of words.
 -- @tparam table words list of texts
 -- @treturn function (text) → the word, or nil

@@ -6,6 +6,7 @@ local sandbox = require "onemsg.rules.sandbox"
 local source = require "onemsg.rules.source"
 local suggest = require "onemsg.base.suggest"
 local text = require "onemsg.rules.text"
+local duration = require "onemsg.base.duration"
 
 local M = {}
 
@@ -103,7 +104,7 @@ function Case:deep(field, value, depth)
 end
 
 function Case:duration(field, value, sample)
-  local seconds = text.duration(value)
+  local seconds = duration.seconds(value)
   if not seconds then
     self:fail(field, format("%s is %s: write seconds, or a text such as %s", field, text.plain(value),
       sample or '"30s", "10m", "6h", "2d"'))

@@ -5,6 +5,8 @@ local sandbox = require "onemsg.rules.sandbox"
 local source = require "onemsg.rules.source"
 local suggest = require "onemsg.base.suggest"
 local text = require "onemsg.rules.text"
+local duration = require "onemsg.base.duration"
+local phones = require "onemsg.base.phone"
 
 local M = {}
 
@@ -30,14 +32,15 @@ local function got(decision, field)
   return decision.values and decision.values[field]
 end
 
-local function same(field, expected, actual)
+local function same(field, expected, actual, country)
   if actual == nil then return false end
   if field == "phone" then
-    return tostring(expected):gsub("%D", "") == tostring(actual):gsub("%D", "")
+    local one, other = phones.address(expected, country), phones.address(actual, country)
+    return (one or tostring(expected):gsub("%D", "")) == (other or tostring(actual):gsub("%D", ""))
   elseif field == "reason" then
     return type(expected) == "string" and actual:find(expected, 1, true) ~= nil
   elseif SECONDS[field] then
-    return (expected == -1 and -1 or text.duration(expected)) == actual
+    return (expected == -1 and -1 or duration.seconds(expected)) == actual
   elseif type(expected) == "number" then
     return text.number(expected) == actual
   end
@@ -112,7 +115,7 @@ local function run_one(set, declared, scan, names)
     if field == "body" then
       expected, actual = said(list_of(expected)), said(actual or {})
       if expected ~= actual then fail(field, format("expected body %s, got %s", expected, actual)) end
-    elseif field ~= "confirm" and not same(field, expected, actual) then
+    elseif field ~= "confirm" and not same(field, expected, actual, decision.country) then
       local why = not decision.confirm and field ~= "reason" and " (" .. decision.reason .. ")" or ""
       fail(field, format("expected %s %s, got %s%s", field, text.plain(expected), text.plain(actual), why))
     end

@@ -174,23 +174,6 @@ function M.compile(source)
   end
 end
 
-local UNIT = { s = 1, m = 60, h = 3600, d = 86400 }
-
---- Seconds of a duration: a number, or "30s", "10m", "6h", "2d", "1h30m"; nil for anything else.
-function M.duration(value)
-  if type(value) == "number" then
-    return value >= 0 and value < 2^31 and value or nil
-  end
-  if type(value) ~= "string" or #value > 32 or not find(value, "^[%d%.smhd]+$") then return nil end
-  local total, rest = 0, value
-  while rest ~= "" do
-    local count, unit, behind = match(rest, "^(%d+%.?%d*)([smhd])(.*)$")
-    if not count then return nil end
-    total, rest = total + tonumber(count) * UNIT[unit], behind
-  end
-  return total < 2^31 and total or nil
-end
-
 --- Seconds after midnight of "21:00", or nil.
 function M.clock(value)
   local hour, minute = match(type(value) == "string" and value or "", "^(%d%d?):(%d%d)$")

@@ -3,7 +3,8 @@
 -- A confirmation that needs attention is leased by one worker; every change names the step that it was read at, so what
 -- somebody else did meanwhile wins, and the row is looked at again.
 local cjson = require "cjson"
-local delivery = require "onemsg.outbox.delivery"
+local amend = require "onemsg.outbox.amend"
+local statuses = require "onemsg.outbox.statuses"
 local hooks = require "onemsg.workflow.hooks"
 local news = require "onemsg.policy.delivery"
 local reconcile = require "onemsg.workflow.reconcile"
@@ -15,13 +16,13 @@ local ASKS_IN_FLIGHT = 8    -- of one workflow, so that questions never take the
 local ASKS_PER_SECOND = 20
 local UPKEEP = 30           -- seconds from one upkeep to the next
 local UPKEEP_BACK = 600     -- statuses as old as this are looked at again; at the first upkeep, all
-local NONE = delivery.NONE
+local NONE = amend.NONE
 
 local act
 
 --- Writes a change and tells of it.
 -- @treturn ?table the row as it is now; nil: it was changed by somebody else, or the store failed (which is told)
-local function amend(worker, row, change, more)
+local function write(worker, row, change, more)
   local flow = worker.flow
   local now = flow.now()
   change.attend_until = change.attend_until or NONE
@@ -81,7 +82,7 @@ local function answered(worker, row, report, info)
   local list = {}
   for n, event in ipairs(report and report.hooks or {}) do
     event.id = row.message_id
-    list[n] = delivery.statements.status(event, row.channel, "poll", now)
+    list[n] = statuses.statements.status(event, row.channel, "poll", now)
   end
   local ok, err = flow.box:keep(list)
   if ok then ok, err = hooks.fold(flow, { row }) end
@@ -89,9 +90,9 @@ local function answered(worker, row, report, info)
   if ok then fresh, err = flow.box:row(row.id) end
   if not fresh then return worker:trouble(err or "store: the confirmation is gone") end
   if fresh.message_id ~= row.message_id or fresh.state == "delivered" or fresh.state == "read" then
-    return amend(worker, fresh, {})
+    return write(worker, fresh, {})
   end
-  fresh = amend(worker, fresh, after_asking(fresh, report, mute, now, flow.random))
+  fresh = write(worker, fresh, after_asking(fresh, report, mute, now, flow.random))
   if fresh then
     fresh.asked_now = true
     act(worker, fresh)
@@ -101,7 +102,7 @@ end
 local function ask(worker, row)
   local flow = worker.flow
   if not may_ask(worker, flow.now()) then
-    return amend(worker, row, { attend_until = flow.now() + 1 + flow.random() })
+    return write(worker, row, { attend_until = flow.now() + 1 + flow.random() })
   end
   flow.counted.asks = flow.counted.asks + 1
   worker:begin(flow.channels[row.channel], "hookInfo", {
@@ -115,7 +116,7 @@ end
 local function doubt(worker, row)
   local flow = worker.flow
   if not may_ask(worker, flow.now()) then
-    return amend(worker, row, { attend_until = flow.now() + 1 + flow.random() })
+    return write(worker, row, { attend_until = flow.now() + 1 + flow.random() })
   end
   worker.asking = worker.asking - 1 -- one question at most, and mostly none: the rate is what counts
   reconcile.look(worker, row)
@@ -128,19 +129,20 @@ local function stall(worker, row)
   local change = { state = "stalled", attend_at = NONE,
     reason = ("no news of its delivery for %.0f h"):format((flow.now() - (row.accepted_at or row.changed_at)) / 3600) }
   if row.otherwise and not row.fallback then change.fallback_at = row.fallback_at or flow.now() end
-  amend(worker, row, change)
+  write(worker, row, change)
 end
 
 local function resend(worker, row)
   local flow = worker.flow
   local now = flow.now()
-  amend(worker, row, {
+  local change = {
     state = "queued", reason = ("a new message, the %s: the one before failed (%s)"):format(
       row.resends == 0 and "2nd" or "3rd", row.reason:gsub("; a new message may follow.*", "")),
-    message_id = NONE, due_at = now, place = flow.box:next_place(now), resends = row.resends + 1, rank = 0,
-    retry_at = NONE, attend_at = NONE, stall_at = NONE, awake_until = NONE, confirmed = 0, checks = 0, asks = 0,
+    message_id = NONE, due_at = now, place = flow.box:next_place(now), resends = row.resends + 1, awake_until = NONE,
     held = NONE, accepted_at = NONE,
-  }, { delivery.statements.before(row, now) })
+  }
+  for name, value in pairs(amend.OF_MESSAGE) do change[name] = value end
+  write(worker, row, change, { amend.statements.before(row, now) })
   worker:wake()
 end
 
@@ -163,7 +165,7 @@ local function note_result(worker, id, name, ok, result, why)
   for _ = 1, 8 do
     local row, err = box:row(id)
     if not row then return worker:trouble(err or "store: the confirmation is gone") end
-    if amend(worker, row, { fallback = word, fallback_lease = NONE, note = note }) then return end
+    if write(worker, row, { fallback = word, fallback_lease = NONE, note = note }) then return end
   end
 end
 
@@ -174,10 +176,10 @@ local function fall_back(worker, row)
   local otherwise = cjson.decode(row.otherwise)
   local call, now = flow.fallback[otherwise.send], flow.now()
   if not call then -- the rules of another process know it
-    return amend(worker, row, { attend_until = now + flow.lease })
+    return write(worker, row, { attend_until = now + flow.lease })
   end
-  local marked = amend(worker, row, { fallback = "handed_over", fallback_lease = now + flow.lease, fallback_at = NONE,
-    retry_at = NONE, note = ("%s: handed over"):format(otherwise.send), guard = delivery.UNDELIVERED })
+  local marked = write(worker, row, { fallback = "handed_over", fallback_lease = now + flow.lease, fallback_at = NONE,
+    retry_at = NONE, note = ("%s: handed over"):format(otherwise.send), guard = amend.UNDELIVERED })
   if not marked then return end
   flow.counted.fallbacks = flow.counted.fallbacks + 1
   flow.spawn(function() note_result(worker, row.id, otherwise.send, pcall(call, notice_of(row, otherwise))) end)
@@ -189,7 +191,7 @@ local function find_lost(worker, now)
   if not rows then return worker:trouble(err) end
   for _, row in ipairs(rows) do
     local name = cjson.decode(row.otherwise).send
-    amend(worker, row, { fallback = "unknown", fallback_lease = NONE, note = name
+    write(worker, row, { fallback = "unknown", fallback_lease = NONE, note = name
       .. ": unknown; the process that called it ended before it said what came of it. It is not called again" })
   end
 end
@@ -208,7 +210,7 @@ function act(worker, row)
   for _, name in ipairs(kept) do
     if rest[name] ~= row[name] then change[name], differs = rest[name] or NONE, true end
   end
-  if differs then amend(worker, row, change) end
+  if differs then write(worker, row, change) end
 end
 
 --- When an answer to a send is recorded: when to look at that message first, and its deadline.

@@ -2,16 +2,17 @@
 -- First what a body says is stored, then it is folded into the confirmations. What was stored and not folded (the
 -- process died, the answer to the send was not recorded yet) is folded when the answer is recorded, or by the upkeep of
 -- work().
-local delivery = require "onemsg.outbox.delivery"
+local amend = require "onemsg.outbox.amend"
+local statuses = require "onemsg.outbox.statuses"
 local hooks = require "onemsg.hooks"
 local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
-local optout = require "onemsg.policy.optout"
 local recipient = require "onemsg.outbox.recipient"
-local suggest = require "onemsg.base.suggest"
+local check = require "onemsg.base.check"
+local phones = require "onemsg.base.phone"
 
 local M = { methods = {} }
-local statements = delivery.statements
+local statements = statuses.statements
 
 local TRIES = 8         -- of a fold whose row is changed by others all the time
 local HOUR = 3600
@@ -32,29 +33,29 @@ end
 -- Fold ------------------------------------------------------------------------------------------------------------
 
 --- The change of one row by all that is known of its messages, ready for amend(); nil: none.
-local function change_of(flow, row, statuses, now)
-  local change, measures = news.fold(row, statuses), nil
+local function change_of(flow, row, known, now)
+  local change, measures = news.fold(row, known), nil
   if not change then return nil end
   local after = {}
   if change.failure then
     local next_step
     next_step, measures = news.failed(row, change.failure, now, flow.random)
     if next_step.why then change.reason = change.reason .. "; " .. next_step.why end
-    change.retry_at = next_step.retry_at or delivery.NONE
-    change.fallback_at = next_step.fallback_at or delivery.NONE
-    change.attend_at, change.confirmed, change.checks = delivery.NONE, 0, 0
-    for _, status in ipairs(statuses) do
+    change.retry_at = next_step.retry_at or amend.NONE
+    change.fallback_at = next_step.fallback_at or amend.NONE
+    change.attend_at, change.confirmed, change.checks = amend.NONE, 0, 0
+    for _, status in ipairs(known) do
       if status.source == "poll" and hooks.rank(status.status) == 3 and status.message_id == row.message_id then
         change.confirmed = 1
       end
     end
     change.failure = nil
   elseif change.state == "delivered" or change.state == "read" then
-    change.retry_at, change.fallback_at, change.attend_at = delivery.NONE, delivery.NONE, delivery.NONE
-    change.held = delivery.NONE
+    change.retry_at, change.fallback_at, change.attend_at = amend.NONE, amend.NONE, amend.NONE
+    change.held = amend.NONE
     if row.code or change.contradiction then after[1] = recipient.forgive(row, now) end
   end
-  change.reason = log.redact(change.reason, row.phone)
+  change.reason = phones.redact(change.reason, row.phone)
   if not change.state then change.note, change.reason = change.reason, nil end
   return change, measures, after
 end
@@ -62,7 +63,7 @@ end
 --- Begins what the statuses of a row change, together with the note that they were joined to it.
 local function begin(flow, one, now)
   local change, measures, after = change_of(flow, one.row, one.statuses, now)
-  local joins = delivery.joining(one.row, one.statuses)
+  local joins = statuses.joining(one.row, one.statuses)
   if not change and not joins then return nil end
   for _, statement in ipairs(joins or {}) do
     after = after or {}
@@ -175,7 +176,7 @@ local function heed(flow, messages, now)
   for _, one in ipairs(messages) do
     local message = one.item
     local word = not message.from_me and message.phone and flow.stop_word(message.text)
-    for _, phone in ipairs(word and optout.variants(message.phone) or {}) do
+    for _, phone in ipairs(word and phones.variants(message.phone) or {}) do
       local rows, err, info = flow.box:suppress({ channel = one.channel, phone = phone,
         reason = ('they wrote "%s"'):format(word), at = math.min(message.at or now, now) }, now)
       if not rows then return nil, err, info end
@@ -223,16 +224,10 @@ end
 --   "store: …" (answer 503, it must come again)
 -- In nginx: wherever a light thread may wait.
 function M.methods.hooks(flow, body, options)
-  for name in pairs(options or {}) do
-    if name ~= "channel" then
-      local like = suggest.phrase(tostring(name), { channel = true })
-      error(("hooks has no option '%s'%s"):format(tostring(name), like), 3)
-    end
-  end
-  local given, now = options and options.channel, flow.now()
-  if given and not flow.channels[given] then error(("hooks: there is no channel '%s'"):format(tostring(given)), 3) end
+  local given, now = check.options("hooks", options, { channel = "string" }).channel, flow.now()
+  if given and not flow.channels[given] then check.misuse(("hooks: there is no channel '%s'"):format(given)) end
   if type(body) ~= "string" and type(body) ~= "table" then
-    error("hooks takes the body of a webhook, a text, not a " .. type(body), 3)
+    check.misuse("hooks takes the body of a webhook, a text, not a " .. type(body))
   end
   local found, err = hooks.parse(body, now)
   local tally = flow.counted

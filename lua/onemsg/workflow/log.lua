@@ -3,22 +3,11 @@
 local canonical = require "onemsg.base.canonical"
 local cjson = require "cjson"
 local utf8 = require "onemsg.base.utf8"
+local phones = require "onemsg.base.phone"
 
 local M = {}
 
 local TEXT_CHARS = 1000 -- of a field that was not valid UTF-8
-
---- "…1369"
-function M.mask(phone)
-  return "…" .. tostring(phone):gsub("@.*", ""):sub(-4)
-end
-
---- A sentence without the recipient's number, which an answer of the API may contain.
-function M.redact(sentence, phone)
-  local digits = phone and phone:match("%d+")
-  if not digits or #digits < 5 then return sentence end
-  return (sentence:gsub(digits, M.mask(digits)))
-end
 
 --- A time as text: "2026-11-23T15:04:05.123Z".
 function M.time(at)
@@ -67,7 +56,7 @@ end
 function M.change(sink, row)
   M.write(sink, {
     id = row.id, state = row.state, was = row.was, reason = row.reason, rule = row.rule,
-    version = row.version, channel = row.channel, phone = row.phone and M.mask(row.phone), attempts = row.attempts,
+    version = row.version, channel = row.channel, phone = row.phone and phones.mask(row.phone), attempts = row.attempts,
     message_id = row.message_id, job_id = row.job_id, code = row.code,
     due_at = row.state == "queued" and M.time(row.due_at) or nil,
   }, row.changed_at)

@@ -2,25 +2,21 @@
 -- For onemsg.workflow, which calls these methods only while it is open.
 local cjson = require "cjson"
 local log = require "onemsg.workflow.log"
-local outbox = require "onemsg.outbox"
+local states = require "onemsg.policy.states"
 local planner = require "onemsg.workflow.plan"
 local suggest = require "onemsg.base.suggest"
+local check = require "onemsg.base.check"
+local recipients = require "onemsg.workflow.recipients"
 
 local M = { methods = {} }
 local Hand = M.methods
 
-local states = {}
-for state in pairs(outbox.legal) do
-  if state ~= "new" then states[#states + 1] = state end
-end
-states[#states + 1] = "read"
-table.sort(states)
-local is_state = {}
-for _, state in ipairs(states) do is_state[state] = true end
+local names = {}
+for n, state in ipairs(states.list) do names[n] = state.name end
 
 local function check_id(id, what)
   if type(id) ~= "string" and type(id) ~= "number" then
-    error(("%s takes the id of a confirmation, a text, not a %s"):format(what, type(id)), 4)
+    check.misuse(("%s takes the id of a confirmation, a text, not a %s"):format(what, type(id)))
   end
   return type(id) == "number" and ("%.0f"):format(id) or id
 end
@@ -37,7 +33,8 @@ end
 -- @tparam string id
 -- @treturn ?table id, type, state, reason, rule, version, channel, phone, body, template, language, message_id, job_id,
 --   code, attempts, due_at, held (why it waits), give_up_at, created_at, changed_at, accepted_at;
---   statuses = { { status, at, received_at, source, code, error }, … };
+--   statuses = { { message_id, earlier (true: of a message before the present one), status, at, received_at, source,
+--   code, error }, … }, all that its state is made of;
 --   history = { { step, at, state, reason, version }, … }.
 --   nil for an unknown id; nil, err, info when the store failed
 function Hand:show(id)
@@ -46,23 +43,20 @@ function Hand:show(id)
   return log.view(row, history, statuses)
 end
 
-local filters = { state = "string", rule = "string", phone = "string", type = "string", channel = "string",
-                  since = "number", before = "number", limit = "number" }
+local FILTERS = { state = "string", rule = "string", phone = "string number", type = "string", channel = "string",
+                  since = "time", before = "time", limit = "number", country = "string number" }
 
 --- Confirmations, the newest change first, as show() gives them, without history and statuses.
--- @tparam ?table by state, rule, phone (digits), type, channel: equal; since, before: seconds; limit: 100, at most 1000
+-- @tparam ?table by state, rule, phone (as people write it, or a chat id), type, channel: equal; since, before: seconds;
+--   limit: 100, at most 1000; country: of a national phone
 function Hand:list(by)
-  for name, value in pairs(by or {}) do
-    if not filters[name] then
-      error(("list has no filter '%s'%s"):format(tostring(name), suggest.phrase(tostring(name), filters)), 3)
-    elseif type(value) ~= filters[name] then
-      error(("list: %s must be a %s, not a %s"):format(name, filters[name], type(value)), 3)
-    end
+  by = check.options("list", by, FILTERS, "filter")
+  if by.state and not states.by_name[by.state] then
+    check.misuse(("list: there is no state '%s'%s"):format(by.state, suggest.phrase(by.state, states.by_name)))
   end
-  if by and by.state and not is_state[by.state] then
-    error(("list: there is no state '%s'%s"):format(by.state, suggest.phrase(by.state, is_state)), 3)
-  end
-  local rows, err, info = self.box:list(by or {}, states)
+  if by.phone then by.phone = recipients.address(self, "list", by.phone, by.channel, by.country) end
+  by.country = nil
+  local rows, err, info = self.box:list(by, names)
   if not rows then return nil, err, info end
   for n, row in ipairs(rows) do rows[n] = log.view(row) end
   return rows
@@ -87,14 +81,14 @@ local verdicts = { arrived = { "delivered", "settled by hand: it arrived" },
 function Hand:settle(id, verdict)
   id = check_id(id, "settle")
   if not verdicts[verdict] then
-    error(('settle takes "arrived" or "not_arrived" second, not %s'):format(tostring(verdict)), 3)
+    check.misuse(('settle takes "arrived" or "not_arrived" second, not %s'):format(tostring(verdict)))
   end
   local row, err, info = self.box:row(id)
   if not row then
     if err then return nil, err, info end
     return unknown_id(id)
   end
-  if not outbox.doubtful[row.state] then return wrong_state(row, "only what is unknown or stalled can be settled") end
+  if not states.doubtful[row.state] then return wrong_state(row, "only what is unknown or stalled can be settled") end
   return change(self, row, verdicts[verdict][1], verdicts[verdict][2], verdict)
 end
 
@@ -135,7 +129,7 @@ function Hand:replay(id)
     if err then return nil, err, info end
     return unknown_id(id)
   end
-  if not outbox.replayable[row.state] then
+  if not states.replayable[row.state] then
     return wrong_state(row, row.state == "unknown" and "settle it first: it may have arrived"
       or "only what is skipped, rejected, failed, expired or cancelled can be replayed")
   end

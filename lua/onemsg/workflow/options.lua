@@ -3,9 +3,9 @@
 local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
 local optout = require "onemsg.policy.optout"
+local check = require "onemsg.base.check"
 local pace = require "onemsg.pace"
 local rules = require "onemsg.rules"
-local suggest = require "onemsg.base.suggest"
 local zones = require "onemsg.base.zone"
 
 local M = {}
@@ -15,53 +15,30 @@ local WINDOW = 64  -- sends in flight
 
 local GIVE_UP_AFTER = 6 * 3600 -- seconds, where the rule names none
 
-local known = { channel = "table userdata", channels = "table", rules = "string table", store = "string table userdata",
+M.TAKES = { channel = "table userdata", channels = "table", rules = "string table", store = "string table userdata",
   resolve = "function", fallback = "table", on_change = "function", on_alert = "function", log = "string function",
-  now = "function", sleep = "function", random = "function", lease = "number", window = "number", rate = "number",
-  burst = "number", gap = "number", give_up_after = "number string", stalled_after = "number string",
-  stop_words = "table", spawn = "function" }
-
-local units = { s = 1, m = 60, h = 3600, d = 86400 }
-
---- Seconds from a number or "30s", "10m", "6h", "2d"; nil when it is neither.
-function M.seconds(value)
-  if type(value) == "number" then return value end
-  local number, unit = value:match("^(%d+%.?%d*)([smhd])$")
-  return number and tonumber(number) * units[unit]
-end
+  now = "function", sleep = "function", random = "function", lease = "duration", window = "number", rate = "number",
+  burst = "number", gap = "duration", give_up_after = "duration", stalled_after = "duration", stop_words = "table",
+  spawn = "function" }
 
 local function refuse(sentence, ...)
-  error("workflow.open: " .. sentence:format(...), 5)
+  check.misuse("workflow.open: " .. sentence:format(...))
 end
 
-local function check(options)
-  if type(options) ~= "table" then refuse("it takes a table of options, not a %s", type(options)) end
-  for name, value in pairs(options) do
-    local kinds = known[name]
-    if not kinds then
-      refuse("there is no option '%s'%s", tostring(name), suggest.phrase(tostring(name), known))
-    elseif not (" " .. kinds .. " "):find(" " .. type(value) .. " ", 1, true) then
-      refuse("%s must be a %s, not a %s", name, (kinds:gsub(" ", " or a ")), type(value))
-    elseif type(value) == "number" and not (value > 0 and value < math.huge) then
-      refuse("%s must be more than 0", name)
-    end
-  end
+local function checked(options)
+  if options == nil then refuse("it takes a table of options") end
+  options = check.options("workflow.open", options, M.TAKES)
   if (options.channel == nil) == (options.channels == nil) then
     refuse("give channel = … or channels = { … }, one of them")
   end
   if options.rules == nil then refuse("rules is missing: the path of rules.lua") end
-  if options.give_up_after and not M.seconds(options.give_up_after) then
-    refuse("give_up_after is a number of seconds, or like \"6h\"")
-  end
-  if options.stalled_after and not M.seconds(options.stalled_after) then
-    refuse("stalled_after is a number of seconds, or like \"1d\"")
-  end
   for name, run in pairs(options.fallback or {}) do
     if type(run) ~= "function" then refuse("fallback.%s must be a function, not a %s", tostring(name), type(run)) end
   end
   for _, word in pairs(options.stop_words or {}) do
     if type(word) ~= "string" then refuse("stop_words is a list of texts") end
   end
+  return options
 end
 
 --- Name → channel, the names in order, and the one that rules without a channel use.
@@ -76,14 +53,16 @@ local function read_channels(options)
   return channels, names, channels.main and "main" or names[1]
 end
 
---- Channel id → name, for hooks that name the channel that they speak of.
-local function read_instances(channels)
-  local instances = {}
+--- Channel id → name, for hooks that name the channel that they speak of; name → country, for national numbers.
+local function read_identities(channels, core)
+  local instances, countries = {}, {}
   for name, channel in pairs(channels) do
-    local id = type(channel) == "table" and channel.id or tostring(channel):match("/([^/]+)%)$")
+    local real = type(channel) == "userdata"
+    local id = real and core.channel_id(channel) or not real and channel.id
     if id then instances[id] = name end
+    countries[name] = real and core.channel_country(channel) or not real and channel.country or nil
   end
-  return instances
+  return instances, countries
 end
 
 --- The rules as something with :current(now).
@@ -116,7 +95,7 @@ end
 -- @treturn ?table
 -- @treturn string with nil: "config: …"
 function M.read(options, core)
-  check(options)
+  options = checked(options)
   local channels, names, default = read_channels(options)
   local flow = {
     channels = channels, names = names, default_channel = default,
@@ -126,12 +105,13 @@ function M.read(options, core)
     now = options.now or core.now, sleep = options.sleep, random = options.random or math.random,
     limits = { rate = options.rate or pace.RATE, burst = math.max(1, math.floor(options.burst or pace.BURST)) },
     gap = options.gap or pace.PAIR_GAP, lease = options.lease or LEASE, window = options.window or WINDOW,
-    give_up_after = M.seconds(options.give_up_after or GIVE_UP_AFTER),
-    stalled_after = M.seconds(options.stalled_after or news.STALLED_AFTER),
+    give_up_after = options.give_up_after or GIVE_UP_AFTER,
+    stalled_after = options.stalled_after or news.STALLED_AFTER,
     stop_word = optout.matcher(options.stop_words or optout.STOP_WORDS),
     spawn = options.spawn or function(run) run() end,
-    instances = read_instances(channels), texts = {},
+    texts = {},
   }
+  flow.instances, flow.countries = read_identities(channels, core)
   if not flow.store then
     return nil, "config: store (ONE_MSG_STORE) is missing: for example \"sqlite:confirmations.db\""
   end

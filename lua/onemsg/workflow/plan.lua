@@ -5,6 +5,7 @@ local canonical = require "onemsg.base.canonical"
 local cjson = require "cjson"
 local quiet = require "onemsg.workflow.quiet"
 local utf8 = require "onemsg.base.utf8"
+local phones = require "onemsg.base.phone"
 
 local M = {}
 
@@ -121,7 +122,7 @@ local function confirmation(flow, event, decision, part, now)
     return skip(part, why)
   end
   part.state, part.channel = "queued", name
-  part.phone = (message.phone or message.chat_id):gsub("@c%.us$", "") -- one line for one person, however addressed
+  part.phone = phones.of_chat(message.phone or message.chat_id) -- one line for one person, however addressed
   part.template, part.language = message.template or "", message.language or ""
   part.body, part.changes, part.message = message.body, why, cjson.encode(message)
   part.once = decision.once_per

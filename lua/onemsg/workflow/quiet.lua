@@ -1,7 +1,7 @@
 --- onemsg.workflow.quiet: holds what is due in its recipient's quiet hours until they end. For onemsg.workflow.worker,
 -- which asks right before it sends; without an answer from here the store lets no message with quiet hours leave.
 local cjson = require "cjson"
-local delivery = require "onemsg.outbox.delivery"
+local amend = require "onemsg.outbox.amend"
 local hooks = require "onemsg.workflow.hooks"
 local quiet = require "onemsg.policy.quiet"
 local zones = require "onemsg.base.zone"
@@ -30,7 +30,7 @@ local function decide(row, now)
   local until_at, begins = quiet.hold(now, hours.from, hours.to, zone)
   if not until_at then return { awake_until = begins } end
   local text = ("quiet hours until %s in %s"):format(clock(hours.to), hours.zone)
-  return { due_at = until_at, held = text, note = text, awake_until = delivery.NONE,
+  return { due_at = until_at, held = text, note = text, awake_until = amend.NONE,
     place = row.place + math.floor((until_at - now) * 1e6), -- it holds up nobody in the recipient's line
     give_up_at = row.give_up_at + (until_at - now) }        -- held is not dropped
 end

@@ -1,11 +1,12 @@
 --- onemsg.workflow.reconcile: looks for evidence about a confirmation in doubt, and records the verdict. For
 -- onemsg.workflow.followup. What counts as evidence stands in onemsg.policy.evidence.
 local cjson = require "cjson"
-local delivery = require "onemsg.outbox.delivery"
+local amend = require "onemsg.outbox.amend"
 local evidence = require "onemsg.policy.evidence"
 local flow_hooks = require "onemsg.workflow.hooks"
 local hooks = require "onemsg.hooks"
 local news = require "onemsg.policy.delivery"
+local phones = require "onemsg.base.phone"
 local template = require "onemsg.template"
 
 local M = {}
@@ -40,20 +41,20 @@ local function put_off(flow, row, now)
   local since = row.left_at or row.changed_at
   local at = news.look_at(since, row.asks + 2, flow.random)
   if not at and row.asks < #news.SCHEDULE then at = since + news.DOUBT_FOR end
-  return at and math.max(at, now + 1) or delivery.NONE
+  return at and math.max(at, now + 1) or amend.NONE
 end
 
 --- The message was found: it is this confirmation's, and what is known of it counts.
 local function found(flow, row, verdict, now)
-  local change = { message_id = verdict.message_id, reason = verdict.evidence, attend_until = delivery.NONE,
+  local change = { message_id = verdict.message_id, reason = verdict.evidence, attend_until = amend.NONE,
                    asks = 0, checks = 0, rank = row.settled and row.rank or 1 }
   if row.state == "unknown" then
     change.state, change.accepted_at = "accepted", now
     change.attend_at = news.look_at(now, 1, flow.random)
     change.stall_at = now + flow.stalled_after
-    change.fallback_at = row.otherwise_after and now + row.otherwise_after or delivery.NONE
+    change.fallback_at = row.otherwise_after and now + row.otherwise_after or amend.NONE
   else
-    change.attend_at = delivery.NONE
+    change.attend_at = amend.NONE
     change.note, change.reason = verdict.evidence, nil
     if row.settled == "not_arrived" then
       change.contradiction = "settled by hand as not arrived, and then the message turned up"
@@ -94,7 +95,7 @@ local function decide(flow, row, history, asked)
   local verdict, why = evidence.verdict(row, seen)
   if verdict then return found(flow, row, verdict, now) end
   if not asked then return false end
-  local change = { asks = row.asks + 1, attend_at = put_off(flow, row, now), attend_until = delivery.NONE }
+  local change = { asks = row.asks + 1, attend_at = put_off(flow, row, now), attend_until = amend.NONE }
   if why then change.note = why end
   local changed
   changed, err = box:amended(box:amend(row, change, now))
@@ -111,7 +112,7 @@ end
 
 local function ask_history(worker, row)
   local flow = worker.flow
-  local chat = row.phone:find("@", 1, true) and row.phone or row.phone .. "@c.us"
+  local chat = phones.chat_of(row.phone)
   local began = flow.box:began(row) or row.left_at
   worker:begin(flow.channels[row.channel], "messages", {
     land = function(flight)

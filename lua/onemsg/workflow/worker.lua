@@ -8,10 +8,10 @@ local attempt = require "onemsg.base.check".attempt
 local followup = require "onemsg.workflow.followup"
 local core
 local hooks = require "onemsg.workflow.hooks"
-local log = require "onemsg.workflow.log"
 local outcome = require "onemsg.policy.outcome"
 local pace = require "onemsg.pace"
 local quiet = require "onemsg.workflow.quiet"
+local phones = require "onemsg.base.phone"
 
 local M = {}
 
@@ -134,7 +134,7 @@ function Worker:apply(row, measures)
   if measures.suppress then
     local now, why = flow.now(), measures.suppress
     local skipped, err = flow.box:suppress({ channel = name, phone = row.phone, code = why.code, at = now,
-      reason = log.redact(why.reason, row.phone), until_at = now + why.for_s }, now)
+      reason = phones.redact(why.reason, row.phone), until_at = now + why.for_s }, now)
     if not skipped then return self:trouble(err) end
     for _, one in ipairs(skipped) do flow:announce(one) end
   end
@@ -180,7 +180,7 @@ function Worker:record()
     else
       if not flight.change then
         flight.at = flow.now()
-        if flight.answer[2] then flight.answer[2] = log.redact(flight.answer[2], flight.row.phone) end
+        if flight.answer[2] then flight.answer[2] = phones.redact(flight.answer[2], flight.row.phone) end
         flight.change, flight.measures =
           outcome.verdict(flight.row, flight.gate, flight.answer, flight.at, flow.random)
         followup.first_look(flow, flight.row, flight.change, flight.at)

@@ -48,7 +48,7 @@ function M.init_worker()
   cjson.decode_max_depth(1000)
   collectgarbage("setpause", 100)   -- little garbage: dead strings too lengthen LuaJIT's hash chains
   math.randomseed(ngx.worker.pid())
-  messages.base64 = ngx.encode_base64
+  messages.base64, messages.unbase64 = ngx.encode_base64, ngx.decode_base64
   journal.open(config.dir .. "/journal.jsonl")
   hooks.start(watch_owner)
   local ready = assert(io.open(config.dir .. "/worker.pid", "w"))

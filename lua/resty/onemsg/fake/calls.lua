@@ -55,7 +55,7 @@ local function take(value)
   local seen = 0
   for key, url in pairs(value) do
     if type(key) ~= "number" then return nil, "webhookUrl must be a string or an array" end
-    if type(url) ~= "string" or not url:find "^https?://[%w.%-]+[^%s,]*$" then
+    if type(url) ~= "string" or not url:find "^[Hh][Tt][Tt][Pp][Ss]?://[%w.%-%[:]+[^%s,]*$" then
       return nil, "webhookUrl is not a valid URL"
     end
     seen = seen + 1

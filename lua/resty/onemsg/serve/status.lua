@@ -6,11 +6,12 @@
 --     POST …/?id=ID               action=arrived | not_arrived | replay | cancel, and the token of the form
 --     &format=json                the same for programs; phones are masked here, too
 local cjson = require "cjson"
-local html = require "resty.onemsg.serve.status_html"
-local log = require "onemsg.workflow.log"
 local onemsg = require "onemsg"
 local request = require "resty.onemsg.request"
 local random = require "resty.onemsg.settings".random
+local html = require "resty.onemsg.serve.status_html"
+local phones = require "onemsg.base.phone"
+local recipients = require "onemsg.workflow.recipients"
 local worker = require "resty.onemsg.worker"
 
 local M = {}
@@ -71,7 +72,7 @@ end
 
 --- As show and list give it, but the phone masked.
 local function masked(confirmation)
-  if confirmation.phone then confirmation.phone = log.mask(confirmation.phone) end
+  if confirmation.phone then confirmation.phone = phones.mask(confirmation.phone) end
   return confirmation
 end
 
@@ -139,11 +140,10 @@ local function find(page, flow, args)
   local one, err, status = ask(flow, "show", q)
   if err then return problem(page, status, err) end
   if one then return show(page, flow, q) end
-  local digits = q:gsub("[%s()+./-]", "")
-  if not digits:find "^%d%d%d%d%d%d%d+$" then
+  page.phone = recipients.find(flow, q)
+  if not page.phone then
     return problem(page, 404, "There is no confirmation with the id " .. q .. ". A phone is found by all its digits.")
   end
-  page.phone = digits
   return list(page, flow, {})
 end
 

@@ -1,7 +1,7 @@
 --- resty.onemsg.serve.status_html: the operator's page as HTML: tables in, a text out. Everything from outside goes
 -- through escape(), and into <bdi>, so that neither markup nor the writing direction of a name changes the page.
 -- All links are relative to the one path: "?id=…".
-local outbox = require "onemsg.outbox"
+local states = require "onemsg.policy.states"
 
 local M = {}
 
@@ -22,24 +22,10 @@ local function link(name, value)
   return "?" .. name .. "=" .. escape(ngx.escape_uri(tostring(value)))
 end
 
---- What a state means, for people; and its colour.
-local STATES = {
-  queued    = { "wait", "waiting to be sent" },
-  sending   = { "wait", "being sent right now" },
-  accepted  = { "going", "1MSG took it; not yet delivered" },
-  sent      = { "going", "on its way; not yet delivered" },
-  delivered = { "good", "arrived on the phone" },
-  read      = { "good", "read" },
-  unknown   = { "doubt", "it is open whether it left; look for evidence, then settle it" },
-  stalled   = { "doubt", "1MSG took it, and no news came by the deadline" },
-  failed    = { "bad", "it did not arrive" },
-  rejected  = { "bad", "1MSG or WhatsApp refused it; mend the cause, then replay it" },
-  expired   = { "bad", "not sent in time" },
-  skipped   = { "off", "the rules decided that nothing is sent" },
-  cancelled = { "off", "taken back by hand" },
-}
-local ORDER = { "queued", "sending", "accepted", "sent", "delivered", "read", "unknown", "stalled", "failed",
-                "rejected", "expired", "skipped", "cancelled" }
+--- The colour of a state.
+local COLOUR = { queued = "wait", sending = "wait", accepted = "going", sent = "going", delivered = "good", read = "good",
+  unknown = "doubt", stalled = "doubt", failed = "bad", rejected = "bad", expired = "bad", skipped = "off",
+  cancelled = "off" }
 
 local STYLE = [[
 :root{--ink:#1c2330;--soft:#667085;--line:#e4e7ec;--back:#f6f7f9;--card:#fff;--link:#175cd3;
@@ -106,8 +92,7 @@ local function time(at, now, both)
 end
 
 local function pill(state)
-  local known = STATES[state] or { "off" }
-  return ('<span class="pill %s">%s</span>'):format(known[1], escape(state))
+  return ('<span class="pill %s">%s</span>'):format(COLOUR[state] or "off", escape(state))
 end
 
 local function frame(page, title, body)
@@ -152,11 +137,11 @@ end
 
 local function tabs(page, stats)
   local out = {}
-  for _, state in ipairs(ORDER) do
-    local n = stats.states[state]
+  for _, one in ipairs(states.list) do
+    local state, n = one.name, stats.states[one.name]
     if n or state == page.state then
-      out[#out + 1] = ('<a class="%s%s" href="%s" title="%s">%s<b>%d</b></a>'):format(STATES[state][1],
-        state == page.state and " here" or "", state == page.state and "?" or link("state", state), STATES[state][2],
+      out[#out + 1] = ('<a class="%s%s" href="%s" title="%s">%s<b>%d</b></a>'):format(COLOUR[state],
+        state == page.state and " here" or "", state == page.state and "?" or link("state", state), one.means,
         state, n or 0)
     end
   end
@@ -195,9 +180,9 @@ end
 
 local function buttons(page, one)
   local acts = {}
-  if outbox.doubtful[one.state] then
+  if states.doubtful[one.state] then
     acts = { { "arrived", "It arrived" }, { "not_arrived", "It did not arrive" } }
-  elseif outbox.replayable[one.state] then
+  elseif states.replayable[one.state] then
     acts = { { "replay", "Send it again" } }
   elseif one.state == "queued" then
     acts = { { "cancel", "Cancel it" } }
@@ -252,8 +237,9 @@ end
 local function news(page, one)
   local out = {}
   for i, status in ipairs(one.statuses or {}) do
-    out[i] = ("<li>%s %s <span class=\"soft\">by %s</span><br>%s%s</li>"):format(pill(status.status),
-      time(status.at, page.now, true), escape(status.source or "?"), status.code and escape(status.code) .. " " or "",
+    out[i] = ("<li>%s %s <span class=\"soft\">by %s%s</span><br>%s%s</li>"):format(pill(status.status),
+      time(status.at, page.now, true), escape(status.source or "?"),
+      status.earlier and ", of an earlier message" or "", status.code and escape(status.code) .. " " or "",
       foreign(status.error or ""))
   end
   if #out == 0 then return "" end
@@ -269,7 +255,7 @@ end
 
 --- One confirmation, as show() gives it, its phone masked.
 function M.one(page, one)
-  local meaning = (STATES[one.state] or {})[2] or ""
+  local meaning = (states.by_name[one.state] or {}).means or ""
   return frame(page, one.id, table.concat {
     '<div class="card pad"><h1>', foreign(one.id), "</h1><p>", pill(one.state), " ", meaning, "</p>",
     facts(page, one), buttons(page, one),
