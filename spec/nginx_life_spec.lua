@@ -37,7 +37,7 @@ local function phones(count)
   local list = {}
   for i = 1, count do
     phone_number = phone_number + 1
-    list[i] = ("12021%05d%02d"):format(phone_number, phone_number % 20)
+    list[i] = ("1202%05d%02d"):format(phone_number, phone_number % 20)
   end
   return list
 end

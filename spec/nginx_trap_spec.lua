@@ -34,7 +34,7 @@ local function phones(count)
   local list = {}
   for i = 1, count do
     serial = serial + 1
-    list[i] = ("12022%05d%02d"):format(serial, serial % 20)
+    list[i] = ("1202%05d%02d"):format(serial, serial % 20)
   end
   return list
 end

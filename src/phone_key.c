@@ -4,20 +4,20 @@
 #include <string.h>
 
 /* Where WhatsApp and people spell one number in two ways (PLATFORM.md 5.4): the calling code, how
- * many digits the shorter way has with it, where the longer one has more, which ones, and from
- * which digit on they may be followed. */
+ * many digits the shorter way has with it, where the longer one has more, which ones, and the
+ * digits that may follow them. */
 struct double_spelling {
   const char *code;
   size_t len, at;
   const char *more; /* NULL: see ivorian */
-  char least;
+  const char *followed_by;
 };
 static const struct double_spelling doubles[] = {
-    {"52", 12, 2, "1", '2'}, /* Mexico: mobiles */
-    {"54", 12, 2, "9", '1'}, /* Argentina: mobiles */
-    {"55", 12, 4, "9", '6'}, /* Brazil: mobiles; lines begin with 2 to 5, and no mobile of eight */
-    {"225", 11, 3, NULL, '0'}, /* Ivory Coast: ten digits since 2021 */
-    {"229", 11, 3, "01", '2'}, /* Benin: ten digits since 2024 */
+    {"52", 12, 2, "1", "23456789"},     /* Mexico: mobiles */
+    {"54", 12, 2, "9", "123"},          /* Argentina: mobiles */
+    {"55", 12, 4, "9", "016789"},       /* Brazil: mobiles; with 2 to 5 it is a line */
+    {"225", 11, 3, NULL, "0123456789"}, /* Ivory Coast: ten digits since 2021 */
+    {"229", 11, 3, "01", "23456789"},   /* Benin: ten digits since 2024 */
 };
 
 static const struct double_spelling *double_of(const char *digits) {
@@ -37,7 +37,8 @@ static const char *ivorian(const char *eight) {
 
 bool om_phone_longer(const char *digits, char out[OM_PHONE_MAX_DIGITS + 1]) {
   const struct double_spelling *way = double_of(digits);
-  if (way == NULL || strlen(digits) != way->len || digits[way->at] < way->least)
+  if (way == NULL || strlen(digits) != way->len ||
+      strchr(way->followed_by, digits[way->at]) == NULL)
     return false;
   const char *more = way->more != NULL ? way->more : ivorian(digits + way->at);
   size_t len = strlen(more);

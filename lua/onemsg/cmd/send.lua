@@ -25,7 +25,8 @@ local M = {
       .. [["body":["7"],"buttons":[{"url":"7"}]}' | onemsg send -]] },
 }
 
-local fields = { "phone", "country", "chat_id", "name", "action", "next_step", "body", "template", "namespace", "language", "ttl" }
+local fields = { "phone", "country", "chat_id", "name", "action", "next_step", "body", "template", "namespace", "language",
+  "ttl" }
 
 local LOOK = 0.25 -- seconds between two looks whether somebody wants to leave
 

@@ -237,7 +237,8 @@ local READY = {
   template = function(self, value) return self:want("template", value, "string", '"action_success"') end,
 }
 -- These a rule may switch off with false when the defaults have them.
-local OPTIONAL = { consent = true, country = true, once_per = true, otherwise = true, quiet = true, header = true, buttons = true }
+local OPTIONAL = { consent = true, country = true,
+  once_per = true, otherwise = true, quiet = true, header = true, buttons = true }
 
 function Case:ready(field, value)
   if value == false and OPTIONAL[field] then return false end
