@@ -55,7 +55,8 @@ $(B)/onemsg: Makefile
 	@mkdir -p $(@D)
 	$(call launcher,$@,"$(CURDIR)/lua","$(CURDIR)/$(B)/$(LUA)")
 
-$(B)/c/%_test: spec/c/%_test.c src/%.c $(wildcard src/*.h) spec/c/test.h
+.SECONDEXPANSION:
+$(B)/c/%_test: spec/c/%_test.c src/%.c $$(wildcard src/$$*_*.c) $(wildcard src/*.h) spec/c/test.h
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) -Isrc $(call cflags,5.4) $(filter %.c,$^) -o $@ $(ldlibs)
 $(B)/c/endpoint_test: src/redact.c

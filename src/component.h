@@ -19,6 +19,7 @@ enum om_field {
   OM_FIELD_LANGUAGE,
   OM_FIELD_TTL,
   OM_FIELD_TEXT,
+  OM_FIELD_COUNTRY,
   OM_FIELDS
 };
 

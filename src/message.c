@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const field_names[] = {"phone",    "chat_id", "name",    "action",   "next_step",
-                                          "body",     "header",  "buttons", "template", "namespace",
-                                          "language", "ttl",     "text",    NULL}; /* as om_field */
+static const char *const field_names[] = {
+    "phone",    "chat_id",   "name",     "action", "next_step", "body",    "header", "buttons",
+    "template", "namespace", "language", "ttl",    "text",      "country", NULL}; /* as om_field */
 
 static const char skeleton_key = 0; /* its address is the registry key */
 
@@ -158,6 +158,22 @@ int om_build_settle(struct om_build *b, const char *field, size_t max_chars) {
 
 /* ---- who ---- */
 
+/* The country of a national number: the message's own, else the channel's. `false` says that the
+ * number is international, whatever the channel's country. Pushes what keeps the text alive. */
+static const char *read_country(struct om_build *b) {
+  lua_State *L = b->L;
+  int country = b->fields + OM_FIELD_COUNTRY;
+  size_t len = 0;
+  bool none = lua_type(L, country) == LUA_TBOOLEAN && !lua_toboolean(L, country);
+  if (none || om_build_absent(L, country)) {
+    lua_pushnil(L);
+    return none ? NULL : b->defaults->country;
+  }
+  om_build_push_text(L, country, "country");
+  const char *text = lua_tolstring(L, -1, &len);
+  return len == 0 ? b->defaults->country : strlen(text) == len ? text : "?";
+}
+
 static int read_phone(struct om_build *b) {
   lua_State *L = b->L;
   int phone = b->fields + OM_FIELD_PHONE;
@@ -171,10 +187,11 @@ static int read_phone(struct om_build *b) {
     }
     lua_pop(L, 1);
   }
-  enum om_phone_fault fault = om_to_phone(L, phone, b->defaults->country, digits);
+  enum om_phone_fault fault = om_to_phone(L, phone, read_country(b), digits);
   if (fault != OM_PHONE_OK) {
     return om_build_fail(L, "phone", om_phone_explain(fault));
   }
+  lua_pop(L, 1);
   lua_pushstring(L, digits);
   lua_setfield(L, b->wire, "phone");
   return 0;

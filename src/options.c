@@ -310,21 +310,25 @@ static int read_default(lua_State *L, int anchors, const struct option *option,
   return 0;
 }
 
-static const char *country_fault(const char *code, size_t len) {
-  (void)len;
-  return om_phone_country(code) ? NULL : "must be a calling code of 1 to 3 digits, like 55";
+static const char *country_fault(const char *text, size_t len) {
+  return strlen(text) == len && om_phone_country(text) != NULL
+             ? NULL
+             : "must be a country's ISO code, like BR, or its calling code, like 55";
 }
 
 static int read_country(lua_State *L, int anchors, struct om_channel *channel) {
   lua_getfield(L, 1, "country");
-  if (lua_type(L, -1) == LUA_TNUMBER) {
-    lua_pushfstring(L, "%d", (int)om_check_whole(L, -1, "country", 1, 999));
-    lua_pushvalue(L, -1);
-    channel->defaults.country = lua_tostring(L, -1);
-    lua_setfield(L, anchors, "country");
-    return 0;
+  if (lua_type(L, -1) != LUA_TNUMBER) {
+    return read_default(L, anchors, &country, country_fault, &channel->defaults.country);
   }
-  return read_default(L, anchors, &country, country_fault, &channel->defaults.country);
+  lua_pushfstring(L, "%d", (int)om_check_whole(L, -1, "country", 1, 999));
+  const char *code = lua_tostring(L, -1), *fault = country_fault(code, strlen(code));
+  if (fault != NULL) {
+    return fail_option(L, &country, fault);
+  }
+  channel->defaults.country = code;
+  lua_setfield(L, anchors, "country");
+  return 0;
 }
 
 static int read_defaults(lua_State *L, int anchors, struct om_channel *channel) {

@@ -120,7 +120,7 @@ end
 -- @treturn table a list of decisions, one unless rules say `also`. Each has `confirm` (boolean), `rule` (name or nil),
 --   `reason` and `version`. With confirm = true: `body` (texts in the template's order), `values` (the same by name),
 --   `name`, `action`, `next_step`, `phone` and `chat_id` as the script gives them (with neither, `needs_phone` is
---   true), and where the rules say so `template`, `language`, `namespace`, `channel`, `header`, `buttons`, `once_per`,
+--   true), `country`, and where the rules say so `template`, `language`, `namespace`, `channel`, `header`, `buttons`, `once_per`,
 --   `ttl` and `give_up_after` (seconds), `text` ("clean" …), `otherwise` ({ after = seconds or nil, send, text,
 --   on_unknown }) and `quiet` ({ from, to = seconds after midnight, zone }). With confirm = false `reason` begins
 --   with "skipped: "; when no rule matched, `trace` has one line for every rule.

@@ -70,7 +70,7 @@ local serial = 0
 -- @treturn string digits
 function M.phone(ending)
   serial = serial + 1
-  return ("1%03d%06d%02d"):format(sys.getpid() % 1000, serial, ending)
+  return ("491%03d%06d%02d"):format(sys.getpid() % 1000, serial, ending)
 end
 
 return M

@@ -77,7 +77,7 @@ function M.phones(count)
   local list = {}
   for i = 1, count do
     serial = serial + 1
-    list[i] = ("12021%05d%02d"):format(serial, serial % 20)
+    list[i] = ("1202%05d%02d"):format(serial, serial % 20)
   end
   return list
 end

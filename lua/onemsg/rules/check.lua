@@ -15,7 +15,7 @@ local format, find = string.format, string.find
 -- What a confirm may hold beside the variables of its template. true: defaults may hold it too.
 local FIELDS = {
   on = false, when = false, also = false,
-  phone = true, chat_id = true, name = true, action = true, next_step = true, template = true, language = true,
+  phone = true, chat_id = true, country = true, name = true, action = true, next_step = true, template = true, language = true,
   namespace = true, channel = true, header = true, buttons = true, consent = true, once_per = true,
   otherwise = true, quiet = true, ttl = true, give_up_after = true, text = true,
 }
@@ -129,6 +129,15 @@ function Case:language(value)
   return slot
 end
 
+function Case:country(value)
+  local slot = self:slot("country", value)
+  if type(slot) == "string" and not find(slot, "^%a%a$") and not find(slot, "^[1-9]%d?%d?$") then
+    self:fail("country", format("country is %s: write an ISO code such as \"BR\", or a calling code such as \"55\"",
+      text.plain(slot)))
+  end
+  return slot
+end
+
 function Case:mode(value)
   if not MODES[value] then
     self:fail("text", format('text is %s: write "clean", "strict" or "raw"', text.plain(value)))
@@ -220,6 +229,7 @@ end
 local READY = {
   when = Case.when, on = Case.on, consent = Case.consent, otherwise = Case.otherwise, quiet = Case.quiet,
   ttl = Case.ttl, text = Case.mode, language = Case.language,
+  country = Case.country,
   give_up_after = function(self, value) return self:duration("give_up_after", value) end,
   header = function(self, value) return self:deep("header", value) end,
   buttons = function(self, value) return self:deep("buttons", self:want("buttons", value, "table", "{ … }")) end,
@@ -227,7 +237,8 @@ local READY = {
   template = function(self, value) return self:want("template", value, "string", '"action_success"') end,
 }
 -- These a rule may switch off with false when the defaults have them.
-local OPTIONAL = { consent = true, once_per = true, otherwise = true, quiet = true, header = true, buttons = true }
+local OPTIONAL = { consent = true, country = true,
+  once_per = true, otherwise = true, quiet = true, header = true, buttons = true }
 
 function Case:ready(field, value)
   if value == false and OPTIONAL[field] then return false end

@@ -94,7 +94,8 @@ local function may_send(consent, context, rule)
     value == nil and "missing" or text.plain(value, text.is_secret(consent.path)), title(rule))
 end
 
-local RECIPIENT = { "phone", "chat_id" } -- may be lacking: workflow's resolve may find it
+-- May be lacking: workflow's resolve may find a recipient, and a channel may have a country.
+local RECIPIENT = { "phone", "chat_id", "country" }
 local REQUIRED = { "channel", "language", "namespace", "once_per" }
 
 -- Everything a confirmation needs, into `decision`; nil and why not.
@@ -110,7 +111,7 @@ local function render(rule, context, decision)
   for at = 1, #rule.body do body[at] = values[rule.body[at]] end
   decision.body, decision.values = body, values
   decision.name, decision.action, decision.next_step = values.name, values.action, values.next_step
-  for at = 1, 2 do
+  for at = 1, 3 do
     local field = RECIPIENT[at]
     if slots[field] then
       local filled, why, lacking = fill(slots[field], field, rule, context)

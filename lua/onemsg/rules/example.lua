@@ -13,8 +13,8 @@ local M = {}
 local format = string.format
 
 local FIELDS = { event = true, expect = true }
-local EXPECTED = { confirm = true, rule = true, reason = true, body = true, phone = true, chat_id = true, name = true,
-  action = true, next_step = true, template = true, language = true, namespace = true, channel = true,
+local EXPECTED = { confirm = true, rule = true, reason = true, body = true, phone = true, chat_id = true, country = true,
+  name = true, action = true, next_step = true, template = true, language = true, namespace = true, channel = true,
   once_per = true, ttl = true, give_up_after = true, text = true }
 local SECONDS = { ttl = true, give_up_after = true }
 
@@ -32,10 +32,10 @@ local function got(decision, field)
   return decision.values and decision.values[field]
 end
 
-local function same(field, expected, actual)
+local function same(field, expected, actual, country)
   if actual == nil then return false end
   if field == "phone" then
-    local one, other = phones.address(expected), phones.address(actual)
+    local one, other = phones.address(expected, country), phones.address(actual, country)
     return (one or tostring(expected):gsub("%D", "")) == (other or tostring(actual):gsub("%D", ""))
   elseif field == "reason" then
     return type(expected) == "string" and actual:find(expected, 1, true) ~= nil
@@ -115,7 +115,7 @@ local function run_one(set, declared, scan, names)
     if field == "body" then
       expected, actual = said(list_of(expected)), said(actual or {})
       if expected ~= actual then fail(field, format("expected body %s, got %s", expected, actual)) end
-    elseif field ~= "confirm" and not same(field, expected, actual) then
+    elseif field ~= "confirm" and not same(field, expected, actual, decision.country) then
       local why = not decision.confirm and field ~= "reason" and " (" .. decision.reason .. ")" or ""
       fail(field, format("expected %s %s, got %s%s", field, text.plain(expected), text.plain(actual), why))
     end

@@ -84,7 +84,7 @@ end
 local message_fields = { "body", "template", "language", "namespace", "header", "buttons", "ttl", "text" }
 
 local function compose(decision, phone)
-  local message = { phone = phone, chat_id = not phone and decision.chat_id or nil }
+  local message = { phone = phone, chat_id = not phone and decision.chat_id or nil, country = decision.country }
   for _, name in ipairs(message_fields) do message[name] = decision[name] end
   return message
 end
@@ -94,7 +94,8 @@ local function check(channel, message)
   local ok, checked, err, info = attempt(channel.check, channel, message)
   if not ok then return nil, "invalid: " .. tostring(checked) end
   if not checked then return nil, err, info end
-  local final = { header = message.header, buttons = message.buttons, text = message.text }
+  local final = { header = message.header, buttons = message.buttons, text = message.text,
+    country = checked.phone and false } -- the phone is international from here on
   for _, name in ipairs { "phone", "chat_id", "body", "template", "language", "namespace", "ttl" } do
     final[name] = checked[name]
   end
