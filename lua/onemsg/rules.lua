@@ -5,14 +5,19 @@
 --   for _, decision in ipairs(set:decide(event)) do … end
 --
 -- Values in, values out: nothing here reads, writes or waits, except `open`, which reads its file. Any nginx context.
--- Rooms: rules_load (confinement and budget) with rules_library and rules_pattern; rules_words (what a script sees);
+-- Rooms: rules_load (confinement) with rules.meter, rules.cost (the budget), rules_library and rules_pattern;
+-- rules_words (what a script sees), rules.complaint (mistakes and their lines), rules.kept (what functions share);
 -- rules_source (lines, version); rules_check with rules_match, rules_text, rules_suggest (mistakes, readiness);
 -- rules_decide (the decision); rules_example; rules_file (following a file).
 local check_room = require "onemsg.rules_check"
+local complaint = require "onemsg.rules.complaint"
+local cost = require "onemsg.rules.cost"
 local decide_room = require "onemsg.rules_decide"
 local example_room = require "onemsg.rules_example"
 local file_room = require "onemsg.rules_file"
+local kept = require "onemsg.rules.kept"
 local load_room = require "onemsg.rules_load"
+local plain = require "onemsg.plain"
 local source_room = require "onemsg.rules_source"
 local text = require "onemsg.rules_text"
 local words_room = require "onemsg.rules_words"
@@ -20,6 +25,7 @@ local words_room = require "onemsg.rules_words"
 local M = {}
 
 local format = string.format
+local MAX_SENTENCE = 400 -- characters of what is said of a mistake
 
 local Ruleset = {}
 Ruleset.__index = Ruleset
@@ -44,18 +50,44 @@ local function used(set, name)
   return uses
 end
 
--- Everything after the text was found to be Lua; mistakes come as complaints.
+-- Everything after the script has run: what it declared is judged, and its examples are run.
 local function build(scan, environment, version, scope)
   local unfinished = words_room.unfinished(environment.declared)
   if unfinished then
-    load_room.complain(format("%s %s has no { … } behind its name", unfinished.word, text.plain(unfinished.name)),
+    complaint.complain(format("%s %s has no { … } behind its name", unfinished.word, text.plain(unfinished.name)),
       unfinished.line)
   end
   local set = decide_room.prepare(check_room.check(environment.declared, scan))
-  if #set.confirm == 0 then load_room.complain("it holds no confirm: nothing would ever be sent") end
+  if #set.confirm == 0 then complaint.complain("it holds no confirm: nothing would ever be sent") end
   set.version, set.scope = version, scope
   example_room.run(set, environment.declared, scan)
   return set
+end
+
+-- A script from its text to what decides; nil, a sentence and a line for a mistake in it. May raise: a mistake of ours.
+local function make(source, name)
+  if #source > file_room.MAX_BYTES then return nil, "it is larger than 1 MiB" end
+  local environment = words_room.new()
+  local chunk, scope, line = load_room.compile(source, name, environment)
+  if not chunk then return nil, scope, line end
+  local pool = cost.pool(cost.LOAD)
+  local ok, result, where = load_room.run(chunk, nil, cost.LOAD, scope, pool)
+  environment.freeze()
+  if not ok then return nil, result, where end
+  scope.kept = kept.of(scope.source, { environment.own, environment.declared })
+  cost.begin(cost.EXAMPLES, pool)
+  ok, result = pcall(build, source_room.scan(source), environment, source_room.version(source), scope)
+  cost.finish(pool)
+  if ok then return result end
+  local sentence, at = complaint.complaint(result)
+  if sentence then return nil, sentence, at end
+  error(result, 0)
+end
+
+-- What is said of a mistake of ours that a script met: no script ends the process that loads it.
+local function met(raised)
+  local message = type(raised) == "string" and raised:match("^[^\r\n]*"):gsub("^%S-%.lua:%d+: ", "") or "an error"
+  return "it cannot be judged, which is a mistake of onemsg's; what is written here leads to it: " .. message
 end
 
 --- Loads a rules script.
@@ -78,31 +110,19 @@ function M.load(source, options)
   if type(name) ~= "string" or #name > 50 or name:find("%c") then
     error("rules.load: name must be a text of 50 characters at most", 2)
   end
-  local function refuse(sentence, line)
+  local judged = complaint.judge(nil)
+  local ok, result, sentence, line = pcall(make, source, name)
+  if not ok then result, sentence, line = nil, met(result), complaint.judge(nil) end
+  complaint.judge(judged)
+  if not result then
+    sentence = plain.repair(sentence:sub(1, 4 * MAX_SENTENCE):gsub("%c", " "), MAX_SENTENCE)
     return nil, line and format("config: %s:%d: %s", name, line, sentence) or format("config: %s: %s", name, sentence)
-  end
-  if #source > file_room.MAX_BYTES then return refuse("it is larger than 1 MiB") end
-
-  local environment = words_room.new()
-  local scan = source_room.scan(source)
-  local chunk, scope, line = load_room.compile(source, name, environment, scan.joins)
-  if not chunk then return refuse(scope, line) end
-  if scan.fault then return refuse(scan.fault[2], scan.fault[1]) end
-  local ok, result, where = load_room.run(chunk, nil, load_room.SCRIPT, scope)
-  environment.freeze()
-  if not ok then return refuse(result, where) end
-  local version = source_room.version(source)
-  ok, result = pcall(build, scan, environment, version, scope)
-  if not ok then
-    local sentence, at = load_room.complaint(result)
-    if sentence then return refuse(sentence, at) end
-    error(result, 0) -- a mistake of ours, not of the script
   end
 
   local names = {}
   for at, rule in ipairs(result.confirm) do names[at] = rule.name end
   return setmetatable({
-    version = version, name = name, rules = names, templates = result.templates,
+    version = result.version, name = name, rules = names, templates = result.templates,
     uses = used(result, name), set = result,
   }, Ruleset)
 end

@@ -2,9 +2,11 @@
 --
 -- A declaration is two calls, `confirm "Name"` and `{ … }`; the first notes the line. Nothing is judged here but the
 -- form; rules_check judges the content when the whole script has been read. Pure.
+local cost = require "onemsg.rules.cost"
 local library = require "onemsg.rules_library"
 local load_room = require "onemsg.rules_load"
 local match_room = require "onemsg.rules_match"
+local plain = require "onemsg.plain"
 local suggest = require "onemsg.rules_suggest"
 local text = require "onemsg.rules_text"
 
@@ -14,6 +16,7 @@ local format = string.format
 local complain, line_here = load_room.complain, load_room.line_here
 
 M.MAX_DECLARED = 1000 -- of each kind
+local MAX_KNOWN = 1000 -- words that a mistyped one is compared with
 
 local SAMPLE = {
   template = 'template "action_success" { body = { "name", "action", "next_step" } }',
@@ -36,7 +39,7 @@ local function named(word, list, state)
   return function(name)
     local line = line_here()
     if state.frozen then complain(format("'%s' cannot be used inside a function", word), line) end
-    if type(name) ~= "string" or not name:find("%S") or #name > 100 then
+    if type(name) ~= "string" or not name:find("%S") or #name > 100 or not plain.valid(name) then
       complain(format("'%s' needs a name first: %s", word, SAMPLE[word]), line)
     end
     if #list >= M.MAX_DECLARED then
@@ -61,7 +64,7 @@ end
 
 --- The environment of one script.
 -- @treturn table `globals` and `strings` for rules_load; `declared`: lists template, never, confirm, example and the
---   defaults; `freeze()`, to be called when the script has run
+--   defaults; `own`: what the script named itself; `freeze()`, to be called when the script has run
 function M.new()
   local state = { frozen = false }
   local declared = { template = {}, never = {}, confirm = {}, example = {} }
@@ -80,7 +83,8 @@ function M.new()
     declared.defaults = { word = "defaults", line = line, fields = fields }
   end
 
-  local own = {} -- what the script names itself
+  local own, named_here = {}, 0 -- what the script names itself, and how many
+  local unknown = {} -- sentences for words that are none: a function may meet one at every event
   local globals = setmetatable({}, {
     __index = function(_, name)
       local value = words[name]
@@ -90,13 +94,15 @@ function M.new()
       if ABSENT[name] then
         complain(format("'%s' is not available in rules: a rules script only declares", name), line)
       end
-      library.pause() -- the search for the nearest word is ours, not the script's
-      local known = {}
-      for word in pairs(words) do known[word] = true end
-      for word in pairs(own) do known[word] = true end
-      local sentence = format("unknown word '%s'%s", name, suggest.phrase(name, known))
-      library.resume()
-      return complain(sentence, line)
+      if not unknown[name] then
+        local known = {}
+        for word in pairs(words) do known[word] = true end
+        if named_here < MAX_KNOWN then
+          for word in pairs(own) do known[word] = true end
+        end
+        unknown[name] = format("unknown word '%s'%s", name, suggest.phrase(name, known))
+      end
+      return complain(unknown[name], line)
     end,
     __newindex = function(_, name, value)
       if type(name) ~= "string" or words[name] ~= nil then
@@ -104,12 +110,13 @@ function M.new()
       elseif state.frozen then
         complain(format("a function cannot set '%s': rules keep nothing from event to event", name), line_here())
       end
-      own[name] = value
+      if own[name] == nil and value ~= nil then named_here = named_here + 1 end
+      cost.put(own, name, value)
     end,
     __metatable = false,
   })
   return {
-    globals = globals, strings = strings, declared = declared,
+    globals = globals, strings = strings, declared = declared, own = own,
     freeze = function() state.frozen = true end,
   }
 end
