@@ -256,7 +256,7 @@ describe("onemsg.sql", function()
 
     local HOSTILE = {
       { nil, "list of statements" }, { 5, "list of statements" }, { "SELECT 1", "list of statements" },
-      { {}, "1 to 1000 statements" }, { units(1001), "1 to 1000 statements" },
+      { {}, "1 to 4000 statements" }, { units(4001), "1 to 4000 statements" },
       { { "SELECT 1" }, "statement 1 must be a table" }, { { { "SELECT 1" }, 5 }, "statement 2 must be a table" },
       { { {} }, "must begin with its text" }, { { { 5 } }, "must begin with its text" },
       { { { nil, 5 } }, "must begin with its text" }, { { { {} } }, "must begin with its text" },

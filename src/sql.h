@@ -13,7 +13,7 @@
 
 #include "port.h"
 
-#define OM_SQL_MAX_STATEMENTS   1000        /* a unit; it holds the write lock while it runs */
+#define OM_SQL_MAX_STATEMENTS   4000        /* a unit: ten for each of 400 confirmations */
 #define OM_SQL_MAX_VALUES       1000        /* a statement; PostgreSQL's own limit is 65,535 */
 #define OM_SQL_MAX_UNIT_BYTES   (16u << 20) /* texts and values of one unit */
 #define OM_SQL_MAX_ROWS         100000      /* a unit's answer: more belongs in pages */

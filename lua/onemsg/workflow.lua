@@ -61,7 +61,7 @@ function M.open(options)
     return nil, err, info
   end
   flow.worker = worker.new(flow)
-  flow.rules_version = flow.rules:current(flow.now()).version
+  flow.rules_version = flow_options.ruleset(flow, flow.now()).version
   return flow
 end
 
@@ -87,7 +87,7 @@ end
 
 --- The rules to decide by now. A file that changed, or that is bad and leaves the last good rules at work, is told once.
 function Flow:ruleset(now)
-  local set, problem = self.rules:current(now)
+  local set, problem = flow_options.ruleset(self, now)
   if problem ~= self.rules_problem or set.version ~= self.rules_version then
     local reason = problem or self.rules_problem and "the rules file is good again" or "new rules are at work"
     self.rules_problem, self.rules_version = problem, set.version

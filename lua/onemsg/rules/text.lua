@@ -17,6 +17,8 @@ M.MAX_TEXT = 16384  -- bytes of one filled text; WhatsApp takes 1024 characters,
 M.MAX_DEPTH = 16    -- names in one path
 M.MAX_SOURCE = 4096 -- bytes of one text in a script
 
+local MAX_SHOWN = 200 -- bytes of a text that are made fit to be shown, of which the first 57 are
+
 --- A number as people write it: 990 for 990.0, 12.5; nil for what is no number or infinite.
 function M.number(n)
   if n ~= n or n == huge or n == -huge then return nil end
@@ -41,6 +43,8 @@ function M.plain(value, secret)
     return kind == "boolean" and tostring(value) or M.kind(value)
   end
   if secret then value = phones.mask(value) end
+  if #value > MAX_SHOWN then value = sub(value, 1, MAX_SHOWN) end
+  if find(value, "[\128-\255]") then value = letters.repair(value, MAX_SHOWN) end
   value = letters.cut(value, 60)
   if find(value, "%c") then value = gsub(value, "%c", " ") end
   return kind == "number" and value or '"' .. value .. '"'
