@@ -121,7 +121,7 @@ static bool entry_flag(lua_State *L, int entry, const char *field) {
 static void push_failure(lua_State *L, const struct om_transfer *transfer, bool body_left) {
   const char *host = transfer->endpoint->host;
   double seconds = (double)(transfer->ended_us - transfer->submitted_us) / 1e6;
-  const char *left = transfer->body == NULL ? ""
+  const char *left = transfer->body == NULL || transfer->refused ? ""
                      : body_left ? "; the whole message had left, so it may have been accepted"
                                  : "; the message had not left";
   char number[32];
@@ -299,7 +299,7 @@ int om_answer_send(lua_State *L, struct om_state *state, struct om_job *job, int
   struct om_evidence evidence = {
       .answered = transfer->end == OM_END_ANSWER ||
                   (transfer->end == OM_END_TOO_BIG && transfer->status >= 300),
-      .body_left = transfer->handed_bytes == transfer->body_bytes,
+      .body_left = om_transfer_left(transfer),
       .status = transfer->status,
   };
   luaL_checkstack(L, 20, NULL);
@@ -341,7 +341,7 @@ static bool is_answer(lua_State *L, struct om_state *state, struct om_transfer *
   if (answered && transfer->status >= 200 && transfer->status < 300) {
     return true;
   }
-  bool left = transfer->body != NULL ? transfer->handed_bytes == transfer->body_bytes
+  bool left = transfer->body != NULL ? om_transfer_left(transfer)
                                      : transfer->end != OM_END_FAILED || transfer->status != 0;
   struct om_evidence evidence = {
       .answered = answered, .body_left = left, .status = transfer->status};

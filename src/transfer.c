@@ -59,6 +59,10 @@ struct om_transfer *om_transfer_new(struct om_port *port, struct om_endpoint *en
   return transfer;
 }
 
+bool om_transfer_left(const struct om_transfer *transfer) {
+  return transfer->handed_bytes == transfer->body_bytes && !transfer->refused;
+}
+
 /* ---- start and stop ---- */
 
 /* the_lock is held. NULL and errno: it could not be made. */
@@ -82,7 +86,7 @@ static struct om_engine *start(void) {
   engine->pid = om_process();
   engine->timer_us = engine->due_us = INT64_MAX;
   engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  engine->watches.epoll_fd = -1;
+  engine->watches.epoll_fd = engine->watches.dead_fd = -1;
   int error = ENOMEM;
   if (om_engine_open(engine)) {
     sigfillset(&all);
@@ -162,7 +166,14 @@ static void resume_in_parent(void) {
   pthread_mutex_unlock(&the_lock);
 }
 
+/* The thread stood still, so what it noted of its sockets is whole. libcurl is left alone: it would
+ * say goodbye on connections that the parent still uses. */
 static void resume_in_child(void) {
+  if (the_engine != NULL && !blind && the_engine->wake_fd >= 0) {
+    om_watches_abandon(&the_engine->watches);
+    close(the_engine->wake_fd);
+    the_engine->wake_fd = -1;
+  }
   pthread_mutex_unlock(&the_lock);
 }
 

@@ -43,6 +43,7 @@ struct om_transfer {
   struct om_transfer *newer;
   struct om_transfer *older;
   size_t handed_bytes; /* of the body, to libcurl */
+  bool refused;        /* the protocol says that the server did not process the request */
   char *answer;        /* `first`, or malloced when it did not suffice */
   size_t answer_bytes;
   size_t answer_room;
@@ -62,6 +63,10 @@ struct om_transfer {
 struct om_transfer *om_transfer_new(struct om_port *port, struct om_endpoint *endpoint,
                                     const char *method, char *url, char *body, size_t body_bytes,
                                     long timeout_ms);
+
+/* Whether the whole request may have been processed, answered or not. For a done transfer that has
+ * a body. */
+bool om_transfer_left(const struct om_transfer *transfer);
 
 /* For struct om_work: job is a struct om_transfer's. */
 enum om_submitted om_transfer_submit(struct om_job *job);
