@@ -63,9 +63,28 @@ static bool grow(struct om_transfer *transfer, size_t n) {
   return true;
 }
 
+/* The first byte of an answer has come: learns how long that takes, as RFC 6298 has it for TCP.
+ * When the answer is whole libcurl may have begun the next request already. */
+static void learn_wait(struct om_carrier *carrier) {
+  struct om_endpoint *endpoint = carrier->endpoint;
+  int64_t wait_us = om_now_us() - carrier->handed_us;
+  if (endpoint->answer_us == 0) {
+    endpoint->answer_us = wait_us;
+    endpoint->answer_dev_us = wait_us / 2;
+    return;
+  }
+  int64_t off_us = wait_us - endpoint->answer_us;
+  endpoint->answer_dev_us += ((off_us < 0 ? -off_us : off_us) - endpoint->answer_dev_us) / 4;
+  endpoint->answer_us += off_us / 8;
+}
+
 static size_t write_answer(char *from, size_t size, size_t count, void *user) {
-  struct om_transfer *transfer = ((struct om_carrier *)user)->transfer;
+  struct om_carrier *carrier = user;
+  struct om_transfer *transfer = carrier->transfer;
   size_t n = size * count;
+  if (transfer->answer_bytes == 0 && transfer->body != NULL) {
+    learn_wait(carrier);
+  }
   if (n > OM_ANSWER_MAX_BYTES - transfer->answer_bytes) {
     transfer->end = OM_END_TOO_BIG;
     return 0;
@@ -86,18 +105,6 @@ bool om_carrier_in_time(const struct om_transfer *transfer) {
     wait_us = timeout_us / 2; /* else nothing would be tried where answers were slow once */
   }
   return left_us > (transfer->body != NULL ? wait_us : 0);
-}
-
-/* As RFC 6298 has it for TCP. */
-static void learn_wait(struct om_endpoint *endpoint, int64_t wait_us) {
-  if (endpoint->answer_us == 0) {
-    endpoint->answer_us = wait_us;
-    endpoint->answer_dev_us = wait_us / 2;
-    return;
-  }
-  int64_t off_us = wait_us - endpoint->answer_us;
-  endpoint->answer_dev_us += ((off_us < 0 ? -off_us : off_us) - endpoint->answer_dev_us) / 4;
-  endpoint->answer_us += off_us / 8;
 }
 
 static bool is_plain(const struct om_endpoint *endpoint) {
@@ -326,9 +333,6 @@ struct om_transfer *om_carrier_unload(struct om_carrier *carrier, CURLcode code)
     transfer->retry_after_s = retry_after < 86400 ? (long)retry_after : 86400;
   }
   if (code == CURLE_OK) {
-    if (transfer->body != NULL) {
-      learn_wait(transfer->endpoint, transfer->ended_us - carrier->handed_us);
-    }
     transfer->end = OM_END_ANSWER;
     return transfer;
   }
@@ -337,7 +341,8 @@ struct om_transfer *om_carrier_unload(struct om_carrier *carrier, CURLcode code)
         code == CURLE_OPERATION_TIMEDOUT || carrier->late ? OM_END_TIMEOUT : OM_END_FAILED;
   }
   if (code == CURLE_SEND_FAIL_REWIND && carrier->proving) {
-    transfer->refused = true; /* refuse_repeat's reason; a large body stops libcurl before it asks */
+    transfer->refused =
+        true; /* refuse_repeat's reason; a large body stops libcurl before it asks */
   }
   const char *why = why_of(carrier, transfer, code);
   size_t size = strlen(why) + 1;

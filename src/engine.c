@@ -211,7 +211,11 @@ static void complete(struct om_engine *engine, struct om_carrier *carrier, CURLc
   struct om_transfer *transfer = om_carrier_unload(carrier, code);
   unlink_active(engine, transfer);
   transfer->carrier = NULL;
-  give_carrier(engine, carrier);
+  if (transfer->refused) {
+    om_carrier_free(carrier); /* libcurl counts the repeats that it wanted, and stops at five */
+  } else {
+    give_carrier(engine, carrier);
+  }
   finish(engine, transfer);
 }
 

@@ -147,13 +147,13 @@ unsigned om_watch_happened(struct om_watches *watches, const struct epoll_event 
     *broken = ended;
     return happened;
   }
-  if (!entry->used || entry->under_way > 0) {
+  if (!entry->used) {
     unwatch(watches, fd, entry);
-  } else if (ended || (happened & OM_WATCH_IN) != 0) {
+  } else if (entry->under_way == 0 && (ended || (happened & OM_WATCH_IN) != 0)) {
     om_watch_cut(watches, (struct om_connection){fd, entry->serial});
-  } else {
+  } else if (entry->registered != OM_WATCH_IN) {
     watch(watches, fd, entry, OM_WATCH_IN);
-  }
+  } /* else its answer was read in this round; what came after it epoll says again */
   return 0;
 }
 
@@ -323,6 +323,7 @@ void om_watch_cut(struct om_watches *watches, struct om_connection connection) {
   }
   /* Not shutdown(): what lies there unread would be read all the same. */
   unwatch(watches, connection.fd, entry);
+  unlink_entry(watches, connection.fd, entry); /* its local port may be another's at once */
   if (dup2(watches->dead_fd, connection.fd) < 0) {
     return;
   }
