@@ -306,10 +306,11 @@ static const char *why_of(const struct om_carrier *carrier, const struct om_tran
   if (transfer->refused) {
     return "the server turned the request away unprocessed";
   }
-  if (code != CURLE_ABORTED_BY_CALLBACK && code != CURLE_SEND_FAIL_REWIND) {
+  if (code != CURLE_ABORTED_BY_CALLBACK && code != CURLE_SEND_FAIL_REWIND && code != CURLE_OK) {
     return carrier->error[0] != '\0' ? carrier->error : curl_easy_strerror(code);
   }
-  /* prerequest() refused, or libcurl could not rewind; who cancelled needs no reason */
+  /* prerequest() refused, or libcurl could not rewind, or takes the end of an HTTP/2 connection for
+   * a whole answer; who cancelled needs no reason */
   return transfer->handed_bytes == 0 ? "the server spoke before it was asked"
                                      : "the connection closed before an answer came";
 }
@@ -332,7 +333,7 @@ struct om_transfer *om_carrier_unload(struct om_carrier *carrier, CURLcode code)
   if (retry_after > 0) {
     transfer->retry_after_s = retry_after < 86400 ? (long)retry_after : 86400;
   }
-  if (code == CURLE_OK) {
+  if (code == CURLE_OK && transfer->status != 0) {
     transfer->end = OM_END_ANSWER;
     return transfer;
   }
