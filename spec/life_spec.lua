@@ -224,7 +224,7 @@ describe("life", function()
   it("serves several Lua states in one process, which close in any order with sends in flight", function()
     local code = ([[
       local onemsg = require "onemsg"
-      local channel = assert(onemsg.new { base_url = %q, ca_file = %q, token = %q, template = "action_success",
+      local channel = assert(onemsg.new { base_url = %q, http = "auto", ca_file = %q, token = %q, template = "action_success",
         namespace = %q, language = "en" })
       local message = { phone = "12020721300", name = "Maria", action = "payment", next_step = "Thank you." }
       for round = 1, 5 do

@@ -22,14 +22,18 @@ local HTTP = {
   early_413 = { "rejected", 0 }, answers_closes = { "accepted", 1 },
 }
 local H2 = {
-  accept = { "accepted", 1 }, close = { "unknown", 1 }, reset = { "unknown", 1 }, goaway_older = { "unknown", 1 },
-  goaway_same = { "unknown", 1 }, goaway_calm = { "unknown", 1 }, refused = { "unknown", 1 },
+  accept = { "accepted", 1 }, close = { "unknown", 1 }, reset = { "unknown", 1 },
+  -- what the server says it turned away is not sent, though this one had read it; a connection's first stream has no
+  -- older one that could be named
+  goaway_older = { "unknown", 1, kept = "not_sent" }, goaway_calm = { "unknown", 1, kept = "not_sent" },
+  refused = { "not_sent", 1 }, goaway_same = { "unknown", 1 },
   internal = { "unknown", 1 }, cancel = { "unknown", 1 }, hang = { "unknown", 1 }, half_answer = { "unknown", 1 },
 }
 
 -- Who does none of this ends by the channel's timeout, which is short there; all others end by themselves, long before.
 local SILENT = { hang = true, never_reads = true, never_accepts = true, trickle = true, half_answer = true }
 local SHORT, LONG = 2, 60
+local TURNED_AWAY = { goaway_older = true, refused = true }
 
 local function outcome_of(receipt, err, info)
   if receipt then return receipt.outcome end
@@ -71,7 +75,8 @@ describe("repeat", function()
           end
           local phone = channels.phone(0)
           local before = sys.now()
-          assert.are.equal(expected[1], outcome_of(channel:send(channels.message(phone))))
+          assert.are.equal(answer == 1 and expected.kept or expected[1],
+            outcome_of(channel:send(channels.message(phone))))
           assert.is_true(SILENT[behaviour] or sys.now() - before < LONG - 5, "it ended by the timeout")
           assert.are.equal(expected[2], server:count(phone))
           assert.are.equal(answer + expected[2], server:count())
@@ -94,7 +99,7 @@ describe("repeat", function()
         while faults < ROW do
           local phone = channels.phone(0)
           phones[phone] = outcome_of(channel:send(channels.message(phone)))
-          if phones[phone] == "unknown" then faults = faults + 1 end
+          if phones[phone] ~= "accepted" then faults = faults + 1 end
           sends = sends + 1
           assert.is_true(sends <= 4 * ROW, "the server does not do its part")
         end
@@ -120,10 +125,10 @@ describe("repeat", function()
         local count = seen[message.phone] or 0
         assert.is_true(count <= 1, message.phone .. " " .. outcome)
         if outcome == "accepted" then assert.are.equal(1, count) end
-        if outcome == "not_sent" then assert.are.equal(0, count) end
+        if outcome == "not_sent" then assert.is_true(count == 0 or TURNED_AWAY[behaviour], message.phone) end
       end
       assert.are.equal(200, tally.accepted + tally.unknown + tally.not_sent)
-      assert.is_true(tally.unknown > 0)
+      assert.is_true((TURNED_AWAY[behaviour] and tally.not_sent or tally.unknown) > 0)
     end)
   end
 
@@ -135,7 +140,7 @@ describe("repeat", function()
       for i = 1, 20 do
         phones[i] = channels.phone(0)
         local answer, err, info = channel:request("POST", "sendTemplate", { phone = phones[i], filler = filler })
-        assert.is_true(answer ~= nil or info.outcome == "unknown", err)
+        assert.is_true(answer ~= nil or info.outcome == (case[2] == "refused" and "not_sent" or "unknown"), err)
       end
       local seen = counts()
       for _, phone in ipairs(phones) do assert.are.equal(1, seen[phone]) end

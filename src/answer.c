@@ -199,7 +199,7 @@ static void push_failure(lua_State *L, const struct om_transfer *transfer, bool 
   const char *what = transfer->body != NULL ? "message" : "request";
   char left[80] = "";
   char number[32];
-  if (!om_transfer_reads(transfer)) {
+  if (!om_transfer_reads(transfer) && !transfer->refused) {
     snprintf(left, sizeof left,
              body_left ? "; the whole %s had left, so it may have been accepted"
                        : "; the %s had not left",

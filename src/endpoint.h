@@ -56,6 +56,10 @@ struct om_endpoint {
   long http_version; /* CURL_HTTP_VERSION_* */
   long max_connections;
   int in_flight; /* __atomic */
+  /* the transfer thread's */
+  bool downgraded;       /* the server asked for HTTP/1.1 */
+  int64_t answer_us;     /* how long sends waited for their answers lately: smoothed, as TCP does */
+  int64_t answer_dev_us; /* and how far they were from that */
   struct om_statistics statistics;
 };
 

@@ -5,7 +5,6 @@
  * host has a multi handle of its own, and what libcurl has not got yet waits in transfer_queue.c.
  */
 #include "engine.h"
-#include "carrier.h"
 #include "transfer_host.h"
 
 #include <stdlib.h>
@@ -22,9 +21,9 @@
   4096                   /* transfers that libcurl has: each costs it some 10 KB, and to take one  \
                           * that waits for a connection away it looks through all that do */
 #define CARRIED_SHARE 64 /* of a host, in any case: as many as a channel has connections */
-#define GRACE_US      20000 /* libcurl ends what is late itself, and knows better why */
-#define IDLE_MAX      1024  /* easy handles kept for reuse */
-#define IDLE_SEARCH   8     /* how deep to look for one with the same endpoint */
+#define LATE_ROUNDS   (CARRIED_MAX / EVENTS_AT_ONCE) /* epoll has told of all that was there then */
+#define IDLE_MAX      1024                           /* easy handles kept for reuse */
+#define IDLE_SEARCH   8 /* how deep to look for one with the same endpoint */
 
 /* ---- libcurl's callbacks ---- */
 
@@ -58,7 +57,7 @@ static void drop(struct om_engine *engine, struct om_transfer *transfer, enum om
 }
 
 static int64_t due_of(const struct om_transfer *transfer) {
-  return transfer->submitted_us + transfer->timeout_ms * 1000 + GRACE_US;
+  return transfer->submitted_us + (int64_t)transfer->timeout_ms * 1000;
 }
 
 static void note_due(struct om_engine *engine, const struct om_transfer *transfer) {
@@ -119,10 +118,33 @@ static void give_carrier(struct om_engine *engine, struct om_carrier *carrier) {
   engine->idle_count++;
 }
 
+/* Told while libcurl reads that connection. What it left out has not been processed (RFC
+ * 9113, 6.8); libcurl ends it with words that do not say so. */
+static void goes_away(void *user, struct om_connection connection, unsigned long last_stream) {
+  struct om_engine *engine = user;
+  for (struct om_transfer *t = engine->newest; t != NULL; t = t->older) {
+    const struct om_carrier *carrier = t->carrier;
+    if (connection.fd >= 0 && carrier->connection.fd == connection.fd &&
+        carrier->connection.serial == connection.serial && carrier->stream > last_stream) {
+      t->refused = true;
+    }
+  }
+}
+
+/* False: libcurl refused it. */
+static bool load(struct om_engine *engine, struct om_carrier *carrier,
+                 struct om_transfer *transfer) {
+  return om_carrier_load(carrier, transfer, &engine->hooks) &&
+         curl_multi_add_handle(transfer->host->multi, carrier->easy) == CURLM_OK;
+}
+
 static void begin(struct om_engine *engine, struct om_transfer *transfer) {
-  const struct om_carrier_hooks hooks = {open_socket, close_socket, engine};
   if (__atomic_load_n(&transfer->cancel, __ATOMIC_RELAXED) != 0) {
     drop(engine, transfer, OM_END_CANCELLED);
+    return;
+  }
+  if (!om_carrier_in_time(transfer)) {
+    drop(engine, transfer, OM_END_TIMEOUT);
     return;
   }
   struct om_carrier *carrier = take_carrier(engine, transfer->endpoint);
@@ -130,8 +152,7 @@ static void begin(struct om_engine *engine, struct om_transfer *transfer) {
     drop(engine, transfer, OM_END_FAILED);
     return;
   }
-  if (!om_carrier_load(carrier, transfer, &hooks) ||
-      curl_multi_add_handle(transfer->host->multi, carrier->easy) != CURLM_OK) {
+  if (!load(engine, carrier, transfer)) {
     om_carrier_unload(carrier, CURLE_FAILED_INIT);
     om_carrier_free(carrier);
     finish(engine, transfer);
@@ -141,16 +162,39 @@ static void begin(struct om_engine *engine, struct om_transfer *transfer) {
   link_active(engine, transfer);
 }
 
+/* A request ran out of time. Over HTTP/1.1 its connection is gone; over HTTP/2 it would be taken
+ * for the next one. Where the server was not heard on it any more, that would be lost as well. */
+static void retire(struct om_engine *engine, const struct om_carrier *carrier) {
+  int64_t now_us = om_now_us();
+  int64_t since_us = now_us - (int64_t)carrier->transfer->timeout_ms * 500;
+  if (since_us < carrier->handed_us) {
+    since_us = carrier->handed_us;
+  }
+  if (om_watch_is_silent(&engine->watches, carrier->connection, since_us)) {
+    om_watch_cut(&engine->watches, carrier->connection);
+  }
+}
+
 static void complete(struct om_engine *engine, struct om_carrier *carrier, CURLcode code) {
   struct om_host *host = carrier->transfer->host;
   curl_multi_remove_handle(host->multi, carrier->easy);
+  if (carrier->again != OM_AGAIN_NOT && carrier->transfer->end != OM_END_CANCELLED &&
+      load(engine, carrier, carrier->transfer)) {
+    return;
+  }
   if (code == CURLE_OK) {
     om_host_learn(host, carrier->easy);
+  } else if (code == CURLE_OPERATION_TIMEDOUT) {
+    retire(engine, carrier);
   }
   struct om_transfer *transfer = om_carrier_unload(carrier, code);
   unlink_active(engine, transfer);
   transfer->carrier = NULL;
-  give_carrier(engine, carrier);
+  if (transfer->refused) {
+    om_carrier_free(carrier); /* libcurl counts the repeats that it wanted, and stops at five */
+  } else {
+    give_carrier(engine, carrier);
+  }
   finish(engine, transfer);
 }
 
@@ -176,22 +220,23 @@ static void complete_all(struct om_engine *engine) {
 }
 
 /* Why the transfer has to end now; OM_END_ANSWER: it has not. */
-static enum om_transfer_end verdict_of(const struct om_transfer *transfer, int64_t now_us,
+static enum om_transfer_end verdict_of(const struct om_transfer *transfer, int64_t until_us,
                                        bool all) {
   if (all || __atomic_load_n(&transfer->cancel, __ATOMIC_RELAXED) != 0) {
     return OM_END_CANCELLED;
   }
-  return due_of(transfer) <= now_us ? OM_END_TIMEOUT : OM_END_ANSWER;
+  return due_of(transfer) <= until_us ? OM_END_TIMEOUT : OM_END_ANSWER;
 }
 
 /* The same for those of a host that wait. */
-static void end_waiting(struct om_engine *engine, struct om_host *host, int64_t now_us, bool all) {
+static void end_waiting(struct om_engine *engine, struct om_host *host, int64_t until_us,
+                        bool all) {
   struct om_jobs kept;
   om_jobs_init(&kept);
   for (struct om_job *job = om_jobs_shift(&host->waiting); job != NULL;
        job = om_jobs_shift(&host->waiting)) {
     struct om_transfer *t = (struct om_transfer *)job;
-    enum om_transfer_end end = verdict_of(t, now_us, all);
+    enum om_transfer_end end = verdict_of(t, until_us, all);
     if (end == OM_END_ANSWER) {
       note_due(engine, t);
       om_jobs_append(&kept, job);
@@ -202,15 +247,14 @@ static void end_waiting(struct om_engine *engine, struct om_host *host, int64_t 
   om_jobs_move(&host->waiting, &kept);
 }
 
-/* Ends the transfers that their owners gave up or whose time is over, or all. libcurl looks at no
- * timeout of a transfer that waits for a connection behind slower ones to the same host. */
-static void end_some(struct om_engine *engine, bool all) {
-  int64_t now_us = om_now_us();
+/* Ends the transfers that their owners gave up or that were due until then, or all. libcurl has no
+ * timeouts of ours. */
+static void end_some(struct om_engine *engine, int64_t until_us, bool all) {
   struct om_transfer *older = NULL;
   struct om_host *host = engine->queue.turn;
   engine->due_us = INT64_MAX;
   for (struct om_transfer *t = engine->newest; t != NULL; t = older) {
-    enum om_transfer_end end = verdict_of(t, now_us, all);
+    enum om_transfer_end end = verdict_of(t, until_us, all);
     older = t->older;
     if (end == OM_END_ANSWER) {
       note_due(engine, t);
@@ -221,7 +265,7 @@ static void end_some(struct om_engine *engine, bool all) {
     }
   }
   for (int i = 0; i < engine->queue.hosts; i++, host = host->next) {
-    end_waiting(engine, host, now_us, all);
+    end_waiting(engine, host, until_us, all);
   }
 }
 
@@ -266,8 +310,8 @@ static bool take_inbox(struct om_engine *engine) {
   for (struct om_job *job = om_jobs_shift(&taken); job != NULL; job = om_jobs_shift(&taken)) {
     put(engine, (struct om_transfer *)job);
   }
-  if (cancelling || stop || engine->due_us <= om_now_us()) {
-    end_some(engine, stop);
+  if (cancelling || stop) {
+    end_some(engine, 0, stop);
   }
   begin_some(engine);
   return !stop;
@@ -334,11 +378,26 @@ static void run_timers(struct om_engine *engine) {
   om_host_find_timer(engine);
 }
 
+/* Ends what is late, after everything that came in time was read: the thread, or the machine, may
+ * have stood still while an answer arrived. */
+static void end_late(struct om_engine *engine, int events) {
+  int64_t now_us = engine->watches.now_us;
+  if (engine->due_us > now_us) {
+    engine->late_rounds = 0;
+    return;
+  }
+  engine->late_rounds++;
+  if ((events == 0 && engine->timer_us > om_now_us()) || engine->late_rounds > LATE_ROUNDS) {
+    end_some(engine, now_us, false);
+  }
+}
+
 static void run(struct om_engine *engine) {
   struct epoll_event events[EVENTS_AT_ONCE];
   int n = 0;
   while (take_inbox(engine)) {
     sleep_until_something(engine, events, &n);
+    engine->watches.now_us = om_now_us();
     for (int i = 0; i < n && !is_urgent(engine); i++) {
       handle_event(engine, &events[i]);
     }
@@ -346,6 +405,7 @@ static void run(struct om_engine *engine) {
       run_timers(engine);
     }
     complete_all(engine);
+    end_late(engine, n);
     om_port_deliver(&engine->finished);
   }
   om_port_deliver(&engine->finished);
@@ -387,6 +447,8 @@ void *om_engine_main(void *user) {
 bool om_engine_open(struct om_engine *engine) {
   struct epoll_event event = {.events = (uint32_t)EPOLLIN, .data = {.fd = engine->wake_fd}};
   om_queue_init(&engine->queue, CARRIED_MAX, CARRIED_SHARE, OM_STREAMS_MAX);
+  engine->hooks =
+      (struct om_carrier_hooks){&engine->watches, open_socket, close_socket, goes_away, engine};
   return engine->wake_fd >= 0 && om_watches_open(&engine->watches) &&
          epoll_ctl(engine->watches.epoll_fd, EPOLL_CTL_ADD, engine->wake_fd, &event) == 0;
 }

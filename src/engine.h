@@ -4,9 +4,8 @@
 #ifndef OM_ENGINE_H
 #define OM_ENGINE_H
 
-#include "transfer.h"
+#include "carrier.h"
 #include "transfer_queue.h"
-#include "watch.h"
 
 #include <pthread.h>
 #include <sys/types.h>
@@ -30,7 +29,9 @@ struct om_engine {
   bool announced;   /* that it may sleep now: who submits something wakes it */
   int64_t timer_us; /* the earliest of the hosts'; INT64_MAX: none */
   int64_t due_us;   /* no transfer's time is over before; INT64_MAX: there is none */
+  int late_rounds;  /* since it passed */
   struct om_watches watches;
+  struct om_carrier_hooks hooks;
   struct om_carrier *idle;
   int idle_count;
   struct om_transfer *newest; /* the ones libcurl has */

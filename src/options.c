@@ -367,7 +367,7 @@ static bool is_readable_file(const char *path) {
 
 static int read_endpoint(lua_State *L, struct om_state *state, int anchors,
                          struct om_channel *channel) {
-  static const char *const versions[] = {"auto", "1.1", "2", NULL};
+  static const char *const versions[] = {"1.1", "auto", "2", NULL};
   struct om_endpoint_options options = {.base_url = BASE_URL_DEFAULT};
   char sentence[256];
   int version = 0;
@@ -392,14 +392,14 @@ static int read_endpoint(lua_State *L, struct om_state *state, int anchors,
   failed = failed ? failed
                   : read_seconds(L, &connect_timeout, CONNECT_TIMEOUT_DEFAULT_S,
                                  &options.connect_timeout_ms);
-  failed = failed ? failed : read_word(L, &http, versions, "must be auto, 1.1 or 2", &version);
+  failed = failed ? failed : read_word(L, &http, versions, "must be 1.1, auto or 2", &version);
   if (failed) {
     return failed;
   }
   if (options.ca_file != NULL && !is_readable_file(options.ca_file)) {
     return fail_file(L, &ca_file, options.ca_file);
   }
-  options.http_version = version == 1 ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS;
+  options.http_version = version == 0 ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS;
   channel->endpoint = om_endpoint_new(&options, sentence, sizeof sentence);
   return channel->endpoint != NULL ? 0 : om_fail(L, "config", "invalid", "%s", sentence);
 }

@@ -64,7 +64,7 @@ bool om_transfer_reads(const struct om_transfer *transfer) {
 }
 
 bool om_transfer_left(const struct om_transfer *transfer) {
-  return transfer->asked && transfer->handed_bytes == transfer->body_bytes;
+  return transfer->asked && transfer->handed_bytes == transfer->body_bytes && !transfer->refused;
 }
 
 /* ---- start and stop ---- */
@@ -89,7 +89,7 @@ static struct om_engine *start(void) {
   engine->pid = om_process();
   engine->timer_us = engine->due_us = INT64_MAX;
   engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  engine->watches.epoll_fd = -1;
+  engine->watches.epoll_fd = engine->watches.dead_fd = -1;
   int error = ENOMEM;
   if (om_engine_open(engine)) {
     sigfillset(&all);
@@ -169,7 +169,14 @@ static void resume_in_parent(void) {
   pthread_mutex_unlock(&the_lock);
 }
 
+/* The thread stood still, so what it noted of its sockets is whole. libcurl is left alone: it would
+ * say goodbye on connections that the parent still uses. */
 static void resume_in_child(void) {
+  if (the_engine != NULL && !blind && the_engine->wake_fd >= 0) {
+    om_watches_abandon(&the_engine->watches);
+    close(the_engine->wake_fd);
+    the_engine->wake_fd = -1;
+  }
   pthread_mutex_unlock(&the_lock);
 }
 

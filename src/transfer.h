@@ -49,6 +49,7 @@ struct om_transfer {
   struct om_transfer *older;
   bool asked;          /* libcurl was allowed to write the request to a connection */
   size_t handed_bytes; /* of the body, to libcurl */
+  bool refused;        /* the protocol says that the server did not process the request */
   size_t head_bytes;   /* of the answer; 0: nothing of it came */
   char *answer;        /* `first`, or malloced when it did not suffice */
   size_t answer_bytes;
@@ -72,7 +73,7 @@ struct om_transfer *om_transfer_new(struct om_port *port, struct om_endpoint *en
 
 /* Whether the request only reads: to repeat it does no harm. */
 bool om_transfer_reads(const struct om_transfer *transfer);
-/* Whether the whole request may have arrived. For a done transfer. */
+/* Whether the whole request may have been processed. For a done transfer. */
 bool om_transfer_left(const struct om_transfer *transfer);
 
 /* For struct om_work: job is a struct om_transfer's. */

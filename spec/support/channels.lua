@@ -19,7 +19,7 @@ local function merge(base, more)
   return base
 end
 
---- Options for a fake, all explicit.
+--- Options for a fake, all explicit; HTTP/2 where the server offers it.
 -- @tparam table fake of support.server
 -- @tparam ?table more options that replace them
 -- @treturn table
@@ -29,7 +29,7 @@ function M.options(fake, more)
     base_url = env.FAKE_HTTP_URL, ca_file = env.ONE_MSG_CA_FILE, token = env.ONE_MSG_TOKEN,
     template = env.ONE_MSG_TEMPLATE, namespace = env.ONE_MSG_TEMPLATE_NAMESPACE,
     language = env.ONE_MSG_TEMPLATE_LANGUAGE,
-    timeout = 60, connect_timeout = 60,
+    timeout = 60, connect_timeout = 60, http = "auto",
   }, more)
 end
 
@@ -40,8 +40,7 @@ function M.new(fake, more) return assert(onemsg.new(M.options(fake, more))) end
 function M.to(raw, more)
   return assert(onemsg.new(merge({
     base_url = raw.url, ca_file = raw.ca_file, token = M.TOKEN, channel = "RAW1", template = "action_success",
-    namespace = "ns", language = "en", timeout = 60,
-    connect_timeout = 60,
+    namespace = "ns", language = "en", timeout = 60, connect_timeout = 60, http = "auto",
   }, more)))
 end
 

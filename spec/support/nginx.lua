@@ -40,7 +40,6 @@ events { worker_connections 4096; }
 http {
   access_log off;
   default_type text/plain;
-  keepalive_requests 100000000;
   client_body_temp_path $dir/tmp;
   proxy_temp_path $dir/tmp;
   fastcgi_temp_path $dir/tmp;
