@@ -246,10 +246,9 @@ static void set_number(lua_State *L, const char *name, double value) {
   lua_setfield(L, -2, name);
 }
 
-void om_answer_statistics(lua_State *L, const struct om_endpoint *endpoint) {
+void om_answer_statistics(lua_State *L, const struct om_statistics *statistics, int in_flight) {
   static const char *const names[] = {"accepted", "queued",  "rejected", "not_sent",
                                       "unknown",  "invalid", "reads"};
-  const struct om_statistics *statistics = &endpoint->statistics;
   uint64_t answers = 0;
   for (int i = 0; i < OM_LATENCY_BUCKETS; i++) {
     answers += statistics->latency[i];
@@ -259,7 +258,7 @@ void om_answer_statistics(lua_State *L, const struct om_endpoint *endpoint) {
     lua_pushinteger(L, (lua_Integer)statistics->counts[i]);
     lua_setfield(L, -2, names[i]);
   }
-  lua_pushinteger(L, __atomic_load_n(&endpoint->in_flight, __ATOMIC_RELAXED));
+  lua_pushinteger(L, in_flight);
   lua_setfield(L, -2, "in_flight");
   lua_createtable(L, 0, 6);
   lua_pushinteger(L, (lua_Integer)answers);

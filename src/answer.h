@@ -20,6 +20,6 @@ int om_answer_hooks(lua_State *L, struct om_state *state, struct om_job *job, in
 int om_answer_webhook(lua_State *L, struct om_state *state, struct om_job *job, int nothing);
 
 /* Pushes the table of channel:stats(). */
-void om_answer_statistics(lua_State *L, const struct om_endpoint *endpoint);
+void om_answer_statistics(lua_State *L, const struct om_statistics *statistics, int in_flight);
 
 #endif

@@ -25,18 +25,17 @@ static int module_fd(lua_State *L) {
 static int module_dispatch(lua_State *L) {
   struct om_state *state = om_state_of(L);
   state->collecting = true; /* from now on also for what another call takes home */
+  lua_newtable(L);          /* first: a finalizer may dispatch as well */
   om_pending_drain(L, state);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, state->ready);
   if (state->ready_count > 0) {
-    lua_newtable(L);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->ready);
+    lua_insert(L, -2);
     lua_rawseti(L, LUA_REGISTRYINDEX, state->ready);
     state->ready_count = 0;
     lua_pushnil(L);
     lua_rawseti(L, -2, 0);
-    return 1;
   }
-  lua_newtable(L); /* the caller may keep what it gets */
-  return 1;
+  return 1; /* a table of its own: the caller may keep it */
 }
 
 /* onemsg.sleep(seconds) -> true, or false when a signal ended it early. In nginx it yields. */
@@ -143,14 +142,8 @@ void om_core_open(lua_State *L, int module, int core) {
                                    {"seconds", core_seconds},
                                    {"now", core_now},
                                    {NULL, NULL}};
-  int state = lua_gettop(L);
   lua_pushvalue(L, module);
-  lua_pushvalue(L, -1);
   lua_setfield(L, core, "module"); /* resty/onemsg replaces `sleep` there */
-  lua_pushvalue(L, state);
-  om_setfuncs(L, functions, 1);
-  lua_pushvalue(L, core);
-  lua_pushvalue(L, state);
-  om_setfuncs(L, inner, 1);
-  lua_pop(L, 2);
+  om_add_functions(L, module, functions);
+  om_add_functions(L, core, inner);
 }

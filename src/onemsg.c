@@ -24,6 +24,7 @@ static int state_gc(lua_State *L) {
   struct om_state *state = (struct om_state *)lua_touserdata(L, 1);
   struct om_port *port = state->port;
   state->port = NULL;
+  om_pending_end(state);
   for (struct om_job *job = om_jobs_shift(&state->home); job != NULL;
        job = om_jobs_shift(&state->home)) {
     om_job_drop(job);
@@ -46,7 +47,8 @@ static int reference(lua_State *L, const char *module, const char *name) {
   return ref;
 }
 
-/* A codec of our own, so that nobody else's settings of lua-cjson reach us, nor ours them. */
+/* A codec of our own, so that nobody else's settings of lua-cjson reach us, nor ours them. Without
+ * its kept buffer: a finalizer or a metamethod may encode while a text is being made of it. */
 static void open_json(lua_State *L, struct om_state *state) {
   lua_getglobal(L, "require");
   lua_pushliteral(L, "cjson.safe");
@@ -55,6 +57,9 @@ static void open_json(lua_State *L, struct om_state *state) {
   lua_call(L, 0, 1);
   lua_getfield(L, -1, "decode_max_depth");
   lua_pushinteger(L, OM_JSON_MAX_DEPTH);
+  lua_call(L, 1, 0);
+  lua_getfield(L, -1, "encode_keep_buffer");
+  lua_pushboolean(L, 0);
   lua_call(L, 1, 0);
   lua_getfield(L, -1, "encode");
   state->encode = luaL_ref(L, LUA_REGISTRYINDEX);
