@@ -1,6 +1,6 @@
 --- onemsg.cli_output: what the command prints: text for people or, with --json, JSON lines; results on standard output,
 -- the rest on standard error. Never a token; a phone as its last four digits unless the caller says otherwise.
-local cjson = require "cjson"
+local codec = require "onemsg.json"
 local event_room = require "onemsg.event"
 local log = require "onemsg.workflow_log"
 local plain = require "onemsg.plain"
@@ -36,7 +36,7 @@ end
 
 --- Canonical JSON, its keys sorted.
 function M.encode(value)
-  local text = event_room.text(value) or event_room.text(repaired(value)) or cjson.encode(repaired(value))
+  local text = event_room.text(value) or event_room.text(repaired(value)) or codec.encode(repaired(value))
   for _, name in ipairs(LISTS) do text = text:gsub('"' .. name .. '":{}', '"' .. name .. '":[]') end
   return text
 end

@@ -1,6 +1,6 @@
 --- onemsg.workflow_log: the delivery log as JSON lines, and the user's callbacks, whose failures hurt nothing.
 -- Never a token; of a phone only the last four digits.
-local cjson = require "cjson"
+local json = require "onemsg.json"
 local event_room = require "onemsg.event"
 local plain = require "onemsg.plain"
 
@@ -54,7 +54,7 @@ local function line_of(entry)
   for key, value in pairs(entry) do
     if type(value) == "string" then entry[key] = plain.repair(value, TEXT_CHARS) end
   end
-  return event_room.text(entry) or cjson.encode(entry)
+  return event_room.text(entry) or json.encode(entry)
 end
 
 --- Writes one line. What the sink raises is dropped: there is nowhere left to say it, and it must not stop the work.
@@ -78,7 +78,7 @@ end
 -- @tparam ?table history
 -- @tparam ?table statuses
 function M.view(row, history, statuses)
-  local message = row.message and cjson.decode(row.message) or {}
+  local message = row.message and json.decode(row.message) or {}
   local waits = row.state == "queued" or row.state == "sending"
   return {
     id = row.id, type = row.type, state = row.state, was = row.was, reason = row.reason, rule = row.rule,

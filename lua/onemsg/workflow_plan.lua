@@ -1,6 +1,6 @@
 --- onemsg.workflow_plan: from an event to the confirmations it leads to. submit and explain both use this, and the
 -- channel's own check, so that explain says what submit then does. Stores nothing, sends nothing.
-local cjson = require "cjson"
+local json = require "onemsg.json"
 local event_room = require "onemsg.event"
 local quiet_room = require "onemsg.workflow_quiet"
 
@@ -72,16 +72,16 @@ local function confirmation(flow, event, decision, part, now)
   part.state, part.channel = "queued", name
   part.phone = (message.phone or message.chat_id):gsub("@c%.us$", "") -- one line for one person, however addressed
   part.template, part.language = message.template or "", message.language or ""
-  part.body, part.changes, part.message = message.body, why, cjson.encode(message)
+  part.body, part.changes, part.message = message.body, why, json.encode(message)
   part.once = decision.once_per
   part.give_up_at = now + (decision.give_up_after or flow.give_up_after)
   local otherwise = decision.otherwise
   if otherwise then
-    part.otherwise = { json = cjson.encode(otherwise), after = otherwise.after, on_unknown = otherwise.on_unknown }
+    part.otherwise = { json = json.encode(otherwise), after = otherwise.after, on_unknown = otherwise.on_unknown }
   end
   if decision.quiet then
     local trouble = quiet_room.trouble(decision.quiet)
-    part.quiet = cjson.encode(decision.quiet)
+    part.quiet = json.encode(decision.quiet)
     if trouble then part.reason = part.reason .. "; " .. trouble end
   end
   return part
