@@ -2,6 +2,7 @@
  * for an error come from lua/onemsg/codes.lua. Nothing here shows the token. */
 #include "answer.h"
 
+#include "message.h"
 #include "outcome.h"
 
 #include <math.h>
@@ -16,9 +17,13 @@ static void push_decoded(lua_State *L, struct om_state *state, const struct om_t
     lua_pushnil(L);
     return;
   }
-  lua_rawgeti(L, LUA_REGISTRYINDEX, state->decode);
-  lua_pushlstring(L, transfer->answer, transfer->answer_bytes);
-  lua_call(L, 1, 1);
+  lua_pushnil(L);
+  for (int i = 0; i < OM_JSON_ATTEMPTS && lua_isnil(L, -1); i++) {
+    lua_pop(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->decode);
+    lua_pushlstring(L, transfer->answer, transfer->answer_bytes);
+    lua_call(L, 1, 1);
+  }
 }
 
 /* Pushes the body without the token, capped. */
@@ -423,10 +428,7 @@ int om_answer_webhook(lua_State *L, struct om_state *state, struct om_job *job, 
     return results;
   }
   int answer = lua_gettop(L);
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "onemsg.webhook");
-  lua_call(L, 1, 1);
-  lua_getfield(L, -1, "parse");
+  lua_rawgeti(L, LUA_REGISTRYINDEX, state->webhooks);
   lua_pushvalue(L, answer);
   lua_call(L, 1, 2);
   return 2;

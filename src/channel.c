@@ -152,19 +152,24 @@ static int channel_tostring(lua_State *L) {
   return 1;
 }
 
-/* channel:templates(…) and the others that are several requests: a function of a Lua module, found
- * at the first call. Upvalues: state, module, function. */
+/* channel:templates(…) and the others that are several requests: a function of a Lua module.
+ * Upvalues: state, function. */
 static int channel_delegate(lua_State *L) {
   check_channel(L);
-  lua_getglobal(L, "require");
   lua_pushvalue(L, lua_upvalueindex(2));
-  lua_call(L, 1, 1);
-  lua_pushvalue(L, lua_upvalueindex(3));
-  lua_gettable(L, -2);
   lua_insert(L, 1);
-  lua_pop(L, 1);
   lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
   return lua_gettop(L);
+}
+
+/* Pushes module[name]. Modules are loaded with ours, not at the first call: one whose loading a
+ * finalizer's error or call interrupts is broken for good in Lua 5.1's `require`. */
+static void push_function(lua_State *L, const char *module, const char *name) {
+  lua_getglobal(L, "require");
+  lua_pushstring(L, module);
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, name);
+  lua_remove(L, -2);
 }
 
 void om_channel_open(lua_State *L, int module, int core) {
@@ -200,9 +205,8 @@ void om_channel_open(lua_State *L, int module, int core) {
   }
   for (size_t i = 0; i < sizeof delegates / sizeof delegates[0]; i++) {
     lua_pushvalue(L, state);
-    lua_pushstring(L, delegates[i][1]);
-    lua_pushstring(L, delegates[i][2]);
-    lua_pushcclosure(L, channel_delegate, 3);
+    push_function(L, delegates[i][1], delegates[i][2]);
+    lua_pushcclosure(L, channel_delegate, 2);
     lua_setfield(L, -2, delegates[i][0]);
   }
   lua_pop(L, 1);

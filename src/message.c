@@ -336,13 +336,18 @@ int om_message_read(lua_State *L, int index, const struct om_message_defaults *d
 }
 
 int om_message_encode(lua_State *L, int encode) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, encode);
-  lua_insert(L, -2);
-  lua_call(L, 1, 2);
-  if (lua_isnil(L, -2)) {
-    return om_fail(L, "invalid", NULL, "the message cannot be written as JSON: %s",
-                   lua_tostring(L, -1));
+  int table = lua_gettop(L);
+  for (int i = 0; i < OM_JSON_ATTEMPTS; i++) {
+    lua_settop(L, table);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, encode);
+    lua_pushvalue(L, table);
+    lua_call(L, 1, 2);
+    if (!lua_isnil(L, -2)) {
+      lua_pop(L, 1);
+      lua_replace(L, table);
+      return 0;
+    }
   }
-  lua_pop(L, 1);
-  return 0;
+  return om_fail(L, "invalid", NULL, "the message cannot be written as JSON: %s",
+                 lua_tostring(L, -1));
 }

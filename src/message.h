@@ -20,6 +20,10 @@
 #define OM_MESSAGE_HEADER_CHARS 60   /* Meta: a text header with its value */
 #define OM_MESSAGE_SUFFIX_CHARS 2000 /* Meta: what completes a dynamic URL button */
 
+/* cjson.safe answers nil also when a finalizer raised in it (LuaJIT) or memory was short: what
+ * fails so often is no JSON. */
+#define OM_JSON_ATTEMPTS 3
+
 /* What a channel lends to its messages; the strings are anchored by the channel. NULL: not set. */
 struct om_message_defaults {
   const char *template_name;

@@ -3,6 +3,7 @@
  * Each Lua state has one om_state, in the registry and as upvalue of every function; it ends with
  * the Lua state. Loading starts no thread and opens nothing: nginx loads modules before it forks.
  */
+#define _GNU_SOURCE /* dladdr */
 #include "answer.h"
 #include "channel.h"
 #include "core.h"
@@ -10,6 +11,7 @@
 #include "hmac.h"
 #include "signals.h"
 
+#include <dlfcn.h>
 #include <string.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -47,6 +49,19 @@ static int reference(lua_State *L, const char *module, const char *name) {
   return ref;
 }
 
+/* Keeps the library of the C function on top of the stack loaded. LuaJIT unloads what `require`
+ * loaded while its state closes, and may call a host's finalizer, and that one us, after it. */
+static void pin_library(lua_State *L) {
+  union {
+    lua_CFunction in;
+    const void *out;
+  } cast = {.in = lua_tocfunction(L, -1)};
+  Dl_info found;
+  if (cast.in != NULL && dladdr(cast.out, &found) != 0) {
+    dlopen(found.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+  }
+}
+
 /* A codec of our own, so that nobody else's settings of lua-cjson reach us, nor ours them. Without
  * its kept buffer: a finalizer or a metamethod may encode while a text is being made of it. */
 static void open_json(lua_State *L, struct om_state *state) {
@@ -62,6 +77,7 @@ static void open_json(lua_State *L, struct om_state *state) {
   lua_pushboolean(L, 0);
   lua_call(L, 1, 0);
   lua_getfield(L, -1, "encode");
+  pin_library(L);
   state->encode = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_getfield(L, -1, "decode");
   state->decode = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -89,6 +105,7 @@ static void push_state(lua_State *L) {
   open_json(L, state);
   state->explain = reference(L, "onemsg.codes", "explain");
   state->report = reference(L, "onemsg.hooks", "report");
+  state->webhooks = reference(L, "onemsg.webhook", "parse");
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
 }

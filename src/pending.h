@@ -25,10 +25,11 @@ struct om_state {
   struct om_pending *pendings; /* all that have a job, newest first */
   bool ended;                  /* the Lua state is closing: nothing begins any more */
   int answer;                  /* registry ref: what runs om_work.answer */
-  int encode;                  /* registry refs: cjson's functions, codes.explain, hooks.report */
+  int encode; /* registry refs: cjson's functions, codes.explain, hooks.report, … */
   int decode;
   int explain;
   int report;
+  int webhooks; /* webhook.parse */
 };
 
 struct om_pending;

@@ -1,5 +1,5 @@
 --- onemsg.each: many sends, a window of them in flight.
--- The only caller is channel:send_each; the C module finds this file at its first call.
+-- The only caller is channel:send_each; the C module loads this file with itself.
 local core = require "onemsg.core"
 
 local M = {}
