@@ -8,7 +8,7 @@
 #define OM_MESSAGE_H
 
 #include "check.h"
-#include "json.h"
+#include "json_write.h"
 #include "phone.h"
 #include "text.h"
 

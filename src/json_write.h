@@ -1,11 +1,11 @@
-/* json.h: writes JSON into a malloced buffer. Pure: no Lua, no I/O, any thread.
+/* json_write.h: writes JSON into a malloced buffer. Pure: no Lua, no I/O, any thread.
  *
  * For what onemsg itself puts together from texts that were checked; what a caller brings as a
  * table is lua-cjson's (om_message_encode). Nothing can run between two pieces, so no other
  * document can get into this one.
  */
-#ifndef OM_JSON_H
-#define OM_JSON_H
+#ifndef OM_JSON_WRITE_H
+#define OM_JSON_WRITE_H
 
 #include <stdbool.h>
 #include <stddef.h>

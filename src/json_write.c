@@ -1,5 +1,5 @@
-/* json.c: see json.h. */
-#include "json.h"
+/* json_write.c: see json.h. */
+#include "json_write.h"
 
 #include <stdio.h>
 #include <stdlib.h>

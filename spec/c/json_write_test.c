@@ -1,5 +1,5 @@
-/* json_test.c: json.c: what stands for itself, what is escaped, and growth. */
-#include "json.h"
+/* json_write_test.c: json_write.c: what stands for itself, what is escaped, and growth. */
+#include "json_write.h"
 #include "test.h"
 
 #include <stdlib.h>
