@@ -26,7 +26,7 @@ pc_luajit = luajit
 dir_5.4 = 5.4
 dir_luajit = 5.1
 cflags = $(shell $(PKG) --cflags $(pc_$(1)) $(LIBS))
-ldlibs = $(shell $(PKG) --libs $(LIBS)) -lm
+ldlibs = $(shell $(PKG) --libs $(LIBS)) -lm -ldl
 paths = LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/spec/?.lua;;' LUA_CPATH='$(CURDIR)/$(B)/$(1)/?.so;;'
 
 all: $(LUAS:%=$(B)/%/onemsg.so) $(B)/onemsg ## build for Lua 5.4 and LuaJIT

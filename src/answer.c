@@ -3,6 +3,7 @@
 #include "answer.h"
 
 #include "json.h"
+#include "message.h"
 #include "outcome.h"
 #include "statistics.h"
 
@@ -16,7 +17,6 @@
 /* ---- reading ---- */
 
 void om_answer_decode(lua_State *L, struct om_state *state, const char *text, size_t len) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, state->decode);
   if (om_json_has_long_numbers(text, len)) {
     char *exact = (char *)lua_newuserdatauv(L, OM_JSON_EXACT_BYTES(len), 0);
     lua_pushlstring(L, exact, om_json_exact(text, len, exact));
@@ -24,7 +24,14 @@ void om_answer_decode(lua_State *L, struct om_state *state, const char *text, si
   } else {
     lua_pushlstring(L, text, len);
   }
-  lua_call(L, 1, 1);
+  lua_pushnil(L);
+  for (int i = 0; i < OM_JSON_ATTEMPTS && lua_isnil(L, -1); i++) {
+    lua_pop(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->decode);
+    lua_pushvalue(L, -2);
+    lua_call(L, 1, 1);
+  }
+  lua_remove(L, -2);
 }
 
 bool om_answer_digits(lua_State *L, int index, char digits[OM_DIGITS_BYTES]) {
@@ -412,10 +419,7 @@ int om_answer_webhook(lua_State *L, struct om_state *state, struct om_job *job, 
     return results;
   }
   int answer = lua_gettop(L);
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "onemsg.webhook");
-  lua_call(L, 1, 1);
-  lua_getfield(L, -1, "parse");
+  lua_rawgeti(L, LUA_REGISTRYINDEX, state->webhooks);
   lua_pushvalue(L, answer);
   lua_call(L, 1, 2);
   return 2;

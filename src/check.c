@@ -317,8 +317,26 @@ enum om_phone_fault om_to_phone(lua_State *L, int index, const char *country,
   return om_phone_normalize(digits, len, country, out);
 }
 
-void om_newmetatable(lua_State *L, const char *name) {
-  luaL_newmetatable(L, name);
-  lua_pushstring(L, name); /* LuaJIT's luaL_newmetatable does not */
+void om_add_functions(lua_State *L, int index, const luaL_Reg *functions) {
+  lua_pushvalue(L, index);
+  lua_pushvalue(L, -2);
+  om_setfuncs(L, functions, 1);
+  lua_pop(L, 1);
+}
+
+void om_class_open(lua_State *L, const struct om_class *class, int core) {
+  int upvalue = lua_gettop(L);
+  luaL_newmetatable(L, class->name);
+  lua_pushstring(L, class->name); /* LuaJIT's luaL_newmetatable does not */
   lua_setfield(L, -2, "__name");
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, core, class->key);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, "__index");
+  lua_pushvalue(L, upvalue);
+  om_add_functions(L, upvalue + 1, class->meta);
+  om_add_functions(L, upvalue + 2, class->methods);
+  om_add_functions(L, core, class->inner);
+  lua_settop(L, upvalue);
 }

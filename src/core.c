@@ -256,14 +256,8 @@ void om_core_open(lua_State *L, int module, int core) {
                                    {"country", core_country},
                                    {"spellings", core_spellings},
                                    {NULL, NULL}};
-  int state = lua_gettop(L);
   lua_pushvalue(L, module);
-  lua_pushvalue(L, -1);
   lua_setfield(L, core, "module"); /* resty/onemsg replaces `sleep` there */
-  lua_pushvalue(L, state);
-  om_setfuncs(L, functions, 1);
-  lua_pushvalue(L, core);
-  lua_pushvalue(L, state);
-  om_setfuncs(L, inner, 1);
-  lua_pop(L, 2);
+  om_add_functions(L, module, functions);
+  om_add_functions(L, core, inner);
 }

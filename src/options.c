@@ -385,7 +385,10 @@ static int read_endpoint(lua_State *L, struct om_state *state, int anchors,
     options.base_url = lua_tostring(L, -1);
   }
   failed = failed ? failed : push_text_option(L, &ca_file);
-  options.ca_file = failed || lua_isnil(L, -1) ? ca_from_environment() : lua_tostring(L, -1);
+  if (!failed && lua_isnil(L, -1)) {
+    lua_pushstring(L, ca_from_environment());
+  }
+  options.ca_file = failed ? NULL : lua_tostring(L, -1);
   failed = failed ? failed : push_text_option(L, &proxy);
   options.proxy = failed || lua_isnil(L, -1) ? NULL : lua_tostring(L, -1);
   failed = failed ? failed : read_connections(L, &options.max_connections);

@@ -65,13 +65,6 @@ function Raw:stop()
   os.execute("kill " .. self.pid .. " 2>/dev/null; rm -rf '" .. self.dir .. "'")
 end
 
-local function output(command)
-  local pipe = assert(io.popen(command))
-  local text = pipe:read "*a"
-  pipe:close()
-  return (text:gsub("%s+$", ""))
-end
-
 --- Whole or not at all: the server reads it at any time.
 local function write(path, text)
   local file = assert(io.open(path .. ".new", "w"))

@@ -1,8 +1,8 @@
 --- onemsg.cli.output: what the command prints: text for people or, with --json, JSON lines; results on standard output,
 -- the rest on standard error. Never a token; a phone as its last four digits unless the caller says otherwise.
 local canonical = require "onemsg.base.canonical"
-local cjson = require "cjson"
 local utf8 = require "onemsg.base.utf8"
+local codec = require "onemsg.base.json"
 
 local M = {}
 
@@ -33,7 +33,7 @@ end
 
 --- Canonical JSON, its keys sorted.
 function M.encode(value)
-  local text = canonical.text(value) or canonical.text(repaired(value)) or cjson.encode(repaired(value))
+  local text = canonical.text(value) or canonical.text(repaired(value)) or codec.encode(repaired(value))
   for _, name in ipairs(LISTS) do text = text:gsub('"' .. name .. '":{}', '"' .. name .. '":[]') end
   return text
 end
