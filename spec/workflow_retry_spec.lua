@@ -19,7 +19,7 @@ describe("workflow over simulated hours", function()
   setup(function()
     local fake = server.fake { journal = false, set = { pace_ms = 0 } }
     local channel = channels.new(fake)
-    local hasty = channels.new(fake, { timeout = 0.5 })
+    local hasty = channels.new(fake, { timeout = 3 })
     for ending, row in pairs(numbers.list) do
       local phone, taken = channels.phone(ending), {}
       for n = 1, (row.first or 0) + 1 do

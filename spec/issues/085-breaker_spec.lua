@@ -79,6 +79,7 @@ describe("the breaker", function()
     told = #sim.sent - 1
     tell '"status":"sent"'
     sim:advance(310)
+    sim.flow:drain()
     assert.equal("closed", sim.flow:stats().channels.main.breaker)
   end)
 

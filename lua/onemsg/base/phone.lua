@@ -1,16 +1,17 @@
 --- Phones: their one form, their other forms, and how they are shown. What is no phone but a chat id stays as it is,
 -- but for "…@c.us", which names a phone. Pure; the normaliser is C's, the one that messages go through.
+local plain = require "onemsg.base.utf8"
+
 local M = {}
 
 local PERSON = "@c%.us$"
 
--- Countries whose numbers WhatsApp writes with or without a digit that others write otherwise: prefix, digit, and how
--- many digits follow it. PLATFORM.md 5.4.
-local doubles = { { "55%d%d", "9", 8 }, { "52", "1", 10 }, { "54", "9", 10 } }
+-- Here, not above: loading this loads no C.
+local function core() return require "onemsg" and require "onemsg.core" end
 
 --- The address of whom people mean: by it the store knows a recipient, however they are written.
 -- @param given a phone as a message may have it, a number or a text, or a chat id
--- @tparam ?string country calling code, for national numbers
+-- @tparam ?string country of national numbers: ISO code or calling code
 -- @treturn ?string digits, or a chat id
 -- @treturn ?string with nil: what is wrong, which reads on after "phone": "has a letter: …"
 function M.address(given, country)
@@ -19,8 +20,7 @@ function M.address(given, country)
     if not given:find(PERSON) then return given end
     given = "+" .. given:gsub(PERSON, "")
   end
-  local core = require "onemsg" and require "onemsg.core" -- here: loading this loads no C
-  return core.phone(given, country)
+  return core().phone(given, country)
 end
 
 --- The address in a chat id of 1MSG's.
@@ -38,27 +38,21 @@ function M.digits(address)
   return (address:gsub("@.*", ""))
 end
 
---- A phone in all the forms in which WhatsApp may write it, the given one first.
+--- A phone in all the forms in which WhatsApp may write it, the given one first (PLATFORM.md 1.4, 5.4).
 -- @tparam string address
 -- @treturn table list
 function M.variants(address)
-  for _, double in ipairs(doubles) do
-    local prefix, rest = address:match("^(" .. double[1] .. ")(%d+)$")
-    if prefix and #rest == double[3] then return { address, prefix .. double[2] .. rest } end
-    if prefix and #rest == double[3] + 1 and rest:sub(1, 1) == double[2] then
-      return { address, prefix .. rest:sub(2) }
-    end
+  local list = { address }
+  for _, form in ipairs { core().spellings(address) } do
+    if form ~= address then list[#list + 1] = form end
   end
-  return { address }
+  return list
 end
 
---- May two addresses be the same person's? WhatsApp reports some in a form of its own: with a trunk 0 less, with or
--- without the ninth digit of Brazil, the 1 of Mexico, the 9 of Argentina (PLATFORM.md 1.4, 5.4).
+--- Are two addresses the same person's?
 function M.same(a, b)
   if not a or not b then return false end
-  a, b = M.digits(a), M.digits(b)
-  if a == b then return true end
-  return math.abs(#a - #b) <= 1 and #a >= 10 and #b >= 10 and M.tail(a) == M.tail(b) and a:sub(1, 2) == b:sub(1, 2)
+  return M.digits(a) == M.digits(b) or (core().spellings(a)) == (core().spellings(b))
 end
 
 --- The digits that all forms of a number end in.
@@ -68,7 +62,7 @@ end
 
 --- "…1369"
 function M.mask(address)
-  return "…" .. M.digits(tostring(address)):sub(-4)
+  return "…" .. plain.repair(M.digits(tostring(address)):sub(-4), 4)
 end
 
 --- A sentence without the recipient's number, which an answer of the API may contain.

@@ -56,8 +56,32 @@ function Send:claim(row, n, cost, now, lease, gap)
     skip, log_skipped,
     try, others_wait,
   }
-  if not results then return nil, err, info end
+  if not results then
+    if not err:find("^conflict:") then self.open_claims[#self.open_claims + 1] = owner end
+    return nil, err, info
+  end
   return results[1], results[4], results[6]
+end
+
+local TAKE_BACK = [[
+  UPDATE confirmation SET was = state, state = 'queued', step = step + 1, attempts = attempts - 1, reason = $2,
+    left_at = NULL, lease_until = NULL, changed_at = $3
+  WHERE state = 'sending' AND owner = $1 RETURNING *]]
+
+--- What a claim took that failed, and was stored all the same (a disk that failed at the very commit): none of it was
+-- sent, so it is queued again.
+-- @treturn ?table rows
+function Send:take_back(now)
+  local rows = {}
+  while #self.open_claims > 0 do
+    local results, err, info = self.db:unit {
+      { TAKE_BACK, self.open_claims[#self.open_claims], "the store failed while it was taken up; it was not sent", now },
+      { LOG_AT, "queued", now } }
+    if not results then return nil, err, info end
+    self.open_claims[#self.open_claims] = nil
+    for _, row in ipairs(results[1]) do rows[#rows + 1] = row end
+  end
+  return rows
 end
 
 -- Record ------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 -- What it means stands in onemsg.policy.delivery and onemsg.policy.evidence.
 local amend = require "onemsg.outbox.amend"
 local STATUSES = require "onemsg.outbox.read".STATUSES
+local utf8 = require "onemsg.base.utf8"
 
 local M = { methods = {}, statements = {} }
 local Statuses = M.methods
@@ -46,7 +47,7 @@ function M.statements.alarm(phone, now)
 end
 
 function M.statements.oddity(kind, n, sample, now)
-  return { KEEP_ODDITY, kind, n, now, sample:sub(1, SAMPLE_BYTES), KINDS }
+  return { KEEP_ODDITY, kind, n, now, utf8.repair(utf8.cut(sample, SAMPLE_BYTES), SAMPLE_BYTES), KINDS }
 end
 
 -- Whose it is -------------------------------------------------------------------------------------------------------

@@ -181,7 +181,7 @@ function M.next_step(row, channel, now)
     return to_be_asked(row, channel, now) and "ask" or "fall_back"
   end
   if row.state == "failed" and reached(row.retry_at, now) then
-    if channel.breaker == "open" then return nil, { retry_at = math.max(now + 1, channel.next_at or 0) } end
+    if channel.breaker == "open" then return nil, { retry_at = math.max(now + M.RESEND_GAP, channel.next_at or 0) } end
     return to_be_asked(row, channel, now) and "ask" or "resend"
   end
   if row.state == "unknown" or row.settled and not row.message_id then

@@ -3,7 +3,7 @@
 -- status of a message that nobody else owns, to that recipient, in that time. Absence proves nothing: there is no
 -- verdict "it did not leave".
 local hooks = require "onemsg.hooks"
-local plain = require "onemsg.policy.optout".plain
+local plain = require "onemsg.base.utf8"
 local phones = require "onemsg.base.phone"
 
 local M = {}
@@ -28,7 +28,7 @@ end
 function M.fits(text, filled, values)
   if not text or text == "" then return nil end
   if filled then
-    local seen, own = plain(text), plain(filled)
+    local seen, own = plain.comparable(text), plain.comparable(filled)
     return (seen == own or #own >= 20 and seen:find(own, 1, true)) and "the text" or nil
   end
   local any = false

@@ -45,17 +45,18 @@ function Hand:show(id)
 end
 
 local FILTERS = { state = "string", rule = "string", phone = "string number", type = "string", channel = "string",
-                  since = "time", before = "time", limit = "number" }
+                  since = "time", before = "time", limit = "number", country = "string number" }
 
 --- Confirmations, the newest change first, as show() gives them, without history and statuses.
 -- @tparam ?table by state, rule, phone (as people write it, or a chat id), type, channel: equal; since, before: seconds;
---   limit: 100, at most 1000
+--   limit: 100, at most 1000; country: of a national phone
 function Hand:list(by)
   by = check.options("list", by, FILTERS, "filter")
   if by.state and not states.by_name[by.state] then
     check.misuse(("list: there is no state '%s'%s"):format(by.state, suggest.phrase(by.state, states.by_name)))
   end
-  if by.phone then by.phone = recipients.address(self, "list", by.phone, by.channel) end
+  if by.phone then by.phone = recipients.address(self, "list", by.phone, by.channel, by.country) end
+  by.country = nil
   local rows, err, info = self.box:list(by, names)
   if not rows then return nil, err, info end
   for n, row in ipairs(rows) do rows[n] = log.view(row) end

@@ -2,7 +2,8 @@
 --
 -- A turn: take in what was answered and record it; look what there is to do; recover, expire, probe; claim what may
 -- leave now, and send all of it. Between turns it waits for an answer, for the next due time, or a quarter of a second.
--- An answer stays in memory until the store has it: a full disk delays the record, and never loses it.
+-- An answer stays in memory until the store has it: a full disk delays the record, and loses it only when the loop must
+-- end before there is room; then what came of each such send is told.
 local cjson = require "cjson"
 local attempt = require "onemsg.base.check".attempt
 local followup = require "onemsg.workflow.followup"
@@ -22,6 +23,7 @@ for name, method in pairs(health.methods) do Worker[name] = method end
 
 local IDLE = 0.25   -- seconds between two looks at a store where nothing is due
 local TROUBLE = 1   -- seconds until a store that failed is asked again
+local PATIENCE = 5  -- seconds that a store which refuses everything is waited for at the end
 
 --- @tparam table flow see onemsg.workflow
 function M.new(flow)
@@ -36,7 +38,8 @@ function M.new(flow)
     look_at = 0,
     next_due = math.huge,
     recorded = 0,
-    hearing = {}, upkeep_at = 0, asking = 0, asked = 0, asked_since = 0, -- see onemsg.workflow.followup
+    ill = nil, ill_since = nil, told = {}, -- what a store says that fails, from when on, and what was told of it
+    hearing = {}, open_hands = {}, upkeep_at = 0, asking = 0, asked = 0, asked_since = 0, -- see onemsg.workflow.followup
   }, Worker)
 end
 
@@ -47,9 +50,11 @@ function Worker:wake()
 end
 
 function Worker:trouble(err)
-  self.look_at = self.flow.now() + TROUBLE
-  if self.last_trouble == err then return end
-  self.last_trouble = err
+  local now = self.flow.now()
+  self.look_at = now + TROUBLE
+  self.ill, self.ill_since = err, self.ill_since or now
+  if self.told[err] then return end
+  self.told[err] = true
   self.flow:alert { alert = "store", reason = err }
 end
 
@@ -138,7 +143,7 @@ function Worker:record()
     local row, mine
     if flight.record then row, mine = flow.box:recorded(flight.record) end
     if row then
-      self.recorded, self.last_trouble = self.recorded + 1, nil
+      self.recorded = self.recorded + 1
       if mine then flow:announce(row) end
       self:measure(row, flight.gate, flight.measures, flight.tries)
       joined[#joined + 1] = row
@@ -200,20 +205,27 @@ end
 --- Asks the store what is due, and does it. Sets look_at and, for drain, next_due.
 function Worker:look()
   local flow, now = self.flow, self.flow.now()
-  self.look_at = now + IDLE
+  self.look_at, self.ill = now + IDLE, nil
   flow:ruleset(now) -- a process that only works says it too
-  local sight, err = flow.box:look()
+  local back, err = flow.box:take_back(now)
+  if not back then return self:trouble(err) end
+  for _, row in ipairs(back) do flow:announce(row) end
+  local sight
+  sight, err = flow.box:look()
   if not sight then return self:trouble(err) end
-  self.last_trouble, self.gates = nil, sight.gates
+  self.gates = sight.gates
   self.next_due = math.huge
   self:find_stranded(now) -- before they expire
   self:sweep(sight.lease_at, now, "recover")
-  self:sweep(sight.give_up_at, now, "expire")
+  if not self.ill then self:sweep(sight.give_up_at, now, "expire") end
   for _, name in ipairs(flow.names) do
+    if self.ill then break end -- each call may take as long as the store waits for a lock
     self:probe(name, sight.gates[name], now)
     self:due_at(self:serve(sight.gates[name], now))
   end
-  followup.look(self, sight.attention, now)
+  if not self.ill then followup.look(self, sight.attention, now) end
+  if self.ill then return end
+  self.ill_since, self.told = nil, {}
   self.look_at = math.min(self.look_at, math.max(now, self.next_due))
 end
 
@@ -246,17 +258,44 @@ end
 
 --- Run -------------------------------------------------------------------------------------------------------------
 
+--- What could not be recorded: somebody should know what came of it, and it goes on from here if the loop does.
+-- @treturn ?string what the store said
+local function unrecorded(self)
+  local count = 0
+  for _, flight in ipairs(self.answered) do
+    if flight.change then
+      local row, change = flight.row, flight.change
+      count = count + 1
+      self.flow:alert { alert = "unrecorded", id = row.id, channel = row.channel, phone = phones.mask(row.phone),
+        state = change.state, message_id = change.message_id, job_id = change.job_id, code = change.code,
+        reason = ("what came of sending %s could not be recorded: %s%s"):format(row.id, change.state,
+          change.message_id and " as " .. change.message_id or change.reason ~= "" and ", " .. change.reason or "") }
+    end
+  end
+  if count == 0 then return nil end
+  return ("%s; what came of %d sends is not recorded"):format(self.ill or "store: it did not answer", count)
+end
+
+--- Waits for what is in flight, at most the lease, and then for a store that refuses to record it.
+local function finish(self)
+  local deadline, patience = self.flow.now() + self.flow.lease, nil
+  while self.count > 0 or #self.answered > 0 do
+    local now = self.flow.now()
+    patience = self.count == 0 and (patience or now + PATIENCE) or nil
+    if now >= deadline or patience and now >= patience then break end
+    self:wait(IDLE)
+    self:turn(false)
+  end
+  return unrecorded(self)
+end
+
 local function run(self, stop)
   while not stop() do
     self:turn(true)
     local full = self.count >= self.flow.window
     self:wait(full and IDLE or math.min(IDLE, self.look_at - self.flow.now()))
   end
-  local deadline = self.flow.now() + self.flow.lease
-  while (self.count > 0 or #self.answered > 0) and self.flow.now() < deadline do
-    self:wait(IDLE)
-    self:turn(false)
-  end
+  return finish(self)
 end
 
 local function drain(self, timeout, stop)
@@ -267,11 +306,13 @@ local function drain(self, timeout, stop)
     self:turn(true)
     local now = flow.now()
     local busy = self.count > 0 or #self.answered > 0
-    local due = self.next_due <= math.max(now, deadline)
-    if not busy and not due and self.look_at > now then return end
-    if now >= deadline and timeout > 0 then return end
+    local due = self.ill or self.next_due <= math.max(now, deadline) -- ill: nobody knows
+    if not busy and not due and self.look_at > now then return nil end
+    if timeout > 0 and now >= deadline then return self.ill end
+    if timeout == 0 and self.ill and now - self.ill_since >= PATIENCE then return self.ill end
     self:wait(math.min(IDLE, self.look_at - now, timeout > 0 and deadline - now or IDLE))
   end
+  return nil
 end
 
 --- One loop at a time: a second one, out of a callback or another light thread, would take the answers of the first.
@@ -281,9 +322,10 @@ local function alone(self, loop, ...)
   end
   local before = self.recorded
   self.running = true
-  local ok, err = pcall(loop, self, ...)
+  local ok, trouble = pcall(loop, self, ...)
   self.running = false
-  if not ok then error(err, 0) end
+  if not ok then error(trouble, 0) end
+  if trouble then return nil, trouble, { outcome = "store", retry = true, recorded = self.recorded - before } end
   return self.recorded - before
 end
 
