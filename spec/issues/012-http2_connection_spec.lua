@@ -58,7 +58,8 @@ describe("an HTTP/2 connection", function()
   it("that nginx ends after a thousand requests makes no message unknown", function()
     fake = server.fake { set = { pace_ms = 0, latency_ms = 5 } }
     for url, http in pairs { [fake.env.FAKE_H2_URL] = "auto", [fake.env.FAKE_HTTPS_URL] = "1.1" } do
-      channel = channels.new(fake, { base_url = url, http = http, max_connections = 64 })
+      channel = channels.new(fake, { base_url = url, http = http, max_connections = 64,
+                                       timeout = 60, connect_timeout = 60 })
       local messages, turned_away, answered = {}, {}, 0
       for i = 1, 2500 do messages[i] = channels.message(channels.phone(0)) end
       for index, receipt, err, info in channel:send_each(messages, { window = 64 }) do
