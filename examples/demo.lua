@@ -1,6 +1,6 @@
 -- make demo: five events become confirmations on WhatsApp, or not, and `onemsg show` says why. The 1MSG that answers here
 -- is a stand-in on this machine; everything else is what runs in earnest.
-local fake_server = require "resty.onemsg.fake_server"
+local fake_server = require "onemsg.fake.server"
 
 local dir = os.getenv "FAKE_DIR" or "/tmp/onemsg-demo"
 assert(fake_server.start { dir = dir, owner = fake_server.own_pid(), set = { pace_ms = 300 } })

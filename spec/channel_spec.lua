@@ -9,16 +9,10 @@ local sys = require "support.sys"
 local null = cjson.null
 
 describe("channel", function()
-  local fake, channel
+  local fake, channel, finish
 
-  setup(function()
-    fake = server.fake { set = { pace_ms = 0 } }
-    channel = channels.new(fake)
-  end)
-  teardown(function()
-    channel:close()
-    fake:stop()
-  end)
+  setup(function() fake, channel, finish = channels.with_fake { set = { pace_ms = 0 } } end)
+  teardown(function() finish() end)
 
   local function last(phone)
     local list = fake:journal { phone = phone }
@@ -52,7 +46,7 @@ describe("channel", function()
                                                          "Access activated in your account.") } },
         }, body)
         assert.are.equal("POST", entry.verb)
-        assert.are.equal("/" .. require "resty.onemsg.fake_server".CHANNEL .. "/sendTemplate", entry.path)
+        assert.are.equal("/" .. require "onemsg.fake.server".CHANNEL .. "/sendTemplate", entry.path)
         assert.are.equal("application/json", entry.headers["content-type"])
         assert.are.equal("application/json", entry.headers.accept)
         assert.are.equal("onemsg/" .. onemsg._VERSION, entry.headers["user-agent"])
@@ -331,7 +325,7 @@ describe("channel", function()
 
   it("closes once and for all, and tells", function()
     local one = channels.new(fake)
-    local base = fake.env.FAKE_HTTP_URL .. "/" .. require "resty.onemsg.fake_server".CHANNEL
+    local base = fake.env.FAKE_HTTP_URL .. "/" .. require "onemsg.fake.server".CHANNEL
     assert.are.equal("onemsg.channel (" .. base .. ")", tostring(one))
     local pending = assert(one:async("send", channels.message(channels.phone(0))))
     one:close()
@@ -365,7 +359,7 @@ describe("channel", function()
       { function() local _ = channel:removeWebhook() end, "removeWebhook takes a URL, and got a nil" },
       { function() local _ = channel:setWebhook { url = "https://a.example" } end, "setWebhook takes a list of URLs" },
       { function() local _ = channel:setWebhook { [2] = "https://a.example" } end, "setWebhook takes a list of URLs" },
-      { function() local _ = channel:templates(5) end, "templates takes options" },
+      { function() local _ = channel:templates(5) end, "templates takes a table of options" },
       { function() local _ = channel:templates { limt = 5 } end, "templates has no option 'limt'" },
       { function() local _ = channel:templates { limit = "5" } end, "templates: limit must be a whole number" },
     } do
@@ -414,7 +408,7 @@ describe("channel", function()
     local latency = stats.latency
     assert.are.equal(21, latency.count)
     assert.is_true(0 < latency.p50 and latency.p50 <= latency.p95 and latency.p95 <= latency.p99)
-    assert.is_true(latency.p99 <= latency.max and latency.max < 5 and latency.mean <= latency.max)
+    assert.is_true(latency.p99 <= latency.max and latency.mean <= latency.max)
     one:close()
   end)
 end)

@@ -1,7 +1,7 @@
 -- The command onemsg without a store: what it prints, and with what it ends.
 local cjson = require "cjson"
 local cli = require "onemsg.cli"
-local command_room = require "support.command"
+local commands = require "support.command"
 local server = require "support.server"
 
 local fake, command
@@ -10,7 +10,7 @@ local SECRET_URL = "https://shop.example/hooks/Jq8vT2aaabbbcccdd"
 
 setup(function()
   fake = server.fake { set = { pace_ms = 0 } }
-  command = command_room.new(fake.env)
+  command = commands.new(fake.env)
 end)
 teardown(function()
   local errors = fake:errors()
@@ -81,8 +81,8 @@ describe("onemsg", function()
     os.execute(("ln -sf \"$PWD/examples\" '%s/examples'"):format(command.dir))
     command:write("parse", ("#!/usr/bin/env %s\nlocal part, wrong = require('onemsg.cli').read(arg)\n"
       .. "if not part then io.stderr:write(wrong, '\\n') end\nio.read('*a') print('understood')\nos.exit(part and 0 or 1)\n")
-      :format(command_room.INTERPRETER))
-    local bin = command_room.quote(command.dir .. "/bin")
+      :format(commands.INTERPRETER))
+    local bin = commands.quote(command.dir .. "/bin")
     command:shell(("mkdir %s; mv %s/../parse %s/onemsg; chmod +x %s/onemsg"):format(bin, bin, bin, bin))
     local here = os.getenv "PWD"
     local count = 0
@@ -95,9 +95,9 @@ describe("onemsg", function()
       for _, example in ipairs(part.examples) do
         assert.truthy(help.out:find(example, 1, true))
         local line = ("export LUA_PATH=%s LUA_CPATH=%s; cd %s; PATH=$PWD/bin:$PATH; set -e; %s"):format(
-          command_room.quote((os.getenv "LUA_PATH":gsub("%f[^;%z]lua/", here .. "/lua/"))),
-          command_room.quote((os.getenv "LUA_CPATH":gsub("%f[^;%z]build/", here .. "/build/"))),
-          command_room.quote(command.dir), (example:gsub("/tmp/onemsg%-fake/", command.dir .. "/")))
+          commands.quote((os.getenv "LUA_PATH":gsub("%f[^;%z]lua/", here .. "/lua/"))),
+          commands.quote((os.getenv "LUA_CPATH":gsub("%f[^;%z]build/", here .. "/build/"))),
+          commands.quote(command.dir), (example:gsub("/tmp/onemsg%-fake/", command.dir .. "/")))
         local result = command:shell(line)
         assert.equal(0, result.code, example .. ": " .. result.err)
         assert.truthy(result.out:find "^understood", example)
@@ -110,7 +110,7 @@ describe("onemsg", function()
   it("ends with 5 and the name of the variable when it is not configured", function()
     for arguments, expected in pairs { ["send --phone 12020721300" .. TEXTS] = "ONE_MSG_TOKEN", templates = "ONE_MSG_TOKEN",
       list = "ONE_MSG_STORE", ["rules check nowhere.lua"] = "nowhere.lua" } do
-      local bare = command_room.new {}
+      local bare = commands.new {}
       local result = bare:run(arguments)
       bare:remove()
       assert.equal(5, result.code, arguments)
@@ -190,7 +190,7 @@ end)
 describe("onemsg hookinfo, templates", function()
   it("waits until it is delivered", function()
     fake:set { pace_ms = 150 }
-    local id = command_room.quote(send(0, " --json").json[1].id)
+    local id = commands.quote(send(0, " --json").json[1].id)
     local result = command:run("hookinfo --wait 10s --json " .. id)
     assert.equal(0, result.code)
     assert.truthy(("delivered read"):find(result.json[1].status, 1, true))
@@ -348,7 +348,7 @@ end)
 
 describe("onemsg fake", function()
   it("starts, is reached by its fake.env, and stops", function()
-    local dir = command_room.quote(command.dir .. "/fake")
+    local dir = commands.quote(command.dir .. "/fake")
     local started = command:run("fake start --dir " .. dir .. " --json")
     assert.equal(0, started.code, started.err)
     finally(function() command:run("fake stop --dir " .. dir) end)
@@ -361,21 +361,21 @@ describe("onemsg fake", function()
   it("runs in the foreground until Ctrl-C, showing the requests", function()
     local sys = require "support.sys"
     local dir = command.dir .. "/fore"
-    local started = command:start("fake --dir " .. command_room.quote(dir))
+    local started = command:start("fake --dir " .. commands.quote(dir))
     finally(function()
       sys.kill(started.pid, sys.KILL)
-      command:run("fake stop --dir " .. command_room.quote(dir))
+      command:run("fake stop --dir " .. commands.quote(dir))
     end)
     local function printed(text)
-      return server.eventually(function() return started.out():find(text, 1, true) end, 10)
+      return server.eventually(function() return started.out():find(text, 1, true) end)
     end
     assert.truthy(printed "Ctrl-C stops it")
-    assert.equal(0, command:shell(". " .. command_room.quote(dir .. "/fake.env") .. "; export ONE_MSG_BASE_URL; onemsg "
+    assert.equal(0, command:shell(". " .. commands.quote(dir .. "/fake.env") .. "; export ONE_MSG_BASE_URL; onemsg "
       .. "send --phone 12020721300 --name a --action b --next-step c", {
         env = { ONE_MSG_CA_FILE = dir .. "/ca.pem" } }).code)
     assert.truthy(printed "sendTemplate …1300")
     sys.kill(started.pid, sys.INT or 2)
-    assert.equal(0, server.eventually(started.ended, 5))
+    assert.equal(0, server.eventually(started.ended))
     assert.is_nil(io.open(dir .. "/nginx.pid"))
     assert.equal("", started.err())
   end)

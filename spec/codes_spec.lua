@@ -268,7 +268,7 @@ describe("codes on hostile answers", function()
     for _ = 1, 100 do
       codes.explain(500, { message = ("code error (# "):rep(1e5) }, nil)
     end
-    assert.is_true(os.clock() - start < 5)
+    assert.is_true(os.clock() - start < 60) -- of processor time; with a search that is quadratic it takes hours
   end)
 end)
 
@@ -410,9 +410,9 @@ end)
 
 describe("codes.add", function()
   local function fresh() -- the extensions of one test must not reach another
-    package.loaded["onemsg.codes"], package.loaded["onemsg.code_table"] = nil, nil
+    package.loaded["onemsg.codes"], package.loaded["onemsg.codes.table"] = nil, nil
     local mine = require "onemsg.codes"
-    package.loaded["onemsg.codes"], package.loaded["onemsg.code_table"] = codes, nil
+    package.loaded["onemsg.codes"], package.loaded["onemsg.codes.table"] = codes, nil
     return mine
   end
 
@@ -433,11 +433,13 @@ describe("codes.add", function()
 
   local good = { code = 131063, class = "recipient", action = "fallback", meaning = "m" }
   for _, case in ipairs {
-    { "code", "abc", "number" }, { "code", 1.5, "whole number" }, { "code", -1, "0 up" }, { "code", 0 / 0, "0 up" },
+    { "code", "abc", "number" }, { "code", 1.5, "whole number" }, { "code", -1, "whole number" },
+    { "code", 0 / 0, "whole number" },
     { "code", 1e8, "9999999" }, { "class", "weird", "one of" }, { "action", "explode", "one of" },
     { "fault", "me", "one of" }, { "scope", "all", "one of" }, { "meaning", 7, "string" }, { "retry", "yes",
       "boolean" },
-    { "retry", true, "needs wait" }, { "wait", -1, "0 up" }, { "colour", "red", "no field" }, { "wait", "5", "number" },
+    { "retry", true, "needs wait" }, { "wait", -1, "must be seconds" },
+    { "colour", "red", "no field" }, { "wait", "5", "number" },
     { "class", nil, "missing" }, { "action", nil, "missing" }, { "meaning", nil, "missing" }, { "code", nil, "whole" },
   } do
     it(("refuses %s = %s"):format(case[1], tostring(case[2])), function()

@@ -3,6 +3,7 @@
 local cjson = require "cjson"
 local simulation = require "support.simulation"
 local sql = require "onemsg.sql"
+local permute = require "support.orders".permute
 
 local PHONE = "12020721300"
 local HOUR = 3600
@@ -11,16 +12,6 @@ local function ack(id, status, more)
   local item = { id = id, status = status, phone = PHONE }
   for name, value in pairs(more or {}) do item[name] = value end
   return cjson.encode { ack = { item } }
-end
-
-local function permute(list, visit, n)
-  n = n or #list
-  if n <= 1 then return visit(list) end
-  for i = 1, n do
-    list[i], list[n] = list[n], list[i]
-    permute(list, visit, n - 1)
-    list[i], list[n] = list[n], list[i]
-  end
 end
 
 local function copy(list)
@@ -46,11 +37,7 @@ describe("flow:hooks", function()
     return assert(flow:show(id).message_id)
   end
 
-  local function history(id)
-    local lines = {}
-    for n, line in ipairs(flow:show(id).history) do lines[n] = line.state .. ": " .. line.reason end
-    return table.concat(lines, "\n")
-  end
+  local function history(id) return simulation.history(flow, id) end
 
   after_each(function()
     if sim then sim:close() end
@@ -235,16 +222,16 @@ describe("flow:hooks", function()
     sim:advance(HOUR + 60)
     flow:drain()
     assert.equal(0, flow:stats().held)
-    local delivery = require "onemsg.outbox_delivery"
-    local most = delivery.HELD_MOST
-    delivery.HELD_MOST = 10
+    local statuses = require "onemsg.outbox.statuses"
+    local most = statuses.HELD_MOST
+    statuses.HELD_MOST = 10
     for n = 1, 25 do
       sim.time = sim.time + 1
       flow:hooks(ack("wamid.flood" .. n, "sent"))
     end
     sim:advance(31)
     flow:drain()
-    delivery.HELD_MOST = most
+    statuses.HELD_MOST = most
     assert.equal(10, flow:stats().held)
   end)
 

@@ -1,7 +1,8 @@
 -- Whom not to address, and when not to: suppression, stop words, quiet hours. A real store, a scripted channel,
 -- simulated time.
 local cjson = require "cjson"
-local people = require "onemsg.people"
+local optout = require "onemsg.policy.optout"
+local phones = require "onemsg.base.phone"
 local rules = require "onemsg.rules"
 local simulation = require "support.simulation"
 local workflow = require "onemsg.workflow"
@@ -31,11 +32,7 @@ describe("people", function()
     return assert(flow:submit(event))
   end
 
-  local function history(id)
-    local lines = {}
-    for n, line in ipairs(flow:show(id).history) do lines[n] = line.state .. ": " .. line.reason end
-    return table.concat(lines, "\n")
-  end
+  local function history(id) return simulation.history(flow, id) end
 
   local function writes(text, more)
     serial = serial + 1
@@ -128,12 +125,13 @@ describe("people", function()
 
     it("refuses misuse", function()
       start()
-      assert.error_matches(function() flow:suppress(nil) end, "takes a phone")
-      assert.error_matches(function() flow:suppress("maria") end, "no phone in international form")
+      assert.error_matches(function() flow:suppress(nil) end, "suppress: phone must be a text, and is a nil")
+      assert.error_matches(function() flow:suppress("maria") end, "suppress: phone has a letter")
       assert.error_matches(function() flow:suppress(PHONE, { til = 5 }) end, "no option 'til'")
-      assert.error_matches(function() flow:suppress(PHONE, { duration = "soon" }) end, "like \"30d\"")
+      assert.error_matches(function() flow:suppress(PHONE, { duration = "soon" }) end,
+        "suppress: duration must be seconds as a number, or like \"30s\"")
       assert.error_matches(function() flow:suppress(PHONE, { channel = "x" }) end, "no channel 'x'")
-      assert.error_matches(function() flow:unsuppress({}) end, "takes a phone")
+      assert.error_matches(function() flow:unsuppress({}) end, "unsuppress: phone must be a text, and is a table")
     end)
   end)
 
@@ -153,10 +151,10 @@ describe("people", function()
     it("in several languages, as the whole message only", function()
       for _, text in ipairs { "STOP", " stop ", "Stop.", "«Стоп»", "ОТПИСАТЬСЯ", "PARAR", "Arrêt", "ARRÊT", "Sair!",
                               "UNSUBSCRIBE", "opt-out", "ABMELDEN", "停止", "Stop 🙏" } do
-        local match = people.matcher(people.STOP_WORDS)
+        local match = optout.matcher(optout.STOP_WORDS)
         if text == "Stop 🙏" then assert.is_nil(match(text)) else assert.is_truthy(match(text), text) end
       end
-      local match = people.matcher(people.STOP_WORDS)
+      local match = optout.matcher(optout.STOP_WORDS)
       for _, text in ipairs { "", "stopping by", "please stop", "the bus stop", "non stop", "stop it now", "!!!", "st op",
                               ("stop "):rep(50) } do
         assert.is_nil(match(text), text)
@@ -182,9 +180,9 @@ describe("people", function()
       submit("a", nil, "5511912345678")
       assert.equal(1, writes("pare", { chatId = "551112345678@c.us" }))
       assert.equal("skipped", flow:show("a").state)
-      assert.same({ "5215512345678", "525512345678" }, people.variants "5215512345678")
-      assert.same({ "5491112345678", "541112345678" }, people.variants "5491112345678")
-      assert.same({ "12025550123" }, people.variants "12025550123")
+      assert.same({ "5215512345678", "525512345678" }, phones.variants "5215512345678")
+      assert.same({ "5491112345678", "541112345678" }, phones.variants "5491112345678")
+      assert.same({ "12025550123" }, phones.variants "12025550123")
     end)
 
     it("once: a hook that is repeated does not bring back what a person lifted", function()

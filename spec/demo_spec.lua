@@ -1,13 +1,13 @@
 -- make demo, as a stranger sees it: each part of the story is told, and is true of the requests that were made.
-local command_room = require "support.command"
+local commands = require "support.command"
 local server = require "support.server"
 
 describe("examples/demo.lua", function()
   it("tells the story", function()
     local dir = server.directory()
-    finally(function() os.execute("rm -rf " .. command_room.quote(dir)) end)
-    local pipe = assert(io.popen(("FAKE_DIR=%s %s examples/demo.lua 2>&1"):format(command_room.quote(dir),
-      command_room.INTERPRETER)))
+    finally(function() os.execute("rm -rf " .. commands.quote(dir)) end)
+    local pipe = assert(io.popen(("FAKE_DIR=%s %s examples/demo.lua 2>&1"):format(commands.quote(dir),
+      commands.INTERPRETER)))
     local text = pipe:read "*a"
     pipe:close()
     for _, part in ipairs { "queued    pay%-1 ", "known     pay%-1 ", "skipped   pay%-2 ", "pay%-1  ACCEPTED",

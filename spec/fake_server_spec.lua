@@ -1,10 +1,10 @@
 local cjson = require "cjson"
 local socket = require "socket"
-local numbers = require "resty.onemsg.fake_numbers"
+local numbers = require "onemsg.fake.numbers"
 local server = require "support.server"
 
 describe("starting and stopping", function()
-  local fake_server = require "resty.onemsg.fake_server"
+  local fake_server = require "onemsg.fake.server"
   local lua = io.popen("readlink /proc/" .. fake_server.own_pid() .. "/exe"):read "*l"
 
   local function read(path)
@@ -23,7 +23,7 @@ describe("starting and stopping", function()
     end)
   end
   local function script(words)
-    local pipe = io.popen(lua .. " lua/resty/onemsg/fake_server.lua " .. words .. " 2>&1; echo $?")
+    local pipe = io.popen(lua .. " lua/onemsg/fake/server.lua " .. words .. " 2>&1; echo $?")
     local text = pipe:read "*a"
     pipe:close()
     return text
@@ -33,8 +33,8 @@ describe("starting and stopping", function()
     local parent = server.directory()
     local dir = parent .. "/a place"
     local text = script("start --dir '" .. dir .. "' --latency 5 --no-journal --set pace_ms=7")
-    assert.truthy(text:find "ONE_MSG_TOKEN='eyJ[^\n]*\n0\n$")
-    assert.equal(read(dir .. "/fake.env") .. "0\n", text)
+    assert.truthy(text:find "export ONE_MSG_TOKEN='eyJ[^\n]*\n#")
+    assert.equal(read(dir .. "/fake.env") .. "# to point onemsg at it: . " .. dir .. "/fake.env\n0\n", text)
     local pipe = io.popen(". '" .. dir .. "/fake.env'; curl -s --cacert \"$ONE_MSG_CA_FILE\" "
       .. "-H \"Authorization: Bearer $ONE_MSG_TOKEN\" $ONE_MSG_BASE_URL/$ONE_MSG_INSTANCE_ID/status; "
       .. "curl -s $FAKE_HTTP_URL/_fake/set")

@@ -1,6 +1,9 @@
 --- onemsg in nginx: every public function in every phase. What a phase cannot do is refused, and nothing leaves.
+require "onemsg"
+local core = require "onemsg.core"
+local files = require "support.files"
 local nginx = require "support.nginx"
-local server_files = require "resty.onemsg.fake_server"
+local server_files = require "onemsg.fake.server"
 local support = require "support.server"
 
 --- Phases, and whether what waits may wait (W), only begin (B), or nothing leaves at all (-).
@@ -13,21 +16,12 @@ local PHASES = {
 
 local ANYWHERE = { "new", "check", "stats", "dispatch" }
 local BEGIN = { "async", "db:async", "db:async_read" }
-local WAIT = {
-  "send", "hookInfo", "status", "settings", "messages", "webhook", "setWebhook", "request", "templates",
-  "addWebhook", "removeWebhook", "send_each", "sleep", "unit", "read",
-}
+local WAIT = { "sleep", "unit", "read" }
+for _, name in ipairs(core.operations) do WAIT[#WAIT + 1] = name end
+for name in pairs(core.several) do WAIT[#WAIT + 1] = name end
 
 local function probe(phase)
   return ('require("support.phase_probe").run("%s", T)'):format(phase)
-end
-
-local function content(path)
-  local file = io.open(path)
-  if not file then return "" end
-  local text = file:read "*a"
-  file:close()
-  return text
 end
 
 describe("nginx: every function in every phase", function()
@@ -103,11 +97,11 @@ describe("nginx: every function in every phase", function()
     assert.equal("tls\n", (server:get "/tls")) -- asks for the session of the first
     assert.equal("early\n", (server:get "/early"))
     assert(support.eventually(function()
-      return content(server.dir .. "/results"):find("timer db:async_read", 1, true)
+      return files.content(server.dir .. "/results"):find("timer db:async_read", 1, true)
     end))
-    assert.is_truthy(server:quit(5))
+    assert.is_truthy(server:quit())
     results, runs = {}, {}
-    for phase, name, result in content(server.dir .. "/results"):gmatch "(%S+) (%S+) ([^\n]*)\n" do
+    for phase, name, result in files.content(server.dir .. "/results"):gmatch "(%S+) (%S+) ([^\n]*)\n" do
       results[phase] = results[phase] or {}
       if name == "new" then runs[phase] = (runs[phase] or 0) + 1 end
       results[phase][name] = results[phase][name] or result

@@ -1,6 +1,6 @@
--- onemsg.quiet and onemsg.zone: quiet hours by the recipient's wall clock, with the system's own zones.
-local quiet = require "onemsg.quiet"
-local zone = require "onemsg.zone"
+-- onemsg.policy.quiet and onemsg.base.zone: quiet hours by the recipient's wall clock, with the system's own zones.
+local quiet = require "onemsg.policy.quiet"
+local zone = require "onemsg.base.zone"
 
 local HOUR, DAY = 3600, 86400
 

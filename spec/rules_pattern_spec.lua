@@ -1,5 +1,5 @@
 -- The bounded matcher means what string.find means.
-local pattern = require "onemsg.rules_pattern"
+local pattern = require "onemsg.rules.pattern"
 local rules = require "onemsg.rules"
 
 local unpack = rawget(_G, "unpack") or rawget(table, "unpack")

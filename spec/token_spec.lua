@@ -1,7 +1,7 @@
 -- The token stands in one header and nowhere else: in no URL, error, info, statistic, name or printed value
 -- (DESIGN.md section 4), whatever an answer echoes. endpoint_test.c has the forms in which it may hide.
 local channels = require "support.channels"
-local numbers = require "resty.onemsg.fake_numbers"
+local numbers = require "onemsg.fake.numbers"
 local raw = require "support.raw"
 local server = require "support.server"
 
@@ -32,7 +32,7 @@ describe("the token", function()
   end
 
   it("is in no answer, of any row of the fake's table", function()
-    local channel = channels.new(fake, { timeout = 3 })
+    local channel = channels.new(fake)
     for ending in pairs(numbers.list) do
       if ending ~= 76 then check { channel:send(channels.message(channels.phone(ending))) } end
     end
@@ -46,7 +46,7 @@ describe("the token", function()
   it("is in no answer of the calls that read, refused as they are", function()
     for _, down in ipairs { "401", "403", "429", "502", "503", "close" } do
       fake:set { down = down }
-      local channel = channels.new(fake, { timeout = 3 })
+      local channel = channels.new(fake)
       for _, call in ipairs {
         function() return channel:status() end, function() return channel:settings() end,
         function() return channel:messages() end, function() return channel:hookInfo "wamid.x" end,
@@ -96,7 +96,7 @@ describe("the token", function()
   it("is in no error of the network", function()
     for _, behaviour in ipairs { "close", "garbage", "endless_head", "half_body", "never_accepts" } do
       local s = raw.http(behaviour)
-      local channel = channels.to(s, { token = token, channel = require "resty.onemsg.fake_server".CHANNEL, timeout = 0.3 })
+      local channel = channels.to(s, { token = token, channel = require "onemsg.fake.server".CHANNEL, timeout = 0.3 })
       check { channel:send(channels.message "12020721300") }
       channel:close()
       s:stop()

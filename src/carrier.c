@@ -4,7 +4,8 @@
  * a fresh one, POST included, also when the server had read all of it (MEASURED.md, shown by
  * spec/repeat_spec.lua). For a send that would be a second message. The lock: before libcurl writes
  * a request to any connection, first or repeated, HTTP/1.1 or HTTP/2, it asks prerequest(), which
- * refuses if a byte of the body was ever handed over. What "handed over" means depends on the size:
+ * refuses if a byte of the body was ever handed over, or if the request has none and may change
+ * something (DELETE). What "handed over" means depends on the size:
  *   - a small body is given to libcurl whole, which writes it together with the headers: one system
  *     call, one packet and one wake-up of the server less, a fifth of the processor time of a send.
  *     It counts as handed over when prerequest() lets the request pass;
@@ -44,7 +45,7 @@ static size_t read_body(char *to, size_t size, size_t count, void *user) {
   return n;
 }
 
-/* Room for n more bytes of the answer; false: no memory. */
+/* Space for n more bytes of the answer; false: no memory. */
 static bool grow(struct om_transfer *transfer, size_t n) {
   size_t room = transfer->answer_room;
   while (room < transfer->answer_bytes + n) {
@@ -97,6 +98,19 @@ static size_t write_answer(char *from, size_t size, size_t count, void *user) {
   return n;
 }
 
+/* Each line of a head: the answer's, those of 1xx answers before it, and trailers, of which libcurl
+ * keeps what it is sent. */
+static size_t count_head(char *line, size_t size, size_t count, void *user) {
+  struct om_transfer *transfer = ((struct om_carrier *)user)->transfer;
+  (void)line;
+  transfer->head_bytes += size * count;
+  if (transfer->head_bytes > OM_HEAD_MAX_BYTES) {
+    transfer->end = OM_END_TOO_BIG;
+    return 0;
+  }
+  return size * count;
+}
+
 bool om_carrier_in_time(const struct om_transfer *transfer) {
   int64_t timeout_us = (int64_t)transfer->timeout_ms * 1000;
   int64_t left_us = transfer->submitted_us + timeout_us - om_now_us();
@@ -128,10 +142,11 @@ static int prerequest(void *user, char *remote_ip, char *local_ip, int remote_po
   struct om_carrier *carrier = user;
   struct om_transfer *transfer = carrier->transfer;
   const struct om_ends ends = {remote_ip, local_ip, remote_port, local_port};
+  bool changes = transfer->body_bytes == 0 && !om_transfer_reads(transfer);
   om_watch_end(carrier->hooks->watches, carrier->connection);
   carrier->connection.fd = -1;
   carrier->stream = 0;
-  if (transfer->handed_bytes != 0) {
+  if (transfer->handed_bytes != 0 || (transfer->asked && changes)) {
     refuse_repeat(carrier);
     return CURL_PREREQFUNC_ABORT;
   }
@@ -149,6 +164,7 @@ static int prerequest(void *user, char *remote_ip, char *local_ip, int remote_po
   om_watch_begin(carrier->hooks->watches, connection);
   carrier->connection = connection;
   carrier->handed_us = om_now_us();
+  transfer->asked = true;
   if (is_small(transfer)) {
     transfer->handed_bytes = transfer->body_bytes;
   }
@@ -214,6 +230,9 @@ static bool set_endpoint(CURL *easy, struct om_carrier *carrier, const struct om
   SET(CURLOPT_READDATA, carrier);
   SET(CURLOPT_WRITEFUNCTION, write_answer);
   SET(CURLOPT_WRITEDATA, carrier);
+  SET(CURLOPT_HEADERFUNCTION, count_head);
+  SET(CURLOPT_HEADERDATA, carrier);
+  SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's answer is not the API's */
   SET(CURLOPT_PREREQFUNCTION, prerequest);
   SET(CURLOPT_PREREQDATA, carrier);
   if (endpoint->http_version == CURL_HTTP_VERSION_2TLS) {
@@ -322,8 +341,8 @@ struct om_transfer *om_carrier_unload(struct om_carrier *carrier, CURLcode code)
   carrier->again = OM_AGAIN_NOT;
   transfer->ended_us = om_now_us();
   om_watch_end(carrier->hooks->watches, carrier->connection);
-  if (code != CURLE_FAILED_INIT && transfer->end != OM_END_CANCELLED) {
-    /* else libcurl may not have begun, and would tell of this handle's transfer before */
+  if (transfer->head_bytes > 0 && transfer->end != OM_END_CANCELLED) {
+    /* else libcurl, where it has not begun, would tell of this handle's transfer before */
     curl_easy_getinfo(carrier->easy, CURLINFO_RESPONSE_CODE, &transfer->status);
     curl_easy_getinfo(carrier->easy, CURLINFO_RETRY_AFTER, &retry_after);
   }
@@ -344,6 +363,10 @@ struct om_transfer *om_carrier_unload(struct om_carrier *carrier, CURLcode code)
   if (code == CURLE_SEND_FAIL_REWIND && carrier->proving) {
     transfer->refused =
         true; /* refuse_repeat's reason; a large body stops libcurl before it asks */
+  }
+  if (code == CURLE_OUT_OF_MEMORY) {
+    snprintf(carrier->error, sizeof carrier->error,
+             "out of memory, or a line of the answer's head is longer than libcurl reads");
   }
   const char *why = why_of(carrier, transfer, code);
   size_t size = strlen(why) + 1;

@@ -1,21 +1,50 @@
 /* check.c: see check.h. The only C file, with compat.h, that has to know about Lua versions. */
 #include "check.h"
 
+#include "utf8.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_MAX_CHARS 31 /* longer words are no typing mistakes of our option names */
-#define PART_MIN_CHARS 3  /* "lang" is meant to be "language"; shorter parts say nothing */
-#define SENTENCE_BYTES 768
+#define NAME_MAX_CHARS     31 /* longer words are no typing mistakes of our option names */
+#define PART_MIN_CHARS     3  /* "lang" is meant to be "language"; shorter parts say nothing */
+#define DURATION_MAX_CHARS 32
+#define SENTENCE_BYTES     768
+
+static const char home_key = 0; /* their addresses are registry keys */
+static const char bare_key = 0;
+
+/* Ends a text that was cut off after `end` bytes between two letters. */
+static void end_with_letter(char *text, size_t end) {
+  size_t lead = end;
+  uint32_t code = 0;
+  while (lead > 0 && lead + OM_UTF8_MAX_BYTES > end &&
+         ((unsigned char)text[lead - 1] & 0xC0) == 0x80) {
+    lead--;
+  }
+  if (lead > 0 && (unsigned char)text[lead - 1] >= 0xC0 &&
+      om_utf8_decode(text + lead - 1, end - lead + 1, &code) == 0) {
+    text[lead - 1] = '\0';
+  }
+}
+
+static void write_sentence(char out[SENTENCE_BYTES], const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
+static void write_sentence(char out[SENTENCE_BYTES], const char *format, va_list arguments) {
+  if (vsnprintf(out, SENTENCE_BYTES, format, arguments) >= SENTENCE_BYTES) {
+    end_with_letter(out, SENTENCE_BYTES - 1);
+  }
+}
 
 int om_fail(lua_State *L, const char *word, const char *outcome, const char *format, ...) {
   char sentence[SENTENCE_BYTES];
   va_list arguments;
   va_start(arguments, format);
-  vsnprintf(sentence, sizeof sentence, format, arguments);
+  write_sentence(sentence, format, arguments);
   va_end(arguments);
   lua_pushnil(L);
   lua_pushfstring(L, "%s: %s", word, sentence);
@@ -27,89 +56,138 @@ int om_fail(lua_State *L, const char *word, const char *outcome, const char *for
   return 3;
 }
 
-/* A file of this library, which its user did not write and need not look into: resty/onemsg…, or
- * right in lua/onemsg/. Not the rest of a tree that was cloned into a folder of that name. */
-static bool is_ours(const lua_Debug *info) {
-  static const char folder[] = "lua/onemsg/";
-  static const char *const installed[] = {"resty/onemsg", "/onemsg/each.lua", "/onemsg/misuse.lua",
-                                          "/onemsg/template.lua", "/onemsg/webhook.lua"};
-  const char *file = info->source;
-  for (const char *at = strstr(file, folder); at != NULL; at = strstr(file, folder)) {
-    file = at + strlen(folder);
+void om_check_home(lua_State *L, int index) {
+  static const char file[] = "onemsg/codes.lua";
+  lua_Debug info;
+  lua_pushvalue(L, index);
+  lua_getinfo(L, ">S", &info);
+  size_t length = strlen(info.source);
+  size_t own = sizeof file - 1;
+  if (length > own && strcmp(info.source + length - own, file) == 0) {
+    lua_pushlstring(L, info.source, length - own);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &home_key);
   }
-  if (file != info->source && (strchr(file, '/') == NULL || strncmp(file, "cmd/", 4) == 0)) {
-    return true;
-  }
-  for (size_t i = 0; i < sizeof installed / sizeof installed[0]; i++) {
-    if (strstr(info->source, installed[i]) != NULL) {
-      return true;
+}
+
+/* A file of this library, which its user did not write and need not look into. What is in the
+ * folder that holds lua/onemsg/, but in none of our two folders, is the user's. */
+static bool is_ours(lua_State *L, const lua_Debug *info) {
+  static const char *const parts[] = {"onemsg/", "resty/onemsg/", "resty/onemsg.lua"};
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &home_key);
+  size_t length = 0;
+  const char *home = lua_tolstring(L, -1, &length);
+  bool ours = false;
+  if (home != NULL && strncmp(info->source, home, length) == 0) {
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && !ours; i++) {
+      ours = strncmp(info->source + length, parts[i], strlen(parts[i])) == 0;
     }
   }
-  return false;
+  lua_pop(L, 1);
+  return ours;
+}
+
+/* Pushes the position of the first caller that is not a file of this library; "" without one, and
+ * while none is wanted. */
+static void push_position(lua_State *L) {
+  lua_Debug info;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &bare_key);
+  bool wanted = !lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  for (int level = 1; wanted && lua_getstack(L, level, &info) == 1; level++) {
+    lua_getinfo(L, "Sl", &info);
+    if (info.currentline > 0 && !is_ours(L, &info)) {
+      lua_pushfstring(L, "%s:%d: ", info.short_src, info.currentline);
+      return;
+    }
+  }
+  lua_pushliteral(L, "");
+}
+
+int om_positions(lua_State *L) {
+  bool wanted = lua_toboolean(L, 1);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &bare_key);
+  lua_pushboolean(L, !wanted);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &bare_key);
+  lua_pushboolean(L, !lua_toboolean(L, -1));
+  return 1;
 }
 
 int om_raise(lua_State *L, const char *format, ...) {
   char sentence[SENTENCE_BYTES];
-  lua_Debug info;
   va_list arguments;
   va_start(arguments, format);
-  vsnprintf(sentence, sizeof sentence, format, arguments);
+  write_sentence(sentence, format, arguments);
   va_end(arguments);
   luaL_checkstack(L, 4, NULL);
-  lua_pushliteral(L, "");
-  for (int level = 1; lua_getstack(L, level, &info) == 1; level++) {
-    lua_getinfo(L, "Sl", &info);
-    if (info.currentline > 0 && !is_ours(&info)) {
-      lua_pop(L, 1);
-      lua_pushfstring(L, "%s:%d: ", info.short_src, info.currentline);
-      break;
-    }
-  }
+  push_position(L);
   lua_pushstring(L, sentence);
   lua_concat(L, 2);
   lua_error(L);
   abort(); /* lua_error does not return; its prototype does not say so */
 }
 
-static size_t smallest(size_t a, size_t b, size_t c) {
-  size_t least = a < b ? a : b;
-  return least < c ? least : c;
+static int small_letter(char c) {
+  return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
 }
 
-/* Levenshtein's distance between two short words. */
+static size_t smaller(size_t a, size_t b) {
+  return a < b ? a : b;
+}
+
+/* Edits between two words, each of at most NAME_MAX_CHARS: letters added, dropped, changed, or
+ * swapped with their neighbour. Capital letters count as small ones. */
 static size_t distance(const char *a, const char *b) {
-  size_t row[NAME_MAX_CHARS + 1];
+  size_t rows[3][NAME_MAX_CHARS + 1];
+  size_t *before = rows[0];
+  size_t *last = rows[1];
+  size_t *row = rows[2];
   size_t b_length = strlen(b);
   for (size_t j = 0; j <= b_length; j++) {
-    row[j] = j;
+    before[j] = last[j] = j;
   }
   for (size_t i = 1; a[i - 1] != '\0'; i++) {
-    size_t diagonal = row[0];
+    int letter = small_letter(a[i - 1]);
     row[0] = i;
     for (size_t j = 1; j <= b_length; j++) {
-      size_t above = row[j];
-      row[j] = smallest(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-      diagonal = above;
+      int other = small_letter(b[j - 1]);
+      row[j] = smaller(smaller(last[j], row[j - 1]) + 1, last[j - 1] + (letter != other));
+      if (i > 1 && j > 1 && letter == small_letter(b[j - 2]) && small_letter(a[i - 2]) == other) {
+        row[j] = smaller(row[j], before[j - 2] + 1);
+      }
     }
+    size_t *free_row = before;
+    before = last;
+    last = row;
+    row = free_row;
   }
-  return row[b_length];
+  return last[b_length];
+}
+
+void om_near_try(struct om_near *near, const char *name) {
+  size_t word_length = strlen(near->word);
+  size_t length = strlen(name);
+  if (word_length > NAME_MAX_CHARS || length > NAME_MAX_CHARS) {
+    return;
+  }
+  bool part = word_length >= PART_MIN_CHARS && strstr(name, near->word) != NULL;
+  size_t most = length <= 3 ? 1 : length <= 6 ? 2 : 3; /* slips */
+  size_t edits = part ? 1 : distance(near->word, name);
+  size_t apart = length > word_length ? length - word_length : word_length - length;
+  if (edits <= most && edits < length &&
+      (near->name == NULL || edits < near->edits ||
+       (edits == near->edits && apart < near->apart))) {
+    near->name = name;
+    near->edits = edits;
+    near->apart = apart;
+  }
 }
 
 const char *om_nearest(const char *word, const char *const names[]) {
-  const char *best = NULL;
-  size_t best_distance = strlen(word) / 3 + 2; /* one slip for a short word, more for a long one */
-  if (strlen(word) > NAME_MAX_CHARS) {
-    return NULL;
-  }
+  struct om_near near = {.word = word};
   for (; *names != NULL; names++) {
-    bool part = strlen(word) >= PART_MIN_CHARS && strstr(*names, word) != NULL;
-    size_t d = part ? 0 : distance(word, *names);
-    if (d < best_distance) {
-      best = *names;
-      best_distance = d;
-    }
+    om_near_try(&near, *names);
   }
-  return best;
+  return near.name;
 }
 
 /* Pushes the names, with commas. */
@@ -138,11 +216,15 @@ void om_check_names(lua_State *L, int index, const char *what, const char *const
       name++;
     }
     if (*name == NULL) {
+      char shown[NAME_MAX_CHARS + 1];
       const char *near = om_nearest(key, names);
-      if (near != NULL) {
-        om_raise(L, "%s has no field '%.40s', did you mean '%s'?", what, key, near);
+      if (snprintf(shown, sizeof shown, "%s", key) > NAME_MAX_CHARS) {
+        end_with_letter(shown, NAME_MAX_CHARS);
       }
-      om_raise(L, "%s has no field '%.40s'; it has %s", what, key, push_list(L, names));
+      if (near != NULL) {
+        om_raise(L, "%s has no field '%s', did you mean '%s'?", what, shown, near);
+      }
+      om_raise(L, "%s has no field '%s'; it has %s", what, shown, push_list(L, names));
     }
   }
 }
@@ -158,9 +240,41 @@ lua_Integer om_check_whole(lua_State *L, int index, const char *name, double min
   return (lua_Integer)value;
 }
 
-bool om_to_seconds(lua_State *L, int index, double *seconds) {
+bool om_duration(const char *text, bool bare, double *seconds) {
   static const char units[] = "smhd";
   static const double factors[] = {1, 60, 3600, 86400};
+  size_t len = strlen(text);
+  if (len == 0 || len > DURATION_MAX_CHARS) {
+    return false;
+  }
+  *seconds = 0;
+  for (const char *at = text; *at != '\0'; at++) { /* no strtod: its point is the locale's */
+    double number = 0;
+    double below = 1; /* what the digits behind the point are divided by */
+    bool point = false;
+    bool digit = false;
+    for (; (*at >= '0' && *at <= '9') || (*at == '.' && !point); at++) {
+      point = point || *at == '.';
+      if (*at != '.') {
+        digit = true;
+        number = number * 10 + (*at - '0');
+        below *= point ? 10 : 1;
+      }
+    }
+    const char *unit = *at != '\0' ? strchr(units, *at) : NULL;
+    if (digit && bare && *at == '\0' && strpbrk(text, units) == NULL) {
+      *seconds = number / below;
+      return true;
+    }
+    if (!digit || unit == NULL) {
+      return false;
+    }
+    *seconds += number / below * factors[unit - units];
+  }
+  return true;
+}
+
+bool om_to_seconds(lua_State *L, int index, double *seconds) {
   if (lua_type(L, index) == LUA_TNUMBER) {
     *seconds = lua_tonumber(L, index);
     return *seconds == *seconds;
@@ -169,24 +283,13 @@ bool om_to_seconds(lua_State *L, int index, double *seconds) {
     return false;
   }
   const char *text = lua_tostring(L, index);
-  char *end = NULL;
-  if (text[strspn(text, "0123456789.")] == '\0' || text[0] == '\0') {
-    return false; /* no unit, or nothing at all */
-  }
-  *seconds = strtod(text, &end);
-  const char *unit = *end != '\0' ? strchr(units, *end) : NULL;
-  if (end == text || strspn(text, "0123456789.") != (size_t)(end - text) || unit == NULL ||
-      end[1] != '\0') {
-    return false;
-  }
-  *seconds *= factors[unit - units];
-  return true;
+  return strlen(text) == lua_rawlen(L, index) && om_duration(text, false, seconds);
 }
 
 double om_check_seconds(lua_State *L, int index, const char *name, double min) {
   double seconds = 0;
   if (!om_to_seconds(L, index, &seconds)) {
-    om_raise(L, "%s must be seconds as a number, or like \"30s\", \"10m\", \"6h\"", name);
+    om_raise(L, "%s must be " OM_DURATION_FORM, name);
   }
   if (!(seconds >= min && seconds <= OM_SECONDS_MAX)) {
     om_raise(L, "%s must be from %g seconds to a year, and is %.14g", name, min, seconds);
@@ -194,8 +297,46 @@ double om_check_seconds(lua_State *L, int index, const char *name, double min) {
   return seconds;
 }
 
-void om_newmetatable(lua_State *L, const char *name) {
-  luaL_newmetatable(L, name);
-  lua_pushstring(L, name); /* LuaJIT's luaL_newmetatable does not */
+enum om_phone_fault om_to_phone(lua_State *L, int index, const char *country,
+                                char out[OM_PHONE_MAX_DIGITS + 1]) {
+  char digits[40];
+  size_t len = 0;
+  if (lua_type(L, index) != LUA_TNUMBER) {
+    const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &len) : "";
+    return om_phone_normalize(text, len, country, out);
+  }
+  double number = lua_tonumber(L, index);
+  out[0] = '\0';
+  if (!(number >= 0) || number != floor(number)) { /* its text would pass for another number */
+    return OM_PHONE_DECIMAL;
+  }
+  if (number > OM_EXACT_MAX) {
+    return OM_PHONE_LONG;
+  }
+  len = (size_t)snprintf(digits, sizeof digits, "%.0f", number);
+  return om_phone_normalize(digits, len, country, out);
+}
+
+void om_add_functions(lua_State *L, int index, const luaL_Reg *functions) {
+  lua_pushvalue(L, index);
+  lua_pushvalue(L, -2);
+  om_setfuncs(L, functions, 1);
+  lua_pop(L, 1);
+}
+
+void om_class_open(lua_State *L, const struct om_class *class, int core) {
+  int upvalue = lua_gettop(L);
+  luaL_newmetatable(L, class->name);
+  lua_pushstring(L, class->name); /* LuaJIT's luaL_newmetatable does not */
   lua_setfield(L, -2, "__name");
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, core, class->key);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, "__index");
+  lua_pushvalue(L, upvalue);
+  om_add_functions(L, upvalue + 1, class->meta);
+  om_add_functions(L, upvalue + 2, class->methods);
+  om_add_functions(L, core, class->inner);
+  lua_settop(L, upvalue);
 }

@@ -3,9 +3,16 @@
  */
 #include "core.h"
 
+#include "base64.h"
+#include "phone.h"
+#include "ready.h"
+
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
+
+#define DURATION_LESS 2147483648.0 /* 68 years; more is a mistake */
 
 /* onemsg.fd() -> descriptor, readable while dispatch has something to return. It belongs to onemsg:
  * watch it, neither read nor close it. After a fork, ask again. */
@@ -21,21 +28,14 @@ static int module_fd(lua_State *L) {
   return 1;
 }
 
-/* onemsg.dispatch() -> list of the pendings that became ready since the last call; never waits. */
+/* onemsg.dispatch() -> list of the pendings that became ready since the last call; never waits. It
+ * keeps them until then; what was waited for meanwhile it returns only while somebody else has it.
+ */
 static int module_dispatch(lua_State *L) {
   struct om_state *state = om_state_of(L);
   state->collecting = true; /* from now on also for what another call takes home */
   om_pending_drain(L, state);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, state->ready);
-  if (state->ready_count > 0) {
-    lua_newtable(L);
-    lua_rawseti(L, LUA_REGISTRYINDEX, state->ready);
-    state->ready_count = 0;
-    lua_pushnil(L);
-    lua_rawseti(L, -2, 0);
-    return 1;
-  }
-  lua_newtable(L); /* the caller may keep what it gets */
+  om_ready_take(L, state);
   return 1;
 }
 
@@ -121,12 +121,117 @@ static int core_seconds(lua_State *L) {
   return 1;
 }
 
+/* core.duration(value [, bare]) -> seconds | nil and what it must be (OM_DURATION_FORM) when it is
+ * neither a number from 0 up to DURATION_LESS nor a duration as text (om_duration). */
+static int core_duration(lua_State *L) {
+  double seconds = -1;
+  bool text = lua_type(L, 1) == LUA_TSTRING;
+  bool good = text && lua_toboolean(L, 2) ? strlen(lua_tostring(L, 1)) == lua_rawlen(L, 1) &&
+                                                om_duration(lua_tostring(L, 1), true, &seconds)
+                                          : om_to_seconds(L, 1, &seconds);
+  if (!good || !(seconds >= 0 && seconds < DURATION_LESS)) {
+    lua_pushnil(L);
+    lua_pushliteral(L, OM_DURATION_FORM);
+    return 2;
+  }
+  if (!text) {
+    lua_pushvalue(L, 1);
+  } else if (seconds == floor(seconds)) {
+    lua_pushinteger(L, (lua_Integer)seconds);
+  } else {
+    lua_pushnumber(L, seconds);
+  }
+  return 1;
+}
+
+/* core.phone(phone [, country]) -> its digits, as a message to it carries them | nil and what is
+ * wrong, which reads on after "phone". country: of national numbers. */
+static int core_phone(lua_State *L) {
+  char digits[OM_PHONE_MAX_DIGITS + 1];
+  enum om_phone_fault fault = om_to_phone(L, 1, luaL_optstring(L, 2, NULL), digits);
+  if (fault != OM_PHONE_OK) {
+    lua_pushnil(L);
+    lua_pushstring(L, om_phone_explain(fault));
+    return 2;
+  }
+  lua_pushstring(L, digits);
+  return 1;
+}
+
+/* core.nearest(word, names) -> the one of the list that was meant (om_near_try) | nil */
+static int core_nearest(lua_State *L) {
+  struct om_near near = {.word = luaL_checkstring(L, 1)};
+  luaL_checktype(L, 2, LUA_TTABLE);
+  int count = (int)lua_rawlen(L, 2);
+  for (int i = 1; i <= count; i++) {
+    lua_rawgeti(L, 2, i);
+    if (lua_type(L, -1) == LUA_TSTRING) {
+      om_near_try(&near, lua_tostring(L, -1)); /* the table keeps it */
+    }
+    lua_pop(L, 1);
+  }
+  lua_pushstring(L, near.name); /* nil for NULL */
+  return 1;
+}
+
+/* core.base64(bytes) -> text. core.unbase64(text) -> bytes | nil; its padding may be missing. */
+static int core_base64(lua_State *L) {
+  size_t len = 0;
+  const char *bytes = luaL_checklstring(L, 1, &len);
+  char *text = (char *)lua_newuserdatauv(L, OM_BASE64_TEXT_BYTES(len) + 1, 0);
+  lua_pushlstring(L, text, om_base64_encode(bytes, len, text));
+  return 1;
+}
+
+static int core_unbase64(lua_State *L) {
+  size_t len = 0;
+  const char *text = luaL_checklstring(L, 1, &len);
+  char *bytes = (char *)lua_newuserdatauv(L, len + 1, 0);
+  len = om_base64_decode(text, len, false, bytes);
+  if (len == OM_BASE64_BAD) {
+    lua_pushnil(L);
+  } else {
+    lua_pushlstring(L, bytes, len);
+  }
+  return 1;
+}
+
 /* core.now() -> seconds since the epoch, with microseconds. */
 static int core_now(lua_State *L) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   lua_pushnumber(L, (lua_Number)now.tv_sec + (lua_Number)(now.tv_nsec / 1000) * 1e-6);
   return 1;
+}
+
+/* core.country(text) -> the calling code of an ISO code or a calling code | nil: no country's. */
+static int core_country(lua_State *L) {
+  lua_pushstring(L, om_phone_country(luaL_checkstring(L, 1)));
+  return 1;
+}
+
+#define CHAT "@c.us" /* the chat id of a phone */
+
+/* core.spellings(address) -> the one spelling of a person by which two numbers are compared
+ * (phone.h)
+ * [, the other one]. What is no number stays as it is; "…@c.us" is one. */
+static int core_spellings(lua_State *L) {
+  char key[OM_PHONE_MAX_DIGITS + 1], other[OM_PHONE_MAX_DIGITS + 1];
+  size_t len = 0, end = sizeof CHAT - 1;
+  const char *text = luaL_checklstring(L, 1, &len);
+  if (len > end && memcmp(text + len - end, CHAT, end) == 0) {
+    len -= end;
+  }
+  if (!om_phone_key(text, len, key)) {
+    lua_settop(L, 1);
+    return 1;
+  }
+  lua_pushstring(L, key);
+  if (!om_phone_longer(key, other)) {
+    return 1;
+  }
+  lua_pushstring(L, other);
+  return 2;
 }
 
 void om_core_open(lua_State *L, int module, int core) {
@@ -136,21 +241,23 @@ void om_core_open(lua_State *L, int module, int core) {
                                    {"accept", core_accept},
                                    {"hangup", core_hangup},
                                    {"collect", core_collect},
+                                   {"positions", om_positions},
                                    {"raise", core_raise},
                                    {"ring", core_ring},
                                    {"under_way", core_under_way},
                                    {"yieldable", core_yieldable},
                                    {"seconds", core_seconds},
+                                   {"base64", core_base64},
+                                   {"unbase64", core_unbase64},
+                                   {"duration", core_duration},
+                                   {"nearest", core_nearest},
+                                   {"phone", core_phone},
                                    {"now", core_now},
+                                   {"country", core_country},
+                                   {"spellings", core_spellings},
                                    {NULL, NULL}};
-  int state = lua_gettop(L);
   lua_pushvalue(L, module);
-  lua_pushvalue(L, -1);
   lua_setfield(L, core, "module"); /* resty/onemsg replaces `sleep` there */
-  lua_pushvalue(L, state);
-  om_setfuncs(L, functions, 1);
-  lua_pushvalue(L, core);
-  lua_pushvalue(L, state);
-  om_setfuncs(L, inner, 1);
-  lua_pop(L, 2);
+  om_add_functions(L, module, functions);
+  om_add_functions(L, core, inner);
 }

@@ -4,6 +4,9 @@
 
 #include "operation.h"
 
+/* What onemsg.new takes; NULL-terminated. */
+extern const char *const om_option_names[];
+
 /* Raises when the table at index has a field that is no option. */
 void om_options_check(lua_State *L, int index);
 

@@ -59,8 +59,12 @@ struct om_transfer *om_transfer_new(struct om_port *port, struct om_endpoint *en
   return transfer;
 }
 
+bool om_transfer_reads(const struct om_transfer *transfer) {
+  return strcmp(transfer->method, "GET") == 0;
+}
+
 bool om_transfer_left(const struct om_transfer *transfer) {
-  return transfer->handed_bytes == transfer->body_bytes && !transfer->refused;
+  return transfer->asked && transfer->handed_bytes == transfer->body_bytes && !transfer->refused;
 }
 
 /* ---- start and stop ---- */
@@ -75,7 +79,6 @@ static struct om_engine *start(void) {
     return NULL;
   }
   om_jobs_init(&engine->inbox);
-  om_jobs_init(&engine->waiting);
   om_jobs_init(&engine->finished);
   pthread_mutex_init(&engine->lock, NULL);
   pthread_condattr_init(&attributes);
@@ -193,11 +196,13 @@ static struct om_engine *running_engine(void) {
 
 /* the_lock is held, so that the process cannot end under it. */
 static enum om_submitted enqueue(struct om_engine *engine, struct om_transfer *transfer) {
-  if (__atomic_add_fetch(&engine->load, 1, __ATOMIC_RELAXED) > OM_QUEUE_MAX) {
+  int all = __atomic_add_fetch(&engine->load, 1, __ATOMIC_RELAXED);
+  int own = __atomic_add_fetch(&transfer->endpoint->in_flight, 1, __ATOMIC_RELAXED);
+  if (all > OM_QUEUE_MAX && own > OM_QUEUE_SHARE) {
     __atomic_sub_fetch(&engine->load, 1, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&transfer->endpoint->in_flight, 1, __ATOMIC_RELAXED);
     return OM_SUBMIT_FULL;
   }
-  __atomic_add_fetch(&transfer->endpoint->in_flight, 1, __ATOMIC_RELAXED);
   transfer->submitted_us = om_now_us();
   pthread_mutex_lock(&engine->lock);
   om_jobs_append(&engine->inbox, &transfer->job);

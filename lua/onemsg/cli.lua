@@ -1,14 +1,14 @@
 --- onemsg.cli: the command `onemsg`: finds the command (onemsg.cmd.*), lets it work, and ends with its exit code.
--- Rooms: cli_args (what was typed), cli_output (text and JSON), cli_call (channel, workflow, exit codes).
-local args_room = require "onemsg.cli_args"
-local call_room = require "onemsg.cli_call"
-local suggest = require "onemsg.rules_suggest"
+-- In cli/: args (what was typed), output (text and JSON), call (channel, workflow, exit codes).
+local arguments = require "onemsg.cli.args"
+local calls = require "onemsg.cli.call"
+local suggest = require "onemsg.base.suggest"
 
 local M = {}
 
 --- The commands, in the order of the help.
 M.COMMANDS = { "send", "hookinfo", "templates", "webhook", "rules", "submit", "explain", "work", "show", "list",
-  "settle", "replay", "cancel", "stats", "doctor", "fake", "help" }
+  "settle", "replay", "cancel", "resume", "stats", "doctor", "fake", "help" }
 
 local known = {}
 for _, name in ipairs(M.COMMANDS) do known[name] = true end
@@ -26,7 +26,7 @@ end
 local function usage(message, name)
   complain(message)
   io.stderr:write(("  `onemsg help%s` says what there is\n"):format(name and " " .. name or ""))
-  return call_room.USAGE
+  return calls.USAGE
 end
 
 --- The verb of `onemsg webhook add …` is a command of its own kind inside the command.
@@ -62,7 +62,7 @@ function M.read(args)
     return nil, args[2] and ("%s has no %s%s"):format(args[1], args[2], suggest.phrase(args[2], command.verbs))
       or args[1] .. " needs one of: " .. table.concat(command.verb_names, ", "), args[1]
   end
-  local options, wrong = args_room.parse(part, rest(args, from))
+  local options, wrong = arguments.parse(part, rest(args, from))
   if not options then return nil, name .. ": " .. wrong, name end
   return part, name, options
 end
@@ -71,7 +71,7 @@ local dispatch
 function dispatch(args)
   if args[1] == "--version" then
     print("onemsg " .. require "onemsg"._VERSION)
-    return call_room.OK
+    return calls.OK
   elseif args[1] == nil or args[1] == "--help" or args[1] == "-h" then
     args = { "help" }
   elseif args[1] == "--json" and args[2] then -- as some people write it, before the command
@@ -82,18 +82,18 @@ function dispatch(args)
   if not command then return usage(name, options) end
   if options.help and command.verbs then return dispatch { "help", name } end
   if options.help then
-    print(args_room.help(name, command))
-    return call_room.OK
+    print(arguments.help(name, command))
+    return calls.OK
   end
-  local call = call_room.new(options)
+  local call = calls.new(options)
   local done, message, code = command.run(call)
   if call.out.broken and not call.out.broken:find "Broken pipe" then
     complain("standard output: " .. call.out.broken)
-    return call_room.SERVER
+    return calls.SERVER
   end
-  if done then return code or call_room.OK end
+  if done then return code or calls.OK end
   if message then complain(message) end
-  return code or call_room.USAGE
+  return code or calls.USAGE
 end
 
 --- Runs a command.
@@ -104,7 +104,7 @@ function M.main(args)
   local ok, result = pcall(dispatch, args)
   if ok then return result end
   complain((tostring(result):gsub("^[^\n:]+%.lua:%d+: ", "")))
-  return call_room.USAGE
+  return calls.USAGE
 end
 
 return M

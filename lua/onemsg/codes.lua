@@ -1,5 +1,5 @@
 --- onemsg.codes: what an error of WhatsApp or 1MSG means, who can mend it, and whether a new send helps.
--- The rows stand in onemsg.code_table; here is the reading of answers (PLATFORM.md 2.1, 2.2, 4).
+-- The rows stand in onemsg.codes.table; here is the reading of answers (PLATFORM.md 2.1, 2.2, 4).
 -- Pure: no I/O, no clock. Nothing raises on any answer, however hostile; only add and add_text raise, on misuse.
 --
 -- An entry: code     number, or nil for what has none (an HTTP status, 1MSG's own refusals)
@@ -14,8 +14,9 @@
 --   suppress         seconds not to address the scope (recipient, country) again
 --   fallback         true: for this one message another way to reach the person is the better next step
 -- Entries are shared: read them, don't write them. explain() hands out fresh ones.
-local plain = require "onemsg.plain"
-local rows = require "onemsg.code_table"
+local rows = require "onemsg.codes.table"
+local utf8 = require "onemsg.base.utf8"
+local check = require "onemsg.base.check"
 
 local M = { classes = rows.classes, actions = rows.actions }
 
@@ -174,7 +175,7 @@ end
 
 --- One line for people: at most TEXT_CHARS, valid UTF-8, tokens masked; nil where nothing is left.
 local function tidy(s)
-  s = plain.repair(mask_tokens(plain.line(s:sub(1, SCAN_BYTES))), TEXT_CHARS)
+  s = utf8.repair(mask_tokens(utf8.line(s:sub(1, SCAN_BYTES))), TEXT_CHARS)
   return s ~= "" and s or nil
 end
 
@@ -256,9 +257,9 @@ end
 
 -- Extending -----------------------------------------------------------------------------------------------------
 
-local fields = { code = "number", meaning = "string", hint = "string", class = "string", fault = "string",
-  action = "string", scope = "string", retry = "boolean", wait = "number", factor = "number", tries = "number",
-  suppress = "number", fallback = "boolean" }
+local FIELDS = { code = { 0, 9999999 }, meaning = "string", hint = "string", class = "string", fault = "string",
+  action = "string", scope = "string", retry = "boolean", wait = "delay", factor = "number", tries = { 0, 1000 },
+  suppress = "delay", fallback = "boolean" }
 
 local function words(set)
   local list = {}
@@ -269,9 +270,9 @@ end
 
 local function check_word(name, value, set)
   if value == nil then
-    error(("codes.add: %s is missing; it is one of: %s"):format(name, words(set)), 3)
+    check.misuse(("codes.add: %s is missing; it is one of: %s"):format(name, words(set)))
   elseif not set[value] then
-    error(("codes.add: %s can't be %q; it is one of: %s"):format(name, value, words(set)), 3)
+    check.misuse(("codes.add: %s can't be %q; it is one of: %s"):format(name, value, words(set)))
   end
 end
 
@@ -279,25 +280,17 @@ end
 -- codes.add { code = 131063, class = "recipient", action = "fallback", meaning = "…" [, hint, fault, scope, retry,
 -- wait, factor, tries, suppress, fallback] }. fault defaults to "unclassified", which proves nothing behind a 5xx.
 function M.add(new)
-  if type(new) ~= "table" then error("codes.add takes a table: codes.add { code = 131063, class = …, … }", 2) end
-  for key, value in pairs(new) do
-    if not fields[key] then
-      error(("codes.add: there is no field %q; the fields are: %s"):format(tostring(key), words(fields)), 2)
-    elseif type(value) ~= fields[key] then
-      error(("codes.add: %s must be a %s, not a %s"):format(key, fields[key], type(value)), 2)
-    elseif fields[key] == "number" and not (value >= 0 and value < 1e9) then
-      error(("codes.add: %s must be a number from 0 up"):format(key), 2)
-    end
-  end
+  if new == nil then check.misuse("codes.add takes a table: codes.add { code = 131063, class = …, … }") end
+  new = check.options("codes.add", new, FIELDS, "field")
   local code = whole(new.code)
-  if not code then error("codes.add: code must be a whole number from 0 to 9999999", 2) end
-  if not new.meaning then error("codes.add: meaning is missing: one sentence that says what the code means", 2) end
+  if not code then check.misuse("codes.add: code is missing: a whole number") end
+  if not new.meaning then check.misuse("codes.add: meaning is missing: one sentence that says what the code means") end
   check_word("class", new.class, rows.classes)
   check_word("action", new.action, rows.actions)
   check_word("fault", new.fault or "unclassified", rows.faults)
   check_word("scope", new.scope or "message", rows.scopes)
   if new.retry and not (new.wait and new.wait > 0) then
-    error("codes.add: retry = true needs wait, the seconds before the first new send", 2)
+    check.misuse("codes.add: retry = true needs wait, the seconds before the first new send")
   end
   local e = rows.entry(new.class, new.fault or "unclassified", new.action, new.meaning, new.hint, new)
   e.code = code
@@ -307,10 +300,10 @@ end
 --- Maps a fragment of a text (compared in lower case, before the built-in ones) to a known code. Raises on misuse.
 function M.add_text(fragment, code)
   if type(fragment) ~= "string" or #fragment:gsub("%s", "") < 4 then
-    error("codes.add_text: the fragment must be a text of 4 letters or more", 2)
+    check.misuse("codes.add_text: the fragment must be a text of 4 letters or more")
   end
   if not M.lookup(code) then
-    error(("codes.add_text: code %s is not known; add it first with codes.add"):format(tostring(code)), 2)
+    check.misuse(("codes.add_text: code %s is not known; add it first with codes.add"):format(tostring(code)))
   end
   table.insert(rows.texts, 1, { fragment:lower(), whole(code) })
 end

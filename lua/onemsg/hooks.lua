@@ -3,7 +3,7 @@
 -- and floods end in counts or in "invalid: …", never in a raised error.
 local cjson = require "cjson.safe"
 local codes = require "onemsg.codes"
-local plain = require "onemsg.plain"
+local utf8 = require "onemsg.base.utf8"
 
 local M = {}
 
@@ -27,7 +27,7 @@ local function word(value, bytes)
   end
   if type(value) ~= "string" or #value > bytes then return nil end
   value = value:match("^%s*(.-)%s*$")
-  return value ~= "" and not value:find("%c") and plain.valid(value) and value or nil
+  return value ~= "" and not value:find("%c") and utf8.valid(value) and value or nil
 end
 
 --- Digits of "12025550123", 12025550123, "+12025550123", "12025550123@c.us", or nil.
@@ -173,7 +173,7 @@ end
 local function text_of(item)
   local text = object(item.text)
   local s = item.body or text and text.body or item.caption
-  return type(s) == "string" and plain.repair(s:gsub("%z", "?"), TEXT_CHARS) or nil
+  return type(s) == "string" and utf8.repair(s:gsub("%z", "?"), TEXT_CHARS) or nil
 end
 
 local function truth(value)
@@ -341,7 +341,8 @@ function M.report(id, decoded)
   local order = {}
   for _, item in ipairs(items(list)) do
     local event = #report.hooks < M.ITEMS and event_of(item, instance_of(decoded))
-    if event and (event.id == nil or event.id == id) then
+    local nameless = event and event.id == nil and (item.id == nil or item.id == cjson.null) -- it stands in our report
+    if event and (event.id == id or nameless) then
       event.id = nil
       state = M.fold(state, event)
       report.hooks[#report.hooks + 1] = event

@@ -9,40 +9,9 @@ local PREFIX = "whsec_"
 local HEADER_BYTES = 4096
 local SIGNATURES = 16 -- signatures looked at in one header
 
--- Base64 --------------------------------------------------------------------------------------------------------
-
-local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-local VALUE = {}
-for i = 1, #ALPHABET do VALUE[ALPHABET:sub(i, i)] = i - 1 end
-
-local function digit(n)
-  return ALPHABET:sub(n + 1, n + 1)
-end
-
-local function encode(bytes)
-  local out = {}
-  for i = 1, #bytes, 3 do
-    local a, b, c = bytes:byte(i, i + 2)
-    local n = a * 65536 + (b or 0) * 256 + (c or 0)
-    out[#out + 1] = digit(math.floor(n / 262144)) .. digit(math.floor(n / 4096) % 64)
-      .. (b and digit(math.floor(n / 64) % 64) or "=") .. (c and digit(n % 64) or "=")
-  end
-  return table.concat(out)
-end
-
---- The bytes of a base64 text (padding may be missing), or nil.
-local function decode(text)
-  text = text:gsub("==?$", "")
-  if #text % 4 == 1 or text:find("[^%w+/]") then return nil end
-  local out = {}
-  for i = 1, #text, 4 do
-    local group = text:sub(i, i + 3)
-    local n = 0
-    for k = 1, 4 do n = n * 64 + (VALUE[group:sub(k, k)] or 0) end
-    local bytes = string.char(math.floor(n / 65536), math.floor(n / 256) % 256, n % 256)
-    out[#out + 1] = bytes:sub(1, #group - 1)
-  end
-  return table.concat(out)
+--- The C module, at the first use: loading this loads no C.
+local function load_core()
+  return require "onemsg" and require "onemsg.core"
 end
 
 -- Signatures ----------------------------------------------------------------------------------------------------
@@ -53,7 +22,7 @@ function M.key(secret)
   if type(secret) ~= "string" then return nil, "config: a signing secret must be a text such as whsec_…" end
   local text = secret:match("^%s*(.-)%s*$")
   if text:sub(1, #PREFIX) == PREFIX then text = text:sub(#PREFIX + 1) end
-  local key = decode(text)
+  local key = load_core().unbase64(text)
   if not key or key == "" then
     return nil, "config: a signing secret must be whsec_ and base64; make one with: openssl rand -base64 32"
   end
@@ -61,7 +30,7 @@ function M.key(secret)
 end
 
 local function signed(key, id, timestamp, body)
-  return encode(require "onemsg".hmac(key, id .. "." .. timestamp .. "." .. body))
+  return load_core().base64(require "onemsg".hmac(key, id .. "." .. timestamp .. "." .. body))
 end
 
 --- The value of the header webhook-signature. Raises when an argument is wrong.

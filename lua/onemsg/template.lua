@@ -1,10 +1,11 @@
 --- onemsg.template: what templates a channel has, and whether a message fits one. PLATFORM.md 1.4, 1.7, 5.1 to 5.3.
 -- Pure, but for fetch, which calls channel:request. Answers are read leniently (every form that channels were seen to
 -- give), messages are checked strictly: what does not fit is told before a byte leaves.
+local check = require "onemsg.base.check"
+local plain = require "onemsg.base.utf8"
 local cjson = require "cjson.safe"
 local codes = require "onemsg.codes"
-local fit = require "onemsg.template_fit"
-local misuse = require "onemsg.misuse"
+local fit = require "onemsg.template.fit"
 
 local M = {}
 
@@ -113,34 +114,15 @@ function M.normalize(answer)
   return list
 end
 
-local function check_options(opts)
-  if opts == nil then return end
-  if type(opts) ~= "table" then
-    misuse("templates takes options like { limit = 100 }, or nothing, and got a " .. type(opts))
-  end
-  for name in pairs(opts) do
-    if name ~= "limit" and name ~= "pages" then
-      misuse(("templates has no option '%s'; it has limit and pages"):format(tostring(name):sub(1, 40)))
-    end
-  end
-end
-
-local function count_option(opts, name, default)
-  local value = opts and opts[name]
-  if value == nil then return default end
-  if type(value) ~= "number" or not (value >= 1 and value <= 1000) or value ~= math.floor(value) then
-    misuse(("templates: %s must be a whole number from 1 to 1000"):format(name))
-  end
-  return value
-end
+local TAKES = { limit = { 1, 1000 }, pages = { 1, 1000 } }
 
 --- All templates of a channel, page by page. Calls channel:request, so it waits as that waits.
 -- Some channels ignore offset: a page that brings nothing new ends it; so do `total` and the 20th page.
 -- @param opts nil, or { limit = 100 (templates a page), pages = 20 }
 -- @return what normalize returns, with truncated = true when there may be more; or nil, err, info
 function M.fetch(channel, opts)
-  check_options(opts)
-  local limit, pages = count_option(opts, "limit", M.PAGE), count_option(opts, "pages", M.PAGES)
+  opts = check.options("templates", opts, TAKES)
+  local limit, pages = opts.limit or M.PAGE, opts.pages or M.PAGES
   local all, seen, offset = {}, {}, 0
   for page = 1, pages do
     local answer, err, info = channel:request("GET", ("templates?limit=%d&offset=%d"):format(limit, offset))
@@ -193,7 +175,7 @@ end
 
 -- Does a message fit? -------------------------------------------------------------------------------------------
 
---- template.fill(tpl, values), template.length(tpl, values), template.check(tpl, message): see onemsg.template_fit.
+--- template.fill(tpl, values), template.length(tpl, values), template.check(tpl, message): see onemsg.template.fit.
 M.fill, M.length, M.check = fit.fill, fit.length, fit.check
 
 --- Is this the form of a language code (en, pt_BR)? Codes are exact: en and en_US are two languages. PLATFORM.md 5.3.
@@ -205,9 +187,9 @@ function M.language(code)
     if not lang then lang, region = code:match("^%s*(%a%a%a?)[_%-%s](%a%a)%s*$") end
     if lang then
       local likely = lang:lower() .. (region and "_" .. region:upper() or "")
-      return nil, ("invalid: language %q is not exact; did you mean %s?"):format(code:sub(1, 40), likely)
+      return nil, ("invalid: language %q is not exact; did you mean %s?"):format(plain.cut(code, 40), likely)
     end
-    return nil, ("invalid: %q is not a language code such as en or pt_BR"):format(code:sub(1, 40))
+    return nil, ("invalid: %q is not a language code such as en or pt_BR"):format(plain.cut(code, 40))
   end
   return nil, "invalid: the language must be a code such as \"en\" or \"pt_BR\""
 end

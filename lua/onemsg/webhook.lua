@@ -2,7 +2,8 @@
 -- The list is shared: 1MSG's own inbox is normally in it, and a write replaces it whole. So add and remove read,
 -- merge, write and read back; 1MSG has no compare-and-swap, so what another wrote in between is noticed and told.
 -- Pure, but for add and remove, which call channel:webhook and channel:setWebhook and wait as those do.
-local misuse = require "onemsg.misuse"
+local misuse = require "onemsg.base.check".misuse
+local plain = require "onemsg.base.utf8"
 
 local M = {}
 
@@ -23,16 +24,36 @@ function M.mask(url)
   if not head then return "***" end
   head = head:gsub("://[^/]*@", "://***@")
   path = path:gsub("([^/]+)(/?)", function(segment, slash)
-    local plain = #segment < 12 or #segment < 24 and segment:find("^[%l_-]+$")
-    return (plain and segment or "***") .. slash
+    local harmless = #segment < 12 or #segment < 24 and segment:find("^[%l_-]+$")
+    return (harmless and segment or "***") .. slash
   end)
   query = query:gsub("=[^&#]*", "=***"):gsub("#.*", "")
   if query:find("^%?[^=]+$") then query = "?***" end
-  return (head .. path .. query):gsub("[%c]", "?"):sub(1, 200)
+  return plain.cut((head .. path .. query):gsub("[%c]", "?"), 200)
 end
 
 local function loopback(host)
   return host == "localhost" or host:find("^127%.%d+%.%d+%.%d+$") ~= nil or host == "[::1]"
+end
+
+--- What keeps a URL from being registered, or nil: it is https, or http on this machine, and has no blanks, commas, user
+-- names or fragments.
+local function fault_of(url)
+  if #url > URL_BYTES then return ("is longer than %d bytes"):format(URL_BYTES) end
+  if url:find("[%z\1-\32\127-\255\"<>\\^`{|}]") then
+    return "has a blank or a character that must be percent-encoded"
+  end
+  if url:find(",", 1, true) then return "has a comma; 1MSG lists are split at commas" end
+  if url:find("#", 1, true) then return "has a fragment (#…); leave it out" end
+  local scheme, authority = url:match("^(%a+)://([^/?]+)")
+  if not scheme then return "must begin with https:// and a host" end
+  if authority:find("@", 1, true) then return "has a user name; put the secret in its path" end
+  local host = authority:match("^(%[[%x:.]+%])") or authority:match("^([^:]+)")
+  local port = authority:sub(#(host or "") + 1)
+  if not host or not (port == "" or port:find("^:%d+$")) then return "has a host or port that is malformed" end
+  scheme = scheme:lower()
+  if scheme == "https" or scheme == "http" and loopback(host:lower()) then return nil end
+  return "must be https (http only on this machine)"
 end
 
 --- Is this a URL that can be registered: https, or http on this machine; no blanks, commas, user names, fragments?
@@ -40,25 +61,9 @@ end
 function M.check(url)
   if type(url) ~= "string" then return nil, "invalid: the webhook URL must be a text" end
   url = trim(url)
-  if #url > URL_BYTES then return nil, ("invalid: the webhook URL is longer than %d bytes"):format(URL_BYTES) end
-  if url:find("[%z\1-\32\127-\255\"<>\\^`{|}]") then
-    return nil, "invalid: the webhook URL has a blank or a character that must be percent-encoded"
-  end
-  if url:find(",", 1, true) then return nil, "invalid: the webhook URL has a comma; 1MSG lists are split at commas" end
-  if url:find("#", 1, true) then return nil, "invalid: the webhook URL has a fragment (#…); leave it out" end
-  local scheme, authority = url:match("^(%a+)://([^/?]+)")
-  if not scheme then return nil, "invalid: the webhook URL must begin with https:// and a host" end
-  if authority:find("@", 1, true) then
-    return nil, "invalid: the webhook URL has a user name; put the secret in its path"
-  end
-  local host = authority:match("^(%[[%x:.]+%])") or authority:match("^([^:]+)")
-  local port = authority:sub(#(host or "") + 1)
-  if not host or not (port == "" or port:find("^:%d+$")) then
-    return nil, "invalid: the webhook URL's host or port is malformed"
-  end
-  scheme = scheme:lower()
-  if scheme == "https" or scheme == "http" and loopback(host:lower()) then return url end
-  return nil, "invalid: the webhook URL must be https (http only on this machine)"
+  local fault = fault_of(url)
+  if fault then return nil, "invalid: the webhook URL " .. fault end
+  return url
 end
 
 --- Do two URLs mean the same entry? One slash at the end makes no difference (as in 1MSG's own tools).
@@ -119,6 +124,43 @@ function M.parse(answer)
   return list, health
 end
 
+-- Writing -------------------------------------------------------------------------------------------------------
+
+--- How many entries a list has; what is no list is misuse.
+local function length(list)
+  if type(list) ~= "table" then misuse("setWebhook takes a list of URLs, and got a " .. type(list)) end
+  for key in pairs(list) do
+    if type(key) ~= "number" or key < 1 or key > #list or key % 1 ~= 0 then -- { url = … } is no empty list
+      misuse 'setWebhook takes a list of URLs: { "https://…", … }'
+    end
+  end
+  return #list
+end
+
+--- What channel:setWebhook posts. Every rule of a list stands here.
+-- @param list URLs, or one URL
+-- @param before nil, or the list as it was read: its entries may be others', and are written back as they are
+-- @return the body, the path under the channel; or nil and what is wrong
+function M.written(list, before)
+  if type(list) == "string" then list = { list } end
+  if before ~= nil and type(before) ~= "table" then
+    misuse("setWebhook takes the list as it was read second, and got a " .. type(before))
+  end
+  local count, urls = length(list), {}
+  if count > M.MAX then return nil, ("%d webhook URLs; 1MSG keeps %d"):format(count, M.MAX) end
+  for i, url in ipairs(list) do
+    if type(url) ~= "string" then
+      misuse(("setWebhook takes a list of URLs, and its entry %d is a %s"):format(i, type(url)))
+    end
+    urls[i] = trim(url)
+    local fault = not position(before or {}, url) and fault_of(urls[i])
+    if fault then return nil, ("webhook URL %d %s"):format(i, fault) end
+  end
+  -- lua-cjson can't tell an empty list from an empty object; clearing by settings is the documented way
+  if count == 0 then return { webhookUrl = "" }, "settings" end
+  return { webhookUrl = count == 1 and urls[1] or urls }, "webhook" -- PLATFORM.md 9
+end
+
 local sick = { disabled = true, inactive = true, failed = true, failing = true, off = true, blocked = true }
 
 --- Is hook delivery to this URL known to be switched off?
@@ -155,8 +197,8 @@ end
 
 --- Writes a list and reads it back. Writing a list twice does no harm, so a lost answer is settled by the reading.
 -- @return the list as read, its health; or nil, err, info
-local function write(channel, wanted)
-  local done, err, info = channel:setWebhook(wanted)
+local function write(channel, wanted, before)
+  local done, err, info = channel:setWebhook(wanted, before)
   if done == nil and not (type(info) == "table" and info.outcome == "unknown") then return nil, err, info end
   local list, health, read_info = channel:webhook()
   if list == nil then return nil, health, read_info end
@@ -187,7 +229,7 @@ function M.add(channel, url)
   for i, one in ipairs(list) do wanted[i] = one end
   if not at then wanted[#wanted + 1] = ours end
   local now
-  now, health, info = write(channel, wanted)
+  now, health, info = write(channel, wanted, list)
   if now == nil then return nil, health, info end
   local lost = missing(wanted, now)
   if lost then return conflict(M.mask(lost) .. " is not in the list after it was written", now) end
@@ -211,7 +253,7 @@ function M.remove(channel, url)
     if not M.same(one, url) then wanted[#wanted + 1] = one end
   end
   local now
-  now, health, info = write(channel, wanted)
+  now, health, info = write(channel, wanted, list)
   if now == nil then return nil, health, info end
   if position(now, url) then return conflict(M.mask(url) .. " is in the list again after it was taken out", now) end
   local lost = missing(wanted, now)

@@ -1,19 +1,20 @@
 --- onemsg.workflow: an event in, one confirmation out: decided by rules, on disk before it is acknowledged, sent once.
--- DESIGN.md section 6. Rooms: workflow_plan (event to confirmations), workflow_work (the loop that sends),
--- workflow_outcome (what an answer leads to), workflow_log (the log, the callbacks). The store is onemsg.outbox.
+-- In workflow/: plan (event to confirmations), worker (the loop that sends), followup and reconcile
+-- (after acceptance, and in doubt), log (the log, the callbacks). What an answer leads to: policy/outcome; the store:
+-- onemsg.outbox.
 --
 -- Calls answer a value, or nil, err, info; err begins with "invalid:", "conflict:", "config:", "store:" or "closed:".
 -- In nginx: submit, explain, show, list, settle, replay, cancel, stats wherever a light thread may wait (rewrite,
 -- access, content, timer); submit { wait = false } in every phase; work and drain in a timer.
-local hand = require "onemsg.workflow_hand"
-local hooks_room = require "onemsg.workflow_hooks"
-local log = require "onemsg.workflow_log"
+local flow_options = require "onemsg.workflow.options"
+local hooks = require "onemsg.workflow.hooks"
+local log = require "onemsg.workflow.log"
+local operator = require "onemsg.workflow.operator"
 local outbox = require "onemsg.outbox"
-local options_room = require "onemsg.workflow_options"
-local people_room = require "onemsg.workflow_people"
-local plan_room = require "onemsg.workflow_plan"
-local suggest = require "onemsg.rules_suggest"
-local work = require "onemsg.workflow_work"
+local planner = require "onemsg.workflow.plan"
+local recipients = require "onemsg.workflow.recipients"
+local worker = require "onemsg.workflow.worker"
+local check = require "onemsg.base.check"
 
 local core -- at the first open: loading this loads no C
 local M = {}
@@ -36,7 +37,7 @@ end
 --                 body, text (of the rule), state, reason, code, message_id, event. Called once for a confirmation, in
 --                 the worker's own turn; what it returns, or raises, stands in the history (nil, why: it failed)
 --   stalled_after = "1d"   silence after which a message without ttl is `stalled`
---   stop_words    list of texts that, as a whole message, end all sending to their writer (default: onemsg.people)
+--   stop_words    list of texts that, as a whole message, end all sending to their writer (default: in some twenty languages)
 --   spawn(run)    how a fallback is run; default: at once. In nginx ngx.thread.spawn, so that the worker goes on
 --   on_change(confirmation) after every state change; on_alert(alert) when a channel stops or goes on
 --   log           function(line, entry), a path, or "stderr": the delivery log as JSON lines
@@ -48,7 +49,7 @@ end
 -- @raise on an unknown option or a wrong type
 function M.open(options)
   core = core or require "onemsg" and require "onemsg.core"
-  local flow, err = options_room.read(options, core)
+  local flow, err = flow_options.read(options, core)
   if not flow then return nil, err, { outcome = "invalid" } end
   setmetatable(flow, Flow)
   flow.counted, flow.landing = { submitted = 0, duplicates = 0, skipped = 0, attempts = 0, hooks = 0, hook_new = 0,
@@ -59,8 +60,8 @@ function M.open(options)
     flow:close()
     return nil, err, info
   end
-  flow.worker = work.new(flow)
-  flow.rules_version = flow.rules:current(flow.now()).version
+  flow.worker = worker.new(flow)
+  flow.rules_version = flow_options.ruleset(flow, flow.now()).version
   return flow
 end
 
@@ -68,23 +69,9 @@ local function closed()
   return nil, "closed: this workflow was closed; open another", { outcome = "invalid" }
 end
 
-local takes = { submit = { wait = "boolean" }, work = { stop = "function" },
-                drain = { timeout = "number string", stop = "function" } }
-
---- The options of a call, checked: with a misspelt `stop`, work would never end.
-local function checked(call, options)
-  if options == nil then return {} end
-  if type(options) ~= "table" then error(("%s takes a table of options, not a %s"):format(call, type(options)), 3) end
-  for name, value in pairs(options) do
-    local kinds = takes[call][name]
-    if not kinds then
-      error(("%s has no option '%s'%s"):format(call, tostring(name), suggest.phrase(tostring(name), takes[call])), 3)
-    elseif not kinds:find(type(value), 1, true) then
-      error(("%s: %s must be a %s, not a %s"):format(call, name, (kinds:gsub(" ", " or a ")), type(value)), 3)
-    end
-  end
-  return options
-end
+-- With a misspelt `stop`, work would never end.
+local TAKES = { submit = { wait = "boolean" }, work = { stop = "function" },
+                drain = { timeout = "delay", stop = "function" } }
 
 --- A row changed and that is on disk: the log line, and the user's function.
 function Flow:announce(row)
@@ -100,7 +87,7 @@ end
 
 --- The rules to decide by now. A file that changed, or that is bad and leaves the last good rules at work, is told once.
 function Flow:ruleset(now)
-  local set, problem = self.rules:current(now)
+  local set, problem = flow_options.ruleset(self, now)
   if problem ~= self.rules_problem or set.version ~= self.rules_version then
     local reason = problem or self.rules_problem and "the rules file is good again" or "new rules are at work"
     self.rules_problem, self.rules_version = problem, set.version
@@ -180,9 +167,9 @@ end
 -- @treturn string with nil: "invalid: …", "conflict: …" (same id, other content), "config: …", "store: …"
 function Flow:submit(event, options)
   if self.closed then return closed() end
-  options = checked("submit", options)
+  options = check.options("submit", options, TAKES.submit)
   local now = self.now()
-  local plan, err, info = plan_room.plan(self, event, now)
+  local plan, err, info = planner.plan(self, event, now)
   if not plan then return nil, err, info end
   local begun
   begun, err, info = self.box:submit(plan, now, self.gap)
@@ -199,7 +186,7 @@ end
 -- @treturn string with nil: as submit
 function Flow:explain(event)
   if self.closed then return closed() end
-  local plan, err, info = plan_room.plan(self, event, self.now())
+  local plan, err, info = planner.plan(self, event, self.now())
   if not plan then return nil, err, info end
   local rows
   rows, err, info = self.box:tickets(plan.id)
@@ -234,24 +221,25 @@ end
 
 --- Sends, retries, recovers and expires until told to stop; then waits for the sends in flight, at most the lease.
 -- @tparam ?table options stop() → true to end; asked at least four times a second
--- @treturn number messages whose answer was recorded
+-- @treturn ?number messages whose answer was recorded
+-- @treturn string with nil: "store: …", when it ended with answers that the store had refused for 5 s. An alert
+--   "unrecorded" for each says what came of it; the next work or drain of this workflow tries again
 -- @raise on an unknown option or a wrong type; so do submit and drain
 function Flow:work(options)
   if self.closed then return closed() end
-  options = checked("work", options)
+  options = check.options("work", options, TAKES.work)
   return self.worker:run(options.stop or function() return false end)
 end
 
 --- Works until nothing is in flight and nothing more becomes due.
 -- @tparam ?table options timeout in seconds (default 0): what becomes due within it is waited for; when it is over,
 --   what is still in flight stays so, and the next work or drain takes it up; stop() → true to end, as for work
--- @treturn number messages whose answer was recorded
+-- @treturn ?number messages whose answer was recorded
+-- @treturn string with nil: "store: …", when the time (at least 5 s where none was given) ended with a store that failed
 function Flow:drain(options)
   if self.closed then return closed() end
-  options = checked("drain", options)
-  local timeout = options_room.seconds(options.timeout or 0)
-  if not timeout then error('drain: timeout is a number of seconds, or like "10s"', 2) end
-  return self.worker:drain(timeout, options.stop)
+  options = check.options("drain", options, TAKES.drain)
+  return self.worker:drain(options.timeout or 0, options.stop)
 end
 
 --- Closes the store and the log. Sends in flight end by themselves; they become `unknown` when their lease ends.
@@ -263,8 +251,8 @@ function Flow:close()
 end
 Flow.__close = Flow.close
 
-for _, room in ipairs { hand, hooks_room, people_room } do
-  for name, method in pairs(room.methods) do
+for _, part in ipairs { operator, hooks, recipients } do
+  for name, method in pairs(part.methods) do
     Flow[name] = function(self, ...)
       if self.closed then return closed() end
       return method(self, ...)

@@ -7,8 +7,8 @@
 --     location = /metrics { content_by_lua_block { require("resty.onemsg").serve_metrics() } }
 --     location /onemsg/   { content_by_lua_block { require("resty.onemsg").serve_status() } }
 --
--- examples/openresty/service.conf is a whole one. Rooms: settings (options), worker (the long thread), request, events,
--- hooks_endpoint, counters, metrics, status (the operator's page), status_html.
+-- examples/openresty/service.conf is a whole one. In onemsg/: settings (options), worker (the long thread), request,
+-- counters; serve/: events, hooks, metrics, status (the operator's page), status_html.
 
 local M = {}
 
@@ -82,7 +82,7 @@ end
 -- 202 only when on disk, 200 for a repeat, 400, 401, 405, 409, 413, 503 when it should be repeated.
 -- Context: content_by_lua.
 function M.serve_events()
-  return require "resty.onemsg.events".serve(need())
+  return require "resty.onemsg.serve.events".serve(need())
 end
 
 --- Answers 1MSG's webhook: …/<secret>. 200 only when on disk, 400, 404 for a wrong secret, 405, 413, 503.
@@ -94,20 +94,20 @@ function M.serve_hooks(options)
   if channel ~= nil and not the_settings.channels[channel] then
     error(("serve_hooks: there is no channel %q"):format(tostring(channel)), 2)
   end
-  return require "resty.onemsg.hooks_endpoint".serve(the_settings, channel)
+  return require "resty.onemsg.serve.hooks".serve(the_settings, channel)
 end
 
 --- Answers with the metrics in Prometheus' text format. Names nobody, and asks for no secret: let nginx guard it.
 -- Context: content_by_lua.
 function M.serve_metrics()
-  return require "resty.onemsg.metrics".serve(need())
+  return require "resty.onemsg.serve.metrics".serve(need())
 end
 
 --- Answers with the operator's page: what became of each confirmation, and what a person decides. ?format=json for
 -- programs. HTTP Basic with operator_token as the password (any user name), or Authorization: Bearer.
 -- Context: content_by_lua.
 function M.serve_status()
-  return require "resty.onemsg.status".serve(need())
+  return require "resty.onemsg.serve.status".serve(need())
 end
 
 return M

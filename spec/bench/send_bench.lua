@@ -14,7 +14,7 @@
 package.path = "lua/?.lua;spec/?.lua;" .. package.path
 package.cpath = "build/5.4/?.so;" .. package.cpath
 
-local fake_server = require "resty.onemsg.fake_server"
+local fake_server = require "onemsg.fake.server"
 local server = require "support.server"
 
 local LATENCY_MS = 20

@@ -3,6 +3,21 @@
 
 local M = {}
 
+--- Arguments for each method that waits, by its name.
+M.arguments = {
+  send = function(message) return message() end,
+  hookInfo = function() return "wamid.x" end,
+  status = function() end,
+  settings = function() end,
+  messages = function() return { limit = 1 } end,
+  webhook = function() end,
+  setWebhook = function() return { "https://a.example/" } end,
+  request = function() return "GET", "status" end,
+  templates = function() end,
+  addWebhook = function() return "https://b.example/" end,
+  removeWebhook = function() return "https://b.example/" end,
+}
+
 local function word(err)
   return tostring(err):match "^(%a[%w_]*):" or tostring(err)
 end
@@ -22,7 +37,7 @@ local serial = 0
 --- @tparam string phase its name in the answers
 -- @tparam table t the table with channel, onemsg, db, text, file
 function M.run(phase, t)
-  local channel, onemsg, db = t.channel, t.onemsg, t.db
+  local channel, onemsg, db, core = t.channel, t.onemsg, t.db, require "onemsg.core"
   local function message(ending)
     serial = serial + 1
     return t.text(("1203%02d%03d%02d"):format(t.number[phase], serial % 1000, ending or serial % 20))
@@ -45,17 +60,14 @@ function M.run(phase, t)
     note("wait", function() return pending:wait(0.05) end)
     note("cancel", function() return pending:cancel() end)
   end
-  note("send", function() return channel:send(message()) end)
-  note("hookInfo", function() return channel:hookInfo "wamid.x" end)
-  note("status", function() return channel:status() end)
-  note("settings", function() return channel:settings() end)
-  note("messages", function() return channel:messages { limit = 1 } end)
-  note("webhook", function() return channel:webhook() end)
-  note("setWebhook", function() return channel:setWebhook { "https://a.example/" } end)
-  note("request", function() return channel:request("GET", "status") end)
-  note("templates", function() return channel:templates() end)
-  note("addWebhook", function() return channel:addWebhook "https://b.example/" end)
-  note("removeWebhook", function() return channel:removeWebhook "https://b.example/" end)
+  for _, name in ipairs(core.operations) do
+    local arguments = assert(M.arguments[name], "the probe knows no arguments for " .. name)
+    note(name, function() return channel[name](channel, arguments(message)) end)
+  end
+  for name in pairs(core.several) do
+    local arguments = name ~= "send_each" and assert(M.arguments[name], "the probe knows no arguments for " .. name)
+    if arguments then note(name, function() return channel[name](channel, arguments(message)) end) end
+  end
   note("send_each", function()
     local got, why = 0, nil
     for _, receipt, err in channel:send_each { message(), message() } do

@@ -11,7 +11,9 @@
 -- A server ends by itself within a second or two after this process.
 
 local cjson = require "cjson"
-local fake_server = require "resty.onemsg.fake_server"
+local mime = require "mime"
+local fake_server = require "onemsg.fake.server"
+local files = require "support.files"
 local server = require "support.server"
 
 local M = {}
@@ -21,11 +23,16 @@ local HERE = debug.getinfo(1, "S").source:match "^@(.*)raw%.lua$"
 local Raw = {}
 Raw.__index = Raw
 
+--- The whole lines of the journal; the server may be writing one more.
+local function lines_of(raw)
+  return files.content(raw.dir .. "/raw.jsonl"):gmatch "([^\n]*)\n"
+end
+
 --- Requests whose body arrived whole, oldest first.
 -- @treturn table list of { connection, request, verb, path, phone, body }
 function Raw:journal()
   local list = {}
-  for line in io.lines(self.dir .. "/raw.jsonl") do
+  for line in lines_of(self) do
     local entry = cjson.decode(line)
     if not entry.said then list[#list + 1] = entry end
   end
@@ -36,7 +43,7 @@ end
 -- @treturn number
 function Raw:said()
   local n = 0
-  for line in io.lines(self.dir .. "/raw.jsonl") do
+  for line in lines_of(self) do
     if line:find('^{"said"') then n = n + 1 end
   end
   return n
@@ -58,13 +65,6 @@ function Raw:stop()
   os.execute("kill " .. self.pid .. " 2>/dev/null; rm -rf '" .. self.dir .. "'")
 end
 
-local function output(command)
-  local pipe = assert(io.popen(command))
-  local text = pipe:read "*a"
-  pipe:close()
-  return (text:gsub("%s+$", ""))
-end
-
 --- Whole or not at all: the server reads it at any time.
 local function write(path, text)
   local file = assert(io.open(path .. ".new", "w"))
@@ -77,13 +77,8 @@ local function start(program, behaviour, options, dir)
   local own = fake_server.own_pid()
   local command = ("%s %s --dir '%s' --answer %d --owner %d >'%s/raw.log' 2>&1 & echo $!")
     :format(program, behaviour, dir, options and options.answer or 0, own, dir)
-  local pid = output(command)
-  local function read(name)
-    local file = io.open(dir .. name)
-    local text = file and file:read "*a" or ""
-    if file then file:close() end
-    return text
-  end
+  local pid = files.output(command)
+  local function read(name) return files.content(dir .. name) end
   local port = server.eventually(function()
     return tonumber(read "/raw.port") or read "/raw.log" ~= "" and "none"
   end)
@@ -105,6 +100,17 @@ function M.http(behaviour, options)
   local it = start(lua .. " '" .. HERE .. "raw_server.lua'", behaviour, options, server.directory())
   it.url = ("http://127.0.0.1:%d"):format(it.port)
   return it
+end
+
+--- A text that makes the server of raw.http "tell" answer so, wherever in a path or a body it stands.
+-- @tparam string status "429 Too Many Requests"
+-- @tparam string body
+-- @tparam ?string head more lines of the head, each with its line end
+-- @treturn string
+function M.ask(status, body, head)
+  local text = ("HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s")
+    :format(status, #body, head or "", body)
+  return "say=" .. mime.b64(text):gsub("[\r\n=]", ""):gsub("+", "-"):gsub("/", "_")
 end
 
 --- A TLS server that speaks HTTP/2 only. Needs node.

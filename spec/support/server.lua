@@ -1,10 +1,10 @@
 --- What specs use to run against the fake 1MSG. One fake a spec file:
 --
---     local fake = require("support.server").fake { }      -- options of resty.onemsg.fake_server.start
+--     local fake = require("support.server").fake { }      -- options of onemsg.fake.server.start
 --     fake.env.FAKE_HTTP_URL, fake.env.ONE_MSG_TOKEN …      -- fake.env
 --     fake:count(phone)          whole sendTemplate requests for this phone
 --     fake:journal { phone = }   whole requests as tables, oldest first
---     fake:set { pace_ms = 0 }   options of resty.onemsg.fake_state, and the channel's settings
+--     fake:set { pace_ms = 0 }   options of resty.onemsg.fake.state, and the channel's settings
 --     fake:reset()               options, settings, messages, hooks and journal back to the start
 --     fake:stats()               messages that went out, counters of the hook poster
 --     fake:stop()
@@ -14,7 +14,7 @@
 local cjson = require "cjson"
 local http = require "socket.http"
 local ltn12 = require "ltn12"
-local fake_server = require "resty.onemsg.fake_server"
+local fake_server = require "onemsg.fake.server"
 
 local M = {}
 
@@ -118,28 +118,37 @@ function M.directory()
 end
 
 --- Start a fake.
--- @tparam ?table options as resty.onemsg.fake_server.start takes them; `dir` is a temporary one when absent
+-- @tparam ?table options as onemsg.fake.server.start takes them; `dir` is a temporary one when absent
 -- @treturn table the fake
 function M.fake(options)
   local all = { owner = fake_server.own_pid() }
   for name, value in pairs(options or {}) do all[name] = value end
   local temporary = not all.dir and M.directory() or nil
   all.dir = all.dir or temporary
-  return setmetatable({ env = assert(fake_server.start(all)), temporary = temporary }, Fake)
+  local env = assert(fake_server.start(all))
+  env.ONE_MSG_TIMEOUT, env.ONE_MSG_CONNECT_TIMEOUT = "600", "600" -- on a slow machine no answer is late
+  return setmetatable({ env = env, temporary = temporary }, Fake)
+end
+
+--- So long a spec waits for what must come: a defect makes it wait for ever, a slow machine never so long.
+M.PATIENCE = 60
+
+--- How many were accepted: who takes more than 15 s on the way learns of deliveries, too.
+function M.accepted(states)
+  return (states.accepted or 0) + (states.sent or 0) + (states.delivered or 0) + (states.read or 0)
 end
 
 --- Wait until a test holds, without a sleep of a fixed length.
 -- @tparam function test
--- @tparam ?number seconds at most (5)
--- @return what the test returned; nil when it never held
-function M.eventually(test, seconds)
-  local socket = require "socket"
-  local ending = socket.gettime() + (seconds or 5)
+-- @return what the test returned; nil when it did not hold within PATIENCE
+function M.eventually(test)
+  local socket, sys = require "socket", require "support.sys"
+  local ending = sys.now() + M.PATIENCE
   repeat
     local value = test()
     if value then return value end
     socket.sleep(0.01)
-  until socket.gettime() > ending
+  until sys.now() > ending
 end
 
 return M

@@ -1,10 +1,10 @@
 --- onemsg cancel: takes back what has not been sent.
-local call_room = require "onemsg.cli_call"
+local calls = require "onemsg.cli.call"
 
 local M = {
   summary = "Take back what has not been sent yet",
   arguments = { { "ID", "the event's id" } },
-  options = { call_room.STORE },
+  options = { calls.STORE },
   examples = { "onemsg cancel p-1" },
 }
 

@@ -1,11 +1,11 @@
---- onemsg doctor: each thing that confirming needs: ok, or what to do about it. The checks are in onemsg.cli_doctor.
-local call_room = require "onemsg.cli_call"
-local doctor = require "onemsg.cli_doctor"
+--- onemsg doctor: each thing that confirming needs: ok, or what to do about it. The checks are in onemsg.cli.doctor.
+local calls = require "onemsg.cli.call"
+local doctor = require "onemsg.cli.doctor"
 
 local M = {
   summary = "Check everything that confirming needs, and say what to do",
   options = {
-    call_room.STORE, call_room.RULES,
+    calls.STORE, calls.RULES,
     { "url", "URL", "our webhook; else ONE_MSG_WEBHOOK_URL" },
     { "fix", false, "set what can be set: our webhook, and that statuses are posted" },
   },

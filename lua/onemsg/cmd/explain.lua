@@ -1,19 +1,19 @@
 --- onemsg explain: what submit would do with an event, and why. Sends and stores nothing.
-local call_room = require "onemsg.cli_call"
-local input = require "onemsg.cli_input"
-local output = require "onemsg.cli_output"
+local calls = require "onemsg.cli.call"
+local input = require "onemsg.cli.input"
+local phones = require "onemsg.base.phone"
 
 local M = {
   summary = "What submit would do with an event (JSON on standard input), and why; sends and stores nothing",
   arguments = { { "FILE", "the event; else standard input", optional = true } },
-  options = { call_room.STORE, call_room.RULES, { "full", false, "with the whole phone number" } },
+  options = { calls.STORE, calls.RULES, { "full", false, "with the whole phone number" } },
   examples = { [[echo '{"id":"o-7","type":"order.paid","order":{"number":"7","total":50},]]
     .. [["customer":{"phone":"+12020721300","whatsapp_ok":true}}' | onemsg explain]] },
 }
 
 local function tell(call, one)
   local out = call.out
-  if one.phone and not call.options.full then one.phone = output.mask(one.phone) end
+  if one.phone and not call.options.full then one.phone = phones.mask(one.phone) end
   local also, trace = one.also or {}, one.trace or {}
   one.also = nil
   out:object(one)
@@ -43,11 +43,11 @@ function M.run(call)
     if not err then ticket, err, info = flow:explain(item.event) end
     if not ticket then return call:fail(err, info) end
     count = count + 1
-    code = ticket.state == "skipped" and call_room.SKIPPED or nil
+    code = ticket.state == "skipped" and calls.SKIPPED or nil
     tell(call, ticket)
   end
   flow:close()
-  if count == 0 then return nil, "explain: there is no event on standard input", call_room.USAGE end
+  if count == 0 then return nil, "explain: there is no event on standard input", calls.USAGE end
   return true, nil, count == 1 and code or nil
 end
 

@@ -1,6 +1,6 @@
 --- onemsg fake: a stand-in 1MSG on loopback, to try things out.
-local call_room = require "onemsg.cli_call"
-local log = require "onemsg.workflow_log"
+local calls = require "onemsg.cli.call"
+local phones = require "onemsg.base.phone"
 
 local function default_dir() return os.getenv "FAKE_DIR" or "/tmp/onemsg-fake" end
 
@@ -17,12 +17,12 @@ local START = {
 local M = {
   summary = "A stand-in 1MSG on loopback: in the foreground until Ctrl-C, or start and stop",
   options = START,
-  examples = { "onemsg fake", "onemsg fake start && set -a && . /tmp/onemsg-fake/fake.env && set +a" },
+  examples = { "onemsg fake", "onemsg fake start && . /tmp/onemsg-fake/fake.env" },
   verb_names = { "start", "stop", "table" }, verbs = {},
 }
 
 local function start(call, owner)
-  local server = require "resty.onemsg.fake_server"
+  local server = require "onemsg.fake.server"
   local options = { dir = call.options.dir or default_dir(), owner = owner, set = {} }
   for _, name in ipairs { "http", "https", "h2", "latency" } do options[name] = call.options[name] end
   for _, text in ipairs(call.options.set or {}) do
@@ -34,7 +34,7 @@ local function start(call, owner)
   if not env then return nil, "config: the fake can't start: " .. why end
   call.out:object(env)
   call.out:line("1MSG's stand-in answers at %s. To point onemsg at it:", env.ONE_MSG_BASE_URL)
-  call.out:line("  set -a; . %s/fake.env; set +a", env.FAKE_DIR)
+  call.out:line("  . %s/fake.env", env.FAKE_DIR)
   return env
 end
 
@@ -55,7 +55,7 @@ M.verbs.stop = {
   examples = { "onemsg fake stop" },
   run = function(call)
     local dir = call.options.dir or default_dir()
-    require "resty.onemsg.fake_server".stop { dir = dir }
+    require "onemsg.fake.server".stop { dir = dir }
     call.out:object { stopped = dir }
     call.out:line("stopped")
     return true
@@ -66,7 +66,7 @@ M.verbs.table = {
   summary = "What it does, by the last two digits of the phone, as a Markdown table",
   examples = { "onemsg fake table" },
   run = function(call)
-    local numbers = require "resty.onemsg.fake_numbers"
+    local numbers = require "onemsg.fake.numbers"
     for ending, row in pairs(call.options.json and numbers.list or {}) do
       call.out:object { ending = ending, outcome = row.outcome }
     end
@@ -79,7 +79,7 @@ M.verbs.table = {
 local function follow(call, journal)
   for line in journal:lines() do
     local phone, method, verb = line:match '"phone":"(%d+)', line:match '"method":"([^"]*)', line:match '"verb":"([^"]*)'
-    call.out:line("%s  %s %s %s", os.date "%H:%M:%S", verb or "", method or "", phone and log.mask(phone) or "")
+    call.out:line("%s  %s %s %s", os.date "%H:%M:%S", verb or "", method or "", phone and phones.mask(phone) or "")
   end
   journal:seek "cur" -- what is appended later is not at the end any more
 end
@@ -88,7 +88,7 @@ function M.run(call)
   local onemsg = require "onemsg"
   local core = require "onemsg.core"
   core.stop_on_signals()
-  local env, err = start(call, require "resty.onemsg.fake_server".own_pid())
+  local env, err = start(call, require "onemsg.fake.server".own_pid())
   if not env then return call:fail(err) end
   call.out:line("Ctrl-C stops it. Requests:")
   local journal = io.open(env.FAKE_JOURNAL)
@@ -96,8 +96,8 @@ function M.run(call)
     if journal and not call.options.json then follow(call, journal) end
     onemsg.sleep(0.2)
   end
-  require "resty.onemsg.fake_server".stop { dir = env.FAKE_DIR }
-  return true, nil, call_room.OK
+  require "onemsg.fake.server".stop { dir = env.FAKE_DIR }
+  return true, nil, calls.OK
 end
 
 return M

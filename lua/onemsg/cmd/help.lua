@@ -1,6 +1,6 @@
 --- onemsg help: the commands, or one of them.
-local args_room = require "onemsg.cli_args"
-local suggest = require "onemsg.rules_suggest"
+local arguments = require "onemsg.cli.args"
+local suggest = require "onemsg.base.suggest"
 
 local M = {
   summary = "What there is: onemsg help, onemsg help send",
@@ -39,9 +39,9 @@ function M.run(call)
     return nil, ("there is no command %s%s"):format(name, suggest.phrase(name, known))
   end
   local text = {}
-  if not verb and (command.options or not command.verbs) then text[1] = args_room.help(name, command) end
+  if not verb and (command.options or not command.verbs) then text[1] = arguments.help(name, command) end
   for _, one in ipairs(command.verb_names or {}) do
-    if not verb or verb == one then text[#text + 1] = args_room.help(name .. " " .. one, command.verbs[one]) end
+    if not verb or verb == one then text[#text + 1] = arguments.help(name .. " " .. one, command.verbs[one]) end
   end
   if not text[1] then return nil, ("%s has no %s"):format(name, verb) end
   call.out:raw(table.concat(text, "\n\n"))

@@ -1,5 +1,6 @@
 --- onemsg hookinfo: what became of a message, as 1MSG knows it.
-local output = require "onemsg.cli_output"
+local output = require "onemsg.cli.output"
+local phones = require "onemsg.base.phone"
 
 local M = {
   summary = "What became of a message, by the id that send gave",
@@ -30,7 +31,7 @@ function M.run(call)
   local report
   report, err, info = ask(call, channel)
   if not report then return call:fail(err, info) end
-  for _, hook in ipairs(report.hooks or {}) do hook.recipient = hook.recipient and output.mask(hook.recipient) end
+  for _, hook in ipairs(report.hooks or {}) do hook.recipient = hook.recipient and phones.mask(hook.recipient) end
   call.out:object(report)
   call.out:line("%s", report.status or "no news yet")
   for _, hook in ipairs(report.hooks or {}) do

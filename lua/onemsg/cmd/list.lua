@@ -1,15 +1,17 @@
 --- onemsg list: confirmations, the newest change first.
-local call_room = require "onemsg.cli_call"
-local output = require "onemsg.cli_output"
+local calls = require "onemsg.cli.call"
+local output = require "onemsg.cli.output"
+local phones = require "onemsg.base.phone"
 
 local M = {
   summary = "Confirmations, the newest change first",
   options = {
-    call_room.STORE,
+    calls.STORE,
     { "state", "STATE", "queued, sending, accepted, delivered, read, skipped, rejected, unknown, failed …" },
     { "rule", "NAME", "of this rule" },
     { "type", "TYPE", "of this event type" },
-    { "phone", "NUMBER", "to this number, in digits" },
+    { "phone", "NUMBER", "to this number, as people write numbers" },
+    { "country", "CODE", "of a national number, such as BR or 55; else the channel's" },
     { "since", "TIME", "changed within this time, such as 2h", seconds = true },
     { "limit", "N", "at most so many (100; 1000 at most)", number = 1 },
   },
@@ -21,16 +23,16 @@ function M.run(call)
   if not flow then return call:fail(err, info) end
   local options = call.options
   local by = { state = options.state, rule = options.rule, type = options.type, limit = options.limit,
-    phone = options.phone and options.phone:gsub("%D", "") or nil,
+    phone = options.phone, country = options.country,
     since = options.since and flow.now() - options.since or nil }
   local ok, list
   ok, list, err, info = pcall(flow.list, flow, by)
   flow:close()
-  if not ok then return nil, (tostring(list):gsub("^.*list: ", "list: ")), call_room.USAGE end
+  if not ok then return nil, (tostring(list):gsub("^.*list: ", "list: ")), calls.USAGE end
   if not list then return call:fail(err, info) end
   local rows = { { "CHANGED", "STATE", "ID", "PHONE", "RULE", "REASON" } }
   for _, one in ipairs(list) do
-    one.phone = one.phone and output.mask(one.phone)
+    one.phone = one.phone and phones.mask(one.phone)
     call.out:object(one)
     rows[#rows + 1] = { output.time(one.changed_at), one.state, one.id, one.phone or "", one.rule or "",
                         output.reason(one.state, one.reason) }

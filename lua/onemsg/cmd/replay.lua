@@ -1,10 +1,10 @@
 --- onemsg replay: queues again what ended, as the rules decide it now.
-local call_room = require "onemsg.cli_call"
+local calls = require "onemsg.cli.call"
 
 local M = {
   summary = "Queue again what was rejected, failed, skipped, expired or cancelled, once its cause is mended",
   arguments = { { "ID", "the event's id" } },
-  options = { call_room.STORE, call_room.RULES },
+  options = { calls.STORE, calls.RULES },
   examples = { "onemsg replay o-3" },
 }
 

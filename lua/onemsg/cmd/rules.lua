@@ -1,7 +1,7 @@
 --- onemsg rules check|try: the rules, before they go live.
-local call_room = require "onemsg.cli_call"
-local input = require "onemsg.cli_input"
-local output = require "onemsg.cli_output"
+local calls = require "onemsg.cli.call"
+local input = require "onemsg.cli.input"
+local phones = require "onemsg.base.phone"
 
 local M = { summary = "Check the rules, or try them on an event", verb_names = { "check", "try" }, verbs = {} }
 
@@ -47,13 +47,13 @@ M.verbs.try = {
       local lines, decisions = set:explain(item.event)
       for _, decision in ipairs(decisions) do
         confirmed = confirmed or decision.confirm
-        decision.trace, decision.phone = lines, decision.phone and output.mask(decision.phone)
+        decision.trace, decision.phone = lines, decision.phone and phones.mask(decision.phone)
         call.out:object(decision)
       end
       for _, line in ipairs(lines) do call.out:line("%s", line) end
     end
     if confirmed == nil then return call:fail("invalid: there is no event on standard input") end
-    return true, nil, not confirmed and call_room.SKIPPED or nil
+    return true, nil, not confirmed and calls.SKIPPED or nil
   end,
 }
 

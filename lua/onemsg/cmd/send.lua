@@ -1,13 +1,13 @@
 --- onemsg send: one message now, without rules and store.
-local input = require "onemsg.cli_input"
-local output = require "onemsg.cli_output"
-local log = require "onemsg.workflow_log"
+local input = require "onemsg.cli.input"
+local phones = require "onemsg.base.phone"
 
 local M = {
   summary = "Send one message now",
   arguments = { { "FILE", "the message as JSON, as channel:send takes it; - for standard input", optional = true } },
   options = {
     { "phone", "NUMBER", "the recipient, as people write numbers" },
+    { "country", "CODE", "of a national number, such as BR or 55; else ONE_MSG_COUNTRY" },
     { "chat-id", "ID", "instead of the phone" },
     { "name", "TEXT", "{{1}} of the template" },
     { "action", "TEXT", "{{2}}" },
@@ -25,7 +25,8 @@ local M = {
       .. [["body":["7"],"buttons":[{"url":"7"}]}' | onemsg send -]] },
 }
 
-local fields = { "phone", "chat_id", "name", "action", "next_step", "body", "template", "namespace", "language", "ttl" }
+local fields = { "phone", "country", "chat_id", "name", "action", "next_step", "body", "template", "namespace", "language",
+  "ttl" }
 
 local LOOK = 0.25 -- seconds between two looks whether somebody wants to leave
 
@@ -74,7 +75,7 @@ function M.run(call)
     local checked
     checked, err, info = channel:check(message)
     if not checked then return call:fail(err, info) end
-    checked.phone = checked.phone and output.mask(checked.phone)
+    checked.phone = checked.phone and phones.mask(checked.phone)
     call.out:object(checked)
     call.out:line("ok  %s in %s to %s: %s", checked.template, checked.language,
       checked.phone or checked.chat_id, table.concat(checked.body, " | "))
@@ -84,8 +85,9 @@ function M.run(call)
   local receipt
   receipt, err, info = sent(call, channel, message)
   if not receipt then return call:fail(err, info, true) end
-  local digits = tostring(message.phone or message.chat_id):gsub("%D", "")
-  receipt.message = receipt.message and log.redact(receipt.message, digits)
+  local to = phones.address(message.phone or message.chat_id,
+    message.country or require "onemsg.core".channel_country(channel))
+  receipt.message = receipt.message and phones.redact(receipt.message, to)
   call.out:object(receipt)
   call.out:line("%-9s %s", receipt.outcome, receipt.id or receipt.job_id or "(1MSG gave no id)")
   call.out:changes(receipt.changes)

@@ -1,11 +1,12 @@
 --- onemsg show: did Maria get it, and if not, why.
-local call_room = require "onemsg.cli_call"
-local output = require "onemsg.cli_output"
+local calls = require "onemsg.cli.call"
+local output = require "onemsg.cli.output"
+local phones = require "onemsg.base.phone"
 
 local M = {
   summary = "Everything about one confirmation: what was sent, what became of it, step by step",
   arguments = { { "ID", "the event's id" } },
-  options = { call_room.STORE, { "full", false, "with the whole phone number" } },
+  options = { calls.STORE, { "full", false, "with the whole phone number" } },
   examples = { "onemsg show p-1" },
 }
 
@@ -32,7 +33,8 @@ local function print_story(out, one)
   end
   if one.statuses and one.statuses[1] then out:line("  1MSG says") end
   for _, status in ipairs(one.statuses or {}) do
-    out:line("    %s  %-9s  %s%s", output.time(status.at), status.status, status.source,
+    out:line("    %s  %-9s  %s%s%s", output.time(status.at), status.status, status.source,
+      status.earlier and ", of an earlier message" or "",
       status.error and ": " .. status.error or "")
   end
 end
@@ -46,10 +48,10 @@ function M.run(call)
   if not one and err then return call:fail(err, info) end
   if not one then
     err = ("no confirmation has the id %s"):format(call.options[1])
-    call.out:object { error = err, exit = call_room.REFUSED }
-    return nil, err, call_room.REFUSED
+    call.out:object { error = err, exit = calls.REFUSED }
+    return nil, err, calls.REFUSED
   end
-  if not call.options.full and one.phone then one.phone = output.mask(one.phone) end
+  if not call.options.full and one.phone then one.phone = phones.mask(one.phone) end
   call.out:object(one)
   print_story(call.out, one)
   return true

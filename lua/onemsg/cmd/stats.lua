@@ -1,10 +1,10 @@
 --- onemsg stats: counts of the store, and what keeps messages from leaving.
-local call_room = require "onemsg.cli_call"
-local output = require "onemsg.cli_output"
+local calls = require "onemsg.cli.call"
+local output = require "onemsg.cli.output"
 
 local M = {
   summary = "Counts by state, what is due, and what keeps messages from leaving",
-  options = { call_room.STORE },
+  options = { calls.STORE },
   examples = { "onemsg stats", "onemsg stats --json" },
 }
 

@@ -1,12 +1,12 @@
 --- onemsg submit: events in; each is decided and on disk before it is told. The same event again changes nothing, so what
 -- was interrupted is simply run again.
-local call_room = require "onemsg.cli_call"
-local input = require "onemsg.cli_input"
+local calls = require "onemsg.cli.call"
+local input = require "onemsg.cli.input"
 
 local M = {
   summary = "Take events (JSON, or JSON lines, on standard input): decided by the rules and stored; `work` sends them",
   arguments = { { "FILE", "the events; else standard input", optional = true } },
-  options = { call_room.STORE, call_room.RULES },
+  options = { calls.STORE, calls.RULES },
   examples = {
     [[echo '{"id":"p-1","type":"payment.succeeded","amount":990,"plan":{"kind":"subscription"},"payment":{"id":"p-1"},]]
       .. [["customer":{"first_name":"Maria","phone":"+12020721300","whatsapp_ok":true}}' | onemsg submit]],
@@ -28,7 +28,7 @@ end
 
 function Batch:refuse(item, err, info)
   self.refused = self.refused + 1
-  local code = call_room.code(err, info, true)
+  local code = calls.code(err, info, true)
   self.code = self.code or code
   local out = self.call.out
   local id = type(item.event) == "table" and type(item.event.id) ~= "table" and item.event.id or nil
@@ -94,10 +94,10 @@ function M.run(call)
   batch:progress(true)
   flow:close()
   if batch.over then return nil, "stopped; when that is mended, run it again: nothing is taken twice", batch.code end
-  if core.stopped() then return nil, "stopped by a signal; run it again: nothing is taken twice", call_room.SERVER end
-  if batch.total == 0 then return nil, "submit: there is no event on standard input", call_room.USAGE end
+  if core.stopped() then return nil, "stopped by a signal; run it again: nothing is taken twice", calls.SERVER end
+  if batch.total == 0 then return nil, "submit: there is no event on standard input", calls.USAGE end
   if batch.code then return nil, nil, batch.code end
-  return true, nil, batch.total == 1 and batch.skipped == 1 and call_room.SKIPPED or nil
+  return true, nil, batch.total == 1 and batch.skipped == 1 and calls.SKIPPED or nil
 end
 
 return M

@@ -1,16 +1,16 @@
---- A stand-in for 1MSG inside nginx, on loopback: `onemsg fake` and the specs start it (fake_server.lua).
--- Every call that onemsg uses; behaviour chosen by the last two digits of the phone (fake_numbers.lua); hooks
--- (fake_hooks.lua); a journal of every request whose body arrived whole (fake_journal.lua); and controls under
+--- A stand-in for 1MSG inside nginx, on loopback: `onemsg fake` and the specs start it (fake/server.lua).
+-- Every call that onemsg uses; behaviour chosen by the last two digits of the phone (fake/numbers.lua); hooks
+-- (fake/hooks.lua); a journal of every request whose body arrived whole (fake/journal.lua); and controls under
 -- /_fake/. One worker: its state is plain Lua tables.
 
 local cjson = require "cjson"
-local calls = require "resty.onemsg.fake_calls"
-local hooks = require "resty.onemsg.fake_hooks"
-local journal = require "resty.onemsg.fake_journal"
-local messages = require "resty.onemsg.fake_messages"
-local sender = require "resty.onemsg.fake_send"
-local state = require "resty.onemsg.fake_state"
-local templates = require "resty.onemsg.fake_templates"
+local calls = require "resty.onemsg.fake.calls"
+local hooks = require "resty.onemsg.fake.hooks"
+local journal = require "resty.onemsg.fake.journal"
+local messages = require "onemsg.fake.messages"
+local sender = require "resty.onemsg.fake.send"
+local state = require "resty.onemsg.fake.state"
+local templates = require "onemsg.fake.templates"
 
 local M = {}
 local config
@@ -37,12 +37,18 @@ local function watch_owner()
   if config.owner > 0 and ffi.C.kill(config.owner, 0) ~= 0 then ffi.C.kill(ffi.C.getppid(), 15) end
 end
 
+--- Answers nothing for 120 s, or until the client leaves.
+function M.hang()
+  ngx.sleep(120)
+  ngx.exit(444)
+end
+
 --- In init_worker_by_lua.
 function M.init_worker()
   cjson.decode_max_depth(1000)
   collectgarbage("setpause", 100)   -- little garbage: dead strings too lengthen LuaJIT's hash chains
   math.randomseed(ngx.worker.pid())
-  messages.base64 = ngx.encode_base64
+  messages.base64, messages.unbase64 = ngx.encode_base64, ngx.decode_base64
   journal.open(config.dir .. "/journal.jsonl")
   hooks.start(watch_owner)
   local ready = assert(io.open(config.dir .. "/worker.pid", "w"))
@@ -102,8 +108,11 @@ local function down(mode)
   reply(status, html(status), { ["Content-Type"] = "text/html" })
 end
 
---- The latency, so that answers do not come in step when there is jitter.
+local LOOK_S = 0.01 -- while answers are held back
+
+--- The latency, so that answers do not come in step when there is jitter; before it, what holds all answers back.
 local function take_time(option)
+  while state.option.held do ngx.sleep(LOOK_S) end
   local ms = option.latency_ms
   if option.jitter_ms > 0 then ms = ms + option.jitter_ms * (2 * math.random() - 1) end
   if ms > 0 then ngx.sleep(ms / 1000) end

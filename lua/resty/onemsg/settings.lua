@@ -1,12 +1,12 @@
 --- resty.onemsg.settings: what init takes, checked and filled in from the environment, before nginx forks.
 -- Opens no connection and starts no thread. What is wrong becomes one sentence, raised by init.
+local check = require "onemsg.base.check"
 local onemsg = require "onemsg"
 local core = require "onemsg.core"
+local flow_options = require "onemsg.workflow.options"
 local rules = require "onemsg.rules"
 local signature = require "onemsg.signature"
 local sql = require "onemsg.sql"
-local suggest = require "onemsg.rules_suggest"
-local workflow_options = require "onemsg.workflow_options"
 
 local M = {}
 
@@ -16,19 +16,24 @@ local EVENT_BYTES = 1048576
 local EVENT_ITEMS = 1000
 local HOOK_BYTES = 3145728 -- what Meta itself may post (PLATFORM.md 3.3)
 
---- Options of onemsg.new, which may stand among those of init.
-local CHANNEL = {
-  base_url = true, channel = true, token = true, token_file = true, template = true, namespace = true, language = true,
-  text = true, country = true, timeout = true, ca_file = true, proxy = true, connect_timeout = true,
-  max_connections = true, http = true,
-}
+local MOST = 2 ^ 31
 
---- Our own: kinds of value.
+--- Our own: kinds of value, as onemsg.base.check reads them.
 local OWN = {
   rules = "string table", store = "string", channels = "table", event_secrets = "string table",
   event_tokens = "string table", hook_secrets = "string table", operator_token = "string table", open = "boolean",
-  event_bytes = "number", event_items = "number", hook_bytes = "number",
+  event_bytes = { 1, MOST }, event_items = { 1, MOST }, hook_bytes = { 1, MOST },
 }
+local OF_CHANNEL = "string number userdata" -- onemsg.new knows better
+
+--- All that init takes: ours, and what onemsg.new and workflow.open take.
+local function takes()
+  local all, channel = {}, {}
+  for name, kinds in pairs(flow_options.TAKES) do all[name] = kinds end
+  for _, name in ipairs(core.options) do all[name], channel[name] = OF_CHANNEL, true end
+  for name, kinds in pairs(OWN) do all[name] = kinds end
+  return all, channel
+end
 
 local function refuse(sentence, ...)
   error("resty.onemsg.init: " .. sentence:format(...), 0)
@@ -39,17 +44,8 @@ local function plain(err)
   return (tostring(err):gsub("^[^\n]-%.lua:%d+: ", ""):gsub("^workflow%.open: ", ""):gsub("^config: ", ""))
 end
 
-local function check_own(name, value)
-  if not (" " .. OWN[name] .. " "):find(" " .. type(value) .. " ", 1, true) then
-    refuse("%s must be a %s, not a %s", name, (OWN[name]:gsub(" ", " or a ")), type(value))
-  end
-  if type(value) == "number" and not (value >= 1 and value <= 2 ^ 31) then
-    refuse("%s must be from 1 to 2^31", name)
-  end
-end
-
 --- A list of secrets: the option (a text or a list), else the environment (texts with blanks or commas between).
-local function secrets(options, name, variable, check)
+local function secrets(options, name, variable, fault_of)
   local given = options[name]
   if type(given) == "string" then given = { given } end
   local source = name
@@ -59,7 +55,7 @@ local function secrets(options, name, variable, check)
   end
   for i, one in ipairs(given) do
     if type(one) ~= "string" then refuse("%s: number %d is a %s, not a text", source, i, type(one)) end
-    local wrong = check(one)
+    local wrong = fault_of(one)
     if wrong then refuse("%s: number %d %s", source, i, wrong) end
   end
   if next(given) ~= nil and #given == 0 then refuse("%s must be a text or a list of texts", name) end
@@ -133,12 +129,8 @@ end
 local function check_workflow(settings, more)
   local options = { channels = settings.channels, rules = settings.rules, store = settings.store }
   for name, value in pairs(more) do options[name] = value end
-  local ok, read, err = pcall(workflow_options.read, options, core)
-  if not ok then
-    local sentence = plain(read)
-    local name = sentence:match "there is no option '(.-)'$"
-    refuse("%s%s", sentence, name and suggest.phrase(name, OWN) or "")
-  end
+  local ok, read, err = pcall(flow_options.read, options, core)
+  if not ok then refuse("%s", plain(read)) end
   if not read then refuse("%s", plain(err)) end
   options.log = read.sink -- opened here, with the master's rights
   return options
@@ -149,14 +141,14 @@ end
 -- @treturn table settings: workflow (options for workflow.open), channels, event_keys (signing secrets), event_tokens,
 --   hook_secrets, operator_tokens (digests), key (random, of this start), open, event_bytes, event_items, hook_bytes
 function M.read(options)
-  if type(options) ~= "table" then refuse("it takes a table of options, not a %s", type(options)) end
+  local all, of_channel = takes()
+  local given, why = check.read("resty.onemsg.init", options, all)
+  if not given then error(why, 0) end
   local settings, for_channel, for_workflow = { key = M.random(32) }, {}, {}
-  for name, value in pairs(options) do
-    if OWN[name] then
-      check_own(name, value)
-    elseif CHANNEL[name] then
+  for name, value in pairs(given) do
+    if of_channel[name] then
       for_channel[name] = value
-    else
+    elseif not OWN[name] then
       for_workflow[name] = value
     end
   end

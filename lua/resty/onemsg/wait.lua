@@ -227,7 +227,7 @@ function M.pending(pending, seconds)
   return raw_wait(pending, 0)
 end
 
---- Waits until a group (each.lua) has a member. Only where a light thread may yield.
+--- Waits until a group (send_each.lua) has a member. Only where a light thread may yield.
 function M.group(group, seconds)
   pump()
   if group[0] == 0 then wait_in_slices(group, seconds, has_members) end

@@ -128,23 +128,41 @@ local function dispatch()
   return {}
 end
 
+--- What answers at once. Whatever else C offers waits, and has to be replaced here.
+local AT_ONCE = {
+  channel = { check = true, stats = true, close = true }, pending = { ready = true, cancel = true },
+  database = { stats = true },
+}
+
+--- Runs `replace`, which puts functions that yield into the_core[kind]; raises where one was forgotten, for it would
+-- block the worker.
+local function replacing(the_core, kind, replace)
+  local methods, before = the_core[kind], {}
+  for name, method in pairs(methods) do before[name] = method end
+  replace(methods)
+  for name, method in pairs(before) do
+    if methods[name] == method and not AT_ONCE[kind][name] then
+      error(("resty.onemsg.yield: %s:%s may wait and is not made to yield"):format(kind, name), 0)
+    end
+  end
+end
+
 --- For onemsg.c: replaces what waits in the channel, in pendings and in the module.
 -- @tparam table the_core what `require "onemsg.core"` returns
 function M.channel(the_core)
   core = the_core
-  local channel, pending, module = core.channel, core.pending, core.module
-  raw = { async = channel.async, ready = pending.ready, wait = pending.wait, async_in = core.async_in }
+  local module = core.module
+  raw = { async = core.channel.async, ready = core.pending.ready, wait = core.pending.wait, async_in = core.async_in }
   yieldable = core.yieldable
   wait.init(core)
-  for _, name in ipairs { "send", "hookInfo", "status", "settings", "messages", "webhook", "setWebhook", "request" } do
-    channel[name] = operation(name)
-  end
-  channel.async = beginner(raw.async, "channel:async")
-  channel.templates = several("templates", "onemsg.template", "fetch")
-  channel.addWebhook = several("addWebhook", "onemsg.webhook", "add")
-  channel.removeWebhook = several("removeWebhook", "onemsg.webhook", "remove")
-  channel.send_each = function(...) return require "onemsg.each".send_each(...) end
-  pending.wait = pending_wait
+  replacing(core, "channel", function(channel)
+    for _, name in ipairs(core.operations) do channel[name] = operation(name) end
+    for name, at in pairs(core.several) do channel[name] = several(name, at[1], at[2]) end
+    channel.async = beginner(raw.async, "channel:async")
+    local each = core.several.send_each -- an iterator: each of its sends is refused for itself
+    channel.send_each = function(...) return require(each[1])[each[2]](...) end
+  end)
+  replacing(core, "pending", function(pending) pending.wait = pending_wait end)
   core.async_in, core.wait_group = async_in, wait.group
   module.sleep, module.fd, module.dispatch = sleep, fd, dispatch
 end
@@ -152,22 +170,23 @@ end
 --- For onemsg.c, when onemsg.sql is loaded: the same for database handles.
 -- @tparam table the_core
 function M.database(the_core)
-  local database = the_core.database
-  for name, twin in pairs { unit = "async", read = "async_read" } do
-    local begin = database[twin]
-    local what = "db:" .. name
-    local instead = "call db:" .. twin .. "{…}, which does not wait, or " .. IN_A_TIMER
-    database[name] = function(self, statements)
-      check_self(self, name)
-      if not can_wait() then return refuse(what, instead, "invalid") end
-      local pending, err, info = begin(self, statements)
-      if not pending then return nil, err, info end
-      return wait.pending(pending)
+  replacing(the_core, "database", function(database)
+    for name, twin in pairs { unit = "async", read = "async_read" } do
+      local begin = database[twin]
+      local what = "db:" .. name
+      local instead = "call db:" .. twin .. "{…}, which does not wait, or " .. IN_A_TIMER
+      database[name] = function(self, statements)
+        check_self(self, name)
+        if not can_wait() then return refuse(what, instead, "invalid") end
+        local pending, err, info = begin(self, statements)
+        if not pending then return nil, err, info end
+        return wait.pending(pending)
+      end
     end
-  end
-  database.async, database.async_read =
-    beginner(database.async, "db:async"), beginner(database.async_read, "db:async_read")
-  database.close = the_core.detach
+    database.async, database.async_read =
+      beginner(database.async, "db:async"), beginner(database.async_read, "db:async_read")
+    database.close = the_core.detach
+  end)
 end
 
 return M

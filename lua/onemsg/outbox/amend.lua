@@ -1,0 +1,152 @@
+--- onemsg.outbox.amend: how a confirmation is changed: under the step at which it was read, with its line in history, and
+-- with what a new message resets, which stands here once. For onemsg.outbox.
+local sql = require "onemsg.sql"
+
+local M = { methods = {}, statements = {} }
+local Amend = M.methods
+
+M.NONE = sql.null -- in a change: no value
+M.CHUNK = 200     -- statements in one unit
+
+local NONE = sql.null
+
+--- A value for a statement: nil is NULL.
+function M.or_null(value)
+  if value == nil then return NONE end
+  return value
+end
+
+-- History -----------------------------------------------------------------------------------------------------------
+
+--- One line of history for what just happened to one confirmation …
+M.LOG_ONE = [[
+  INSERT INTO history(id, step, at, state, reason, version)
+  SELECT id, step, changed_at, state, reason, version FROM confirmation WHERE id = $1
+  ON CONFLICT (id, step) DO NOTHING]]
+
+--- … or to all that reached a state at one instant.
+M.LOG_AT = [[
+  INSERT INTO history(id, step, at, state, reason, version)
+  SELECT id, step, changed_at, state, reason, version FROM confirmation WHERE state = $1 AND changed_at = $2
+  ON CONFLICT (id, step) DO NOTHING]]
+
+-- A change ----------------------------------------------------------------------------------------------------------
+
+--- The statement that changes a row, if it still is as it was read.
+local function amendment(row, change, now)
+  local names, sets, statement = {}, {}, { "", row.id, row.step }
+  for name in pairs(change) do
+    if name ~= "note" and name ~= "guard" then names[#names + 1] = name end
+  end
+  table.sort(names)
+  local function bind(value)
+    statement[#statement + 1] = value
+    return "$" .. #statement - 1
+  end
+  for _, name in ipairs(names) do
+    local place = bind(change[name])
+    if name == "state" then sets[#sets + 1] = "was = CASE WHEN state = " .. place .. " THEN was ELSE state END" end
+    sets[#sets + 1] = name .. " = " .. place
+  end
+  if change.reason then sets[#sets + 1] = "changed_at = " .. bind(now) end
+  if change.reason or change.note then sets[#sets + 1] = "step = step + 1" end
+  statement[1] = "UPDATE confirmation SET " .. table.concat(sets, ", ") .. " WHERE id = $1 AND step = $2"
+    .. (change.guard or "") .. " RETURNING *"
+  statement.expect = 1
+  return statement
+end
+
+local LOG_NOTE = [[
+  INSERT INTO history(id, step, at, state, reason, version)
+  SELECT id, step, CAST($2 AS DOUBLE PRECISION), state, CAST($3 AS TEXT), version FROM confirmation
+  WHERE id = $1 ON CONFLICT (id, step) DO NOTHING]]
+
+--- Of amend(): it holds only while no other way was used and no delivery is known.
+M.UNDELIVERED = [[ AND fallback IS NULL AND NOT EXISTS (SELECT 1 FROM status s
+  WHERE s.message_id = confirmation.message_id AND s.status IN ('delivered', 'read', 'viewed', 'played'))]]
+
+--- Begins to change a confirmation, in one unit with further statements.
+-- @tparam table row as it was read: when somebody made a step meanwhile, nothing changes
+-- @tparam table change columns; reason: why the state is what it is, which makes it a step with a line in history, as a
+--   change of `state` must be; or note: a line in history without a change of state; guard: a further condition
+-- @treturn table for amended()
+function Amend:amend(row, change, now, more)
+  local unit = { amendment(row, change, now) }
+  if change.reason then unit[2] = { M.LOG_ONE, row.id } end
+  if change.note then unit[2] = { LOG_NOTE, row.id, now, change.note } end
+  for _, statement in ipairs(more or {}) do unit[#unit + 1] = statement end
+  local pending, err, info = self.db:async(unit)
+  return { pending = pending, err = err, info = info, row = row, change = change }
+end
+
+--- Waits until an amendment is on disk.
+-- @treturn ?table the row as it is now; nil, "conflict: …" when it was changed meanwhile, nil, "store: …"
+function Amend.amended(_, begun)
+  if not begun.pending then return nil, begun.err, begun.info end
+  local results, err, info = begun.pending:wait()
+  if not results then return nil, err, info end
+  return results[1][1]
+end
+
+--- Runs statements in units of bounded size; what was done stays done when a later one fails.
+-- @treturn ?table the lists of rows, in order
+function Amend:keep(statements)
+  local begun, rows = {}, {}
+  for first = 1, #statements, M.CHUNK do
+    local unit = {}
+    for n = first, math.min(first + M.CHUNK - 1, #statements) do unit[#unit + 1] = statements[n] end
+    local pending, err, info = self.db:async(unit)
+    if not pending then return nil, err, info end
+    begun[#begun + 1] = pending
+  end
+  for _, pending in ipairs(begun) do
+    local results, err, info = pending:wait()
+    if not results then return nil, err, info end
+    for _, list in ipairs(results) do rows[#rows + 1] = list end
+  end
+  return rows
+end
+
+-- A new message -----------------------------------------------------------------------------------------------------
+
+local KEEP_EARLIER = [[
+  INSERT INTO earlier(message_id, channel, id, at)
+  SELECT message_id, channel, id, CAST($2 AS DOUBLE PRECISION) FROM confirmation
+  WHERE id = $1 AND message_id IS NOT NULL ON CONFLICT (message_id, channel) DO NOTHING]]
+
+--- Remembers the present message of a confirmation that is about to get another one.
+function M.statements.earlier(id, now) return { KEEP_EARLIER, id, now } end
+
+local THIS_EARLIER = [[
+  INSERT INTO earlier(message_id, channel, id, at) VALUES ($1, $2, $3, $4)
+  ON CONFLICT (message_id, channel) DO NOTHING]]
+
+--- The same for a row at hand.
+function M.statements.before(row, now) return { THIS_EARLIER, row.message_id, row.channel, row.id, now } end
+
+--- What speaks of a confirmation's present message, and what it is before there is one: every new message begins so.
+M.OF_MESSAGE = { rank = 0, asks = 0, checks = 0, confirmed = 0, attend_at = NONE, attend_until = NONE, stall_at = NONE,
+                 retry_at = NONE }
+
+local function afresh()
+  local sets = { "resends = 0", "settled = NULL", "fallback_lease = NULL" }
+  for name, value in pairs(M.OF_MESSAGE) do
+    sets[#sets + 1] = ("%s = %s"):format(name, value == NONE and "NULL" or ("%d"):format(value))
+  end
+  table.sort(sets)
+  return "UPDATE confirmation SET " .. table.concat(sets, ", ") .. " WHERE id = $1"
+end
+local AFRESH = afresh()
+
+--- Forgets what was known of the message before.
+function M.statements.afresh(id) return { AFRESH, id } end
+
+local FIRST_LOOK = [[
+  UPDATE confirmation SET attend_at = $2, stall_at = $3, asks = 0, checks = 0, confirmed = 0,
+    rank = CASE WHEN state = 'accepted' THEN 1 ELSE 0 END
+  WHERE id = $1 AND state IN ('accepted', 'unknown')]]
+
+--- When a message whose answer was recorded is first looked at, and when its silence has lasted too long.
+function M.statements.first_look(id, attend_at, stall_at) return { FIRST_LOOK, id, attend_at, stall_at or NONE } end
+
+return M

@@ -1,0 +1,211 @@
+--- onemsg.outbox.gate: the rows that decide whether a channel's or a template's messages may leave. For onemsg.outbox.
+-- A gate is read, thought about in Lua (onemsg.pace), and changed under its revision: who comes second gets a
+-- "conflict: …" and looks again. So all processes on one store share one pace and one breaker.
+local attention = require "onemsg.outbox.attention"
+
+local M = { methods = {} }
+local Gate = M.methods
+
+--- Microseconds by which a set-aside message falls behind in its recipient's line, so that it holds nobody up.
+M.PARK_SHIFT = 86400 * 1e6
+
+local CREATE = [[
+  INSERT INTO channel(name, revision, tat, pause_until, breaker, fault, reason, tries, next_at, closed_at)
+  VALUES ($1, 0, 0, 0, 'closed', '', '', 0, 0, 0) ON CONFLICT (name) DO NOTHING]]
+
+function M.create(db, names)
+  local unit = {}
+  for i, name in ipairs(names) do unit[i] = { CREATE, name } end
+  if #unit == 0 then return true end
+  local ok, err, info = db:unit(unit)
+  if not ok then return nil, err, info end
+  return true
+end
+
+local CHARGE = [[
+  UPDATE channel SET revision = revision + 1,
+    tat = $3 + CAST($4 AS DOUBLE PRECISION) * (
+      SELECT COUNT(*) FROM confirmation WHERE state = 'sending' AND owner = $5),
+    next_at = CASE WHEN breaker = 'trial' AND EXISTS (
+      SELECT 1 FROM confirmation WHERE state = 'sending' AND owner = $5) THEN $6 ELSE next_at END
+  WHERE name = $1 AND revision = $2]]
+
+--- The statement that charges a gate for what `owner` just claimed. In trial, nothing more leaves before trial_ends.
+function M.charge(row, owner, cost, trial_ends)
+  return { CHARGE, row.name, row.revision, cost.from, cost.each, owner, trial_ends, expect = 1 }
+end
+
+local GATES = "SELECT * FROM channel"
+local NEXT_DUE = "SELECT due_at FROM confirmation WHERE channel = $1 AND state = 'queued' ORDER BY due_at LIMIT 1"
+local NEXT_LEASE = "SELECT lease_until AS at FROM confirmation WHERE state = 'sending' ORDER BY lease_until LIMIT 1"
+local NEXT_GIVE_UP = "SELECT give_up_at AS at FROM confirmation WHERE state = 'queued' ORDER BY give_up_at LIMIT 1"
+
+--- What is there to do, and when: one read, a few index probes however much is stored.
+-- @treturn ?table gates = { name → gate with due_at of its first message }, lease_at, give_up_at (nil: none), attention
+function Gate:look()
+  local unit = { { GATES }, { NEXT_LEASE }, { NEXT_GIVE_UP } }
+  for _, name in ipairs(self.names) do unit[#unit + 1] = { NEXT_DUE, name } end
+  local before = #unit
+  for n, statement in ipairs(self:asking_attention()) do unit[before + n] = statement end
+  local results, err, info = self.db:read(unit)
+  if not results then return nil, err, info end
+  local gates = {}
+  for _, row in ipairs(results[1]) do gates[row.name] = row end
+  for n, name in ipairs(self.names) do
+    local first = results[3 + n][1]
+    if gates[name] then gates[name].due_at = first and first.due_at end
+  end
+  return { gates = gates, lease_at = (results[2][1] or {}).at, give_up_at = (results[3][1] or {}).at,
+           attention = attention.attention(results, before) }
+end
+
+local CHANGE = [[
+  UPDATE channel SET revision = revision + 1, pause_until = $3, breaker = $4, fault = $5, reason = $6, tries = $7,
+    next_at = $8, closed_at = $9, told = $10, opened_at = $11, sent_at = $12
+  WHERE name = $1 AND revision = $2]]
+
+--- Changes a gate by what `think(gate)` returns: fields, or nil to leave it. Looks again when somebody was faster.
+-- @treturn ?table the gate as it is now, and what think returned second; nil, err, info
+function Gate:change_gate(name, think)
+  for _ = 1, 10 do
+    local results, err, info = self.db:read { { GATES .. " WHERE name = $1", name } }
+    local row = results and results[1][1]
+    if not row then return nil, err or ("config: no channel " .. name), info end
+    local fields, extra = think(row)
+    if not fields then return row, extra end
+    local revision = row.revision
+    for key, value in pairs(fields) do row[key] = value end
+    row.revision = revision + 1
+    results, err, info = self.db:unit { { CHANGE, name, revision, row.pause_until, row.breaker, row.fault, row.reason,
+                                          row.tries, row.next_at, row.closed_at, row.told, row.opened_at,
+                                          row.sent_at, expect = 1 } }
+    if results then return row, extra end
+    if not err:find("^conflict:") then return nil, err, info end
+  end
+  return nil, "store: channel " .. name .. " is changed by others all the time", {}
+end
+
+-- Parks -------------------------------------------------------------------------------------------------------------
+-- A template that was refused is set aside until a time. Then one of its messages tries, and the others wait on until its
+-- answer: it is set aside anew, or all are due.
+
+local IS_PARKED = "SELECT 1 AS yes FROM park WHERE channel = $1 AND template = $2 AND language = $3 AND until_at > $4"
+local PARK = [[
+  INSERT INTO park(channel, template, language, until_at, reason) VALUES ($1, $2, $3, $4, $5)
+  ON CONFLICT (channel, template, language) DO UPDATE SET until_at = $4, reason = $5]]
+local PARK_QUEUED = [[
+  UPDATE confirmation SET due_at = $4, held = $5, place = place + $6
+  WHERE state = 'queued' AND channel = $1 AND template = $2 AND language = $3 AND due_at < $4]]
+
+--- Sets a template's messages aside until a time; those of other templates go on.
+-- @tparam table row a confirmation: channel, template, language
+-- @treturn ?boolean true: it was not set aside before
+function Gate:park(row, until_at, reason, now)
+  local results, err, info = self.db:unit {
+    { IS_PARKED, row.channel, row.template, row.language, now },
+    { PARK, row.channel, row.template, row.language, until_at, reason },
+    { PARK_QUEUED, row.channel, row.template, row.language, until_at, reason, M.PARK_SHIFT } }
+  if not results then return nil, err, info end
+  return #results[1] == 0
+end
+
+--- Of a message in `c`, at the time $4: its template is not set aside, or it is the one that tries.
+M.MAY_TRY = [[AND NOT EXISTS (SELECT 1 FROM park p WHERE p.channel = c.channel AND p.template = c.template
+        AND p.language = c.language AND c.id <> (SELECT x.id FROM confirmation x WHERE x.channel = c.channel
+          AND x.state = 'queued' AND x.due_at <= $4 AND x.template = c.template AND x.language = c.language
+        ORDER BY x.due_at, x.place LIMIT 1))]]
+
+local TRY = [[
+  UPDATE park SET until_at = $2 WHERE channel = $1 AND until_at <= $3 AND EXISTS (
+    SELECT 1 FROM confirmation c WHERE c.state = 'sending' AND c.lease_until = $2 AND c.owner = $4 AND c.channel = park.channel
+      AND c.template = park.template AND c.language = park.language) RETURNING template, language]]
+local OTHERS_WAIT = [[
+  UPDATE confirmation SET due_at = p.until_at, held = p.reason FROM park p
+  WHERE confirmation.state = 'queued' AND confirmation.channel = $1 AND confirmation.due_at <= $2
+    AND p.channel = confirmation.channel AND p.template = confirmation.template
+    AND p.language = confirmation.language AND p.until_at > $2]]
+
+--- The statements after a claim by which the others of a template wait for the one that tries; the first returns the
+-- templates.
+function M.trying(channel, owner, now, trial_ends)
+  return { TRY, channel, trial_ends, now, owner }, { OTHERS_WAIT, channel, now }
+end
+
+local UNPARK = "DELETE FROM park WHERE channel = $1 AND template = $2 AND language = $3 RETURNING until_at"
+local UNPARK_QUEUED = [[
+  UPDATE confirmation SET due_at = $4, held = NULL
+  WHERE state = 'queued' AND channel = $1 AND template = $2 AND language = $3
+    AND due_at = (SELECT until_at FROM park WHERE channel = $1 AND template = $2 AND language = $3)]]
+
+--- The template is well, by an answer or by a person's word: its messages are due again.
+function Gate:unpark(row, now)
+  local results, err, info = self.db:unit {
+    { UNPARK_QUEUED, row.channel, row.template, row.language, now },
+    { UNPARK, row.channel, row.template, row.language } }
+  if not results then return nil, err, info end
+  return #results[2] > 0
+end
+
+local RESUME_QUEUED = [[
+  UPDATE confirmation SET due_at = $4, held = NULL FROM park p
+  WHERE confirmation.state = 'queued' AND confirmation.channel = $1 AND ($2 = '' OR p.template = $2)
+    AND ($3 = '' OR p.language = $3) AND p.channel = confirmation.channel AND p.template = confirmation.template
+    AND p.language = confirmation.language AND confirmation.due_at = p.until_at]]
+local RESUME = [[
+  DELETE FROM park WHERE channel = $1 AND ($2 = '' OR template = $2) AND ($3 = '' OR language = $3)
+  RETURNING template, language]]
+
+--- Takes up the templates of a channel, one or all, that were set aside.
+-- @treturn ?table their names and languages
+function Gate:resume_templates(name, template, language, now)
+  local results, err, info = self.db:unit {
+    { RESUME_QUEUED, name, template or "", language or "", now }, { RESUME, name, template or "", language or "" } }
+  if not results then return nil, err, info end
+  return results[2]
+end
+
+local WAITING = [[
+  SELECT COUNT(*) AS waiting, SUM(CASE WHEN give_up_at < $2 THEN 1 ELSE 0 END) AS expiring FROM confirmation
+  WHERE state = 'queued' AND channel = $1]]
+
+--- How many messages wait on a channel, and how many of them end before a time.
+function Gate:waiting(name, before)
+  local results, err, info = self.db:read { { WAITING, name, before } }
+  if not results then return nil, err, info end
+  return { waiting = results[1][1].waiting, expiring = results[1][1].expiring or 0 }
+end
+
+--- The names of all channels that the store knows.
+function Gate:channel_names()
+  local results, err, info = self.db:read { { "SELECT name FROM channel ORDER BY name" } }
+  if not results then return nil, err, info end
+  local names = {}
+  for n, row in ipairs(results[1]) do names[n] = row.name end
+  return names
+end
+
+local STRANDED = [[
+  SELECT (SELECT COUNT(*) FROM confirmation WHERE state = 'queued' AND channel = $1 AND due_at <= $2)
+    + (SELECT COUNT(*) FROM confirmation WHERE attend_at <= $2 AND channel = $1 AND state <> 'sending') AS n]]
+
+--- Channels of the store that this workflow does not have, and whose messages nobody has sent although they were due by
+-- a time: name → how many.
+function Gate:stranded(before)
+  local all, err, info = self:channel_names()
+  if not all then return nil, err, info end
+  local ours, names, unit, found = {}, {}, {}, {}
+  for _, name in ipairs(self.names) do ours[name] = true end
+  for _, name in ipairs(all) do
+    if not ours[name] then names[#names + 1], unit[#unit + 1] = name, { STRANDED, name, before } end
+  end
+  if #unit == 0 then return found end
+  local results
+  results, err, info = self.db:read(unit)
+  if not results then return nil, err, info end
+  for n, name in ipairs(names) do
+    if results[n][1].n > 0 then found[name] = results[n][1].n end
+  end
+  return found
+end
+
+return M

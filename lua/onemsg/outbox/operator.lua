@@ -1,0 +1,57 @@
+--- onemsg.outbox.operator: what a person changes: settle, cancel, replay. For onemsg.outbox.
+local amend = require "onemsg.outbox.amend"
+local recipient = require "onemsg.outbox.recipient"
+local TAKE_KEY = require "onemsg.outbox.submit".TAKE_KEY
+
+local M = { methods = {} }
+local Operator = M.methods
+
+local LOG_ONE, or_null = amend.LOG_ONE, amend.or_null
+
+local CHANGE = [[
+  UPDATE confirmation SET was = state, state = $3, step = step + 1, reason = $4, held = NULL, changed_at = $5,
+    settled = $6, retry_at = NULL,
+    fallback_at = CASE WHEN otherwise IS NOT NULL AND $3 = 'failed' THEN CAST($5 AS DOUBLE PRECISION) END
+  WHERE id = $1 AND state = $2 RETURNING *]]
+
+--- A change by a person: settle and cancel. `from` is the state that the person saw, `verdict` what settle was told.
+-- @treturn ?table the changed row; nil, "conflict: …" when it is in another state by now
+function Operator:change(id, from, state, reason, now, verdict)
+  local results, err, info = self.db:unit {
+    { CHANGE, id, from, state, reason, now, or_null(verdict), expect = 1 }, { LOG_ONE, id } }
+  if not results then return nil, err, info end
+  return results[1][1]
+end
+
+local REPLAY = [[
+  UPDATE confirmation SET was = state, state = 'queued', step = step + 1, reason = $3, held = NULL, changed_at = $4,
+    rule = $5, version = $6, channel = $7, phone = $8, template = $9, language = $10, message = $11, place = $12,
+    due_at = $4, give_up_at = $13, attempts = 0, message_id = NULL, job_id = NULL, code = NULL, faulted_at = NULL, faults = 0,
+    fallback_at = NULL, otherwise = $14, otherwise_after = $15, otherwise_unknown = $16
+  WHERE id = $1 AND state = $2 RETURNING *]]
+local HAS_KEY = "SELECT id FROM once_key WHERE rule = $1 AND value = $2 AND id = $3"
+
+--- Queues an ended confirmation again, as the rules decide it now.
+-- @tparam table part of a plan (onemsg.workflow.plan)
+-- @treturn ?table the changed row; nil, "conflict: …" when its state changed, or another one holds its once_per key
+function Operator:replay(from, part, reason, now)
+  local otherwise = part.otherwise or {}
+  local unit = {
+    amend.statements.earlier(part.id, now),
+    { REPLAY, part.id, from, reason, now, part.rule, or_null(part.version), part.channel, part.phone, part.template,
+      part.language, part.message, self:next_place(now), part.give_up_at, or_null(otherwise.json),
+      or_null(otherwise.after), otherwise.on_unknown and 1 or 0, expect = 1 },
+    amend.statements.afresh(part.id), recipient.keep_quiet(part.id, part.quiet), { LOG_ONE, part.id } }
+  if part.once then
+    unit[#unit + 1] = { TAKE_KEY, part.rule, part.once, part.id }
+    unit[#unit + 1] = { HAS_KEY, part.rule, part.once, part.id, expect = 1 }
+  end
+  local results, err, info = self.db:unit(unit)
+  if results then return results[2][1] end
+  if info and info.statement == #unit and part.once then
+    return nil, "conflict: another confirmation holds its once_per key, " .. part.once, info
+  end
+  return nil, err, info
+end
+
+return M

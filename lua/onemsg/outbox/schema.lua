@@ -1,0 +1,189 @@
+--- onemsg.outbox.schema: the tables of the store, as numbered steps that only go forward. For onemsg.outbox.
+-- Both SQLite (3.40 and later) and PostgreSQL (15 and later) understand every text here. Times are seconds since the
+-- epoch as DOUBLE PRECISION; place is in microseconds, an order rather than a time.
+local M = {}
+
+local function confirmation(changes)
+  return [[CREATE TABLE confirmation (
+    id TEXT PRIMARY KEY,
+    parts INTEGER NOT NULL,            -- confirmations that the event has led to; further ones are id~2, id~3 …
+    event TEXT NOT NULL,               -- canonical JSON: what the same content is
+    type TEXT NOT NULL,
+    was TEXT NOT NULL,                 -- the state before this one
+    state TEXT NOT NULL,
+    step INTEGER NOT NULL,             -- counts the changes: the place of the newest in history
+    reason TEXT NOT NULL,
+    rule TEXT, version TEXT,           -- what decided it
+    channel TEXT, phone TEXT, template TEXT, language TEXT,
+    message TEXT,                      -- JSON: what channel:send gets
+    place BIGINT NOT NULL,             -- order in the recipient's line
+    due_at DOUBLE PRECISION,           -- not before
+    held TEXT,                         -- why it waits, if for more than its turn
+    give_up_at DOUBLE PRECISION,
+    attempts INTEGER NOT NULL,
+    owner TEXT,                        -- the claim or submit that touched it last
+    lease_until DOUBLE PRECISION,
+    left_at DOUBLE PRECISION,          -- when it may last have left for the recipient
+    faults INTEGER NOT NULL DEFAULT 0,  -- how often it met such a fault while others were accepted in between
+    faulted_at DOUBLE PRECISION,       -- since when a fault of the whole channel is the answer to it
+    message_id TEXT, job_id TEXT, code INTEGER,
+    otherwise TEXT,                    -- JSON: the way to reach the person if this one fails
+    otherwise_after DOUBLE PRECISION,  -- seconds of silence that count as failure
+    otherwise_unknown INTEGER NOT NULL,
+    fallback_at DOUBLE PRECISION,      -- when that way is due, unless delivery is known by then
+    created_at DOUBLE PRECISION NOT NULL,
+    changed_at DOUBLE PRECISION NOT NULL,
+    accepted_at DOUBLE PRECISION,
+    quiet TEXT,                        -- JSON: from, to, zone
+    awake_until DOUBLE PRECISION,      -- no quiet hours before that; NULL: ask
+    rank INTEGER NOT NULL DEFAULT 0,   -- of the highest status folded in
+    contradiction TEXT,
+    settled TEXT,                      -- what a person said: arrived, not_arrived
+    attend_at DOUBLE PRECISION,        -- when to look at it again
+    attend_until DOUBLE PRECISION,     -- lease of the worker that looks at it
+    stall_at DOUBLE PRECISION,         -- deadline of silence
+    asks INTEGER NOT NULL DEFAULT 0,   -- of the schedule, used up
+    checks INTEGER NOT NULL DEFAULT 0,    -- of a failed hook, in vain
+    confirmed INTEGER NOT NULL DEFAULT 0, -- hookInfo says failed as well
+    retry_at DOUBLE PRECISION,         -- a new message after a proven failure
+    resends INTEGER NOT NULL DEFAULT 0,
+    fallback TEXT,                     -- handed_over, done, failed, unknown
+    fallback_lease DOUBLE PRECISION,   -- handed_over: its function ends before that
+    CHECK ((was || '>' || state) IN (]] .. changes .. [[)),
+    CHECK (state <> 'sending' OR (owner IS NOT NULL AND lease_until IS NOT NULL AND left_at IS NOT NULL)),
+    CHECK (state NOT IN ('queued', 'sending') OR (channel IS NOT NULL AND phone IS NOT NULL
+      AND message IS NOT NULL AND due_at IS NOT NULL AND give_up_at IS NOT NULL))
+  )]]
+end
+
+-- The indexes are partial, so that what is over costs the work under way nothing: a million stored confirmations
+-- stand in none of due, line, flying, lease and give_up. The latter two begin with the state although it is always the
+-- same: without statistics a planner would otherwise prefer confirmation_state, which holds them all.
+local INDEXES = {
+  "CREATE INDEX confirmation_due ON confirmation(channel, due_at, place) WHERE state = 'queued'",
+  "CREATE INDEX confirmation_line ON confirmation(channel, phone, place, id) WHERE state IN ('queued', 'sending')",
+  "CREATE UNIQUE INDEX confirmation_flying ON confirmation(channel, phone) WHERE state = 'sending'",
+  "CREATE INDEX confirmation_lease ON confirmation(state, lease_until) WHERE state = 'sending'",
+  "CREATE INDEX confirmation_give_up ON confirmation(state, give_up_at) WHERE state = 'queued'",
+  "CREATE INDEX confirmation_left ON confirmation(phone, channel, left_at)",
+  "CREATE INDEX confirmation_state ON confirmation(state, changed_at)",
+  "CREATE INDEX confirmation_message ON confirmation(message_id) WHERE message_id IS NOT NULL",
+  "CREATE INDEX confirmation_fallback ON confirmation(fallback_at) WHERE fallback_at IS NOT NULL",
+  "CREATE INDEX confirmation_attend ON confirmation(attend_at) WHERE attend_at IS NOT NULL",
+  "CREATE INDEX confirmation_retry ON confirmation(retry_at) WHERE retry_at IS NOT NULL",
+  "CREATE INDEX confirmation_handed ON confirmation(fallback_lease) WHERE fallback_lease IS NOT NULL",
+  "CREATE INDEX confirmation_quiet ON confirmation(channel, due_at) WHERE state = 'queued' AND quiet IS NOT NULL",
+}
+
+local NEWS = {
+  [[CREATE TABLE history (
+      id TEXT NOT NULL, step INTEGER NOT NULL, at DOUBLE PRECISION NOT NULL,
+      state TEXT NOT NULL, reason TEXT NOT NULL, version TEXT,
+      PRIMARY KEY (id, step)
+    )]],
+  -- A row without id is held until a message with that message_id is known; channel '' fits every channel.
+  [[CREATE TABLE status (
+      channel TEXT NOT NULL, message_id TEXT NOT NULL, status TEXT NOT NULL,
+      at DOUBLE PRECISION NOT NULL, received_at DOUBLE PRECISION NOT NULL,
+      source TEXT NOT NULL,              -- "hook" or "poll"
+      code INTEGER, error TEXT,
+      id TEXT, recipient TEXT, category TEXT,
+      PRIMARY KEY (channel, message_id, status)
+    )]],
+  "CREATE INDEX status_message ON status(message_id)",
+  "CREATE INDEX status_held ON status(received_at) WHERE id IS NULL",
+  "CREATE INDEX status_at ON status(at) WHERE id IS NULL",
+  -- Messages that were sent for a confirmation before its present one: late news of them still count.
+  [[CREATE TABLE earlier (
+      message_id TEXT NOT NULL, channel TEXT NOT NULL, id TEXT NOT NULL, at DOUBLE PRECISION NOT NULL,
+      PRIMARY KEY (message_id, channel)
+    )]],
+  "CREATE INDEX earlier_id ON earlier(id)",
+  -- Outgoing messages that hooks told of: evidence for what is in doubt, kept for a while.
+  [[CREATE TABLE echo (
+      message_id TEXT NOT NULL, channel TEXT NOT NULL, phone TEXT, text TEXT,
+      at DOUBLE PRECISION NOT NULL, received_at DOUBLE PRECISION NOT NULL,
+      PRIMARY KEY (message_id, channel)
+    )]],
+  "CREATE INDEX echo_at ON echo(at)",
+  "CREATE INDEX echo_age ON echo(received_at)",
+  -- What was not understood of the hooks: how often, and the latest of each kind.
+  [[CREATE TABLE oddity (
+      kind TEXT PRIMARY KEY, n INTEGER NOT NULL, at DOUBLE PRECISION NOT NULL, sample TEXT NOT NULL
+    )]],
+}
+
+-- What decides whether a message may leave.
+local GATES = {
+  [[CREATE TABLE once_key (
+      rule TEXT NOT NULL, value TEXT NOT NULL, id TEXT NOT NULL,
+      PRIMARY KEY (rule, value)
+    )]],
+  [[CREATE TABLE suppression (
+      channel TEXT NOT NULL, phone TEXT NOT NULL, reason TEXT NOT NULL, code INTEGER,
+      until_at DOUBLE PRECISION, created_at DOUBLE PRECISION NOT NULL,
+      lifted_at DOUBLE PRECISION,
+      PRIMARY KEY (channel, phone)
+    )]],
+  "CREATE INDEX suppression_until ON suppression(until_at)",
+  [[CREATE TABLE park (
+      channel TEXT NOT NULL, template TEXT NOT NULL, language TEXT NOT NULL,
+      until_at DOUBLE PRECISION NOT NULL, reason TEXT NOT NULL,
+      PRIMARY KEY (channel, template, language)
+    )]],
+  -- A gate: see onemsg.pace. revision guards every change against one that somebody else made meanwhile.
+  [[CREATE TABLE channel (
+      name TEXT PRIMARY KEY,
+      revision INTEGER NOT NULL,
+      tat DOUBLE PRECISION NOT NULL,
+      pause_until DOUBLE PRECISION NOT NULL,
+      breaker TEXT NOT NULL CHECK (breaker IN ('closed', 'open', 'trial')),
+      fault TEXT NOT NULL, reason TEXT NOT NULL, tries INTEGER NOT NULL,
+      next_at DOUBLE PRECISION NOT NULL, closed_at DOUBLE PRECISION NOT NULL,
+      told TEXT NOT NULL DEFAULT 'answer',            -- what told of the fault, and so what lifts it: answer, hook
+      opened_at DOUBLE PRECISION NOT NULL DEFAULT 0,  -- when it last opened; what left before proves nothing
+      sent_at DOUBLE PRECISION NOT NULL DEFAULT 0,    -- a message that left since was reported as sent; 0: none
+      hooked_at DOUBLE PRECISION NOT NULL DEFAULT 0,  -- last hook on a message of ours
+      mute_until DOUBLE PRECISION NOT NULL DEFAULT 0  -- hookInfo is not offered
+    )]],
+}
+
+--- The steps, oldest first; a step's number is its position.
+-- @tparam string changes the legal state changes as a list of SQL texts: 'new>queued', 'queued>sending', …
+function M.steps(changes)
+  local first = { confirmation(changes) }
+  for _, list in ipairs { INDEXES, NEWS, GATES } do
+    for _, text in ipairs(list) do first[#first + 1] = text end
+  end
+  return { first }
+end
+
+--- Brings a database to the newest step. Safe when several processes do so at once: each step is one unit that only
+-- one of them can do, by the step's number in the table meta.
+-- @treturn ?boolean true
+-- @treturn string with nil: "config: …" (made by a newer onemsg) or "store: …"
+function M.migrate(db, steps)
+  local ok, err, info = db:unit {
+    { "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)" },
+    { "INSERT INTO meta(name, value) VALUES ('schema', '0') ON CONFLICT (name) DO NOTHING" },
+  }
+  if not ok then return nil, err, info end
+  while true do
+    local rows
+    rows, err, info = db:unit { { "SELECT value FROM meta WHERE name = 'schema'" } }
+    if not rows then return nil, err, info end
+    local at = tonumber(rows[1][1].value)
+    if at == #steps then return true end
+    if at > #steps then
+      err = ("config: the store has schema %d, this onemsg knows %d: install the newer onemsg"):format(at, #steps)
+      return nil, err, { outcome = "invalid" }
+    end
+    local unit = { { "UPDATE meta SET value = $1 WHERE name = 'schema' AND value = $2",
+                     tostring(at + 1), tostring(at), expect = 1 } }
+    for _, statement in ipairs(steps[at + 1]) do unit[#unit + 1] = { statement } end
+    ok, err, info = db:unit(unit)
+    if not ok and not (err:find("^conflict:") and info and info.statement == 1) then return nil, err, info end
+  end
+end
+
+return M

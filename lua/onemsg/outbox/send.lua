@@ -1,0 +1,179 @@
+--- onemsg.outbox.send: what is due is claimed, and what came of it is recorded; what was not sent in time ends, what
+-- nobody recorded in time is in doubt. For onemsg.outbox.
+local amend = require "onemsg.outbox.amend"
+local gate = require "onemsg.outbox.gate"
+local recipient = require "onemsg.outbox.recipient"
+
+local M = { methods = {} }
+local Send = M.methods
+
+local FIRST_LOOK = 15 -- seconds from a loss to the first search for evidence, as for every doubt (onemsg.policy.delivery)
+local BATCH = 200 -- rows that expire or run out of lease in one unit
+local LOG_ONE, LOG_AT, or_null = amend.LOG_ONE, amend.LOG_AT, amend.or_null
+
+-- Claim -------------------------------------------------------------------------------------------------------------
+
+-- One statement: whoever is due, is first in the recipient's line, has nobody in flight to the same recipient, and
+-- nobody who left within the gap. Others' messages are passed over, so nobody waits behind another recipient.
+-- (Outside, lease_until says "still queued" once more, for databases whose statements don't see one instant; by the
+-- state, a planner would walk through all that is queued.)
+local CLAIM = [[
+  UPDATE confirmation SET was = state, state = 'sending', step = step + 1, reason = '', held = NULL,
+    attempts = attempts + 1, owner = $2, lease_until = $3, left_at = $4, changed_at = $4
+  WHERE lease_until IS NULL AND id IN (
+    SELECT c.id FROM confirmation c
+    WHERE c.channel = $1 AND c.state = 'queued' AND c.due_at <= $4 AND c.give_up_at > $4
+      AND NOT EXISTS (SELECT 1 FROM confirmation b WHERE b.channel = c.channel AND b.phone = c.phone
+        AND b.state IN ('queued', 'sending') AND (b.place, b.id) < (c.place, c.id))
+      AND NOT EXISTS (SELECT 1 FROM confirmation f WHERE f.channel = c.channel AND f.phone = c.phone
+        AND f.state = 'sending')
+      AND NOT EXISTS (SELECT 1 FROM confirmation l WHERE l.phone = c.phone AND l.channel = c.channel
+        AND l.left_at IS NOT NULL AND l.left_at > $5)
+      ]] .. recipient.MAY_LEAVE .. "\n      " .. gate.MAY_TRY .. [[
+
+    ORDER BY c.due_at, c.place LIMIT $6)
+  RETURNING *]]
+
+local LOG_CLAIM = [[
+  INSERT INTO history(id, step, at, state, reason, version)
+  SELECT id, step, changed_at, state, reason, version FROM confirmation WHERE state = 'sending' AND owner = $1]]
+
+--- Takes up to n due messages of a channel and marks them as being sent, on disk when this returns.
+-- Everything that is returned must be sent at once: whose answer is not recorded within the lease is `unknown`.
+-- @tparam table row the channel's gate, as look() gave it; when somebody changed it since: nil, "conflict: …"
+-- @tparam table cost what each claimed message adds to the gate (onemsg.pace)
+-- @treturn ?table rows
+-- @treturn table rows that were skipped instead, because their recipient is suppressed
+-- @treturn table templates of which one message tries
+function Send:claim(row, n, cost, now, lease, gap)
+  local owner = self:next_owner()
+  local skip, log_skipped = recipient.skip_due(row.name, now)
+  local try, others_wait = gate.trying(row.name, owner, now, now + lease)
+  local results, err, info = self.db:unit {
+    { CLAIM, row.name, owner, now + lease, now, now - gap, n },
+    gate.charge(row, owner, cost, now + lease),
+    { LOG_CLAIM, owner },
+    skip, log_skipped,
+    try, others_wait,
+  }
+  if not results then
+    if not err:find("^conflict:") then self.open_claims[#self.open_claims + 1] = owner end
+    return nil, err, info
+  end
+  return results[1], results[4], results[6]
+end
+
+local TAKE_BACK = [[
+  UPDATE confirmation SET was = state, state = 'queued', step = step + 1, attempts = attempts - 1, reason = $2,
+    left_at = NULL, lease_until = NULL, changed_at = $3
+  WHERE state = 'sending' AND owner = $1 RETURNING *]]
+
+--- What a claim took that failed, and was stored all the same (a disk that failed at the very commit): none of it was
+-- sent, so it is queued again.
+-- @treturn ?table rows
+function Send:take_back(now)
+  local rows = {}
+  while #self.open_claims > 0 do
+    local results, err, info = self.db:unit {
+      { TAKE_BACK, self.open_claims[#self.open_claims], "the store failed while it was taken up; it was not sent", now },
+      { LOG_AT, "queued", now } }
+    if not results then return nil, err, info end
+    self.open_claims[#self.open_claims] = nil
+    for _, row in ipairs(results[1]) do rows[#rows + 1] = row end
+  end
+  return rows
+end
+
+-- Record ------------------------------------------------------------------------------------------------------------
+
+local RECORD = [[
+  UPDATE confirmation SET was = state, state = $5, step = step + 1, reason = $6, held = $7, due_at = $8, left_at = $9,
+    message_id = COALESCE($10, message_id), job_id = COALESCE($11, job_id), code = $12,
+    faulted_at = COALESCE($13, faulted_at), faults = COALESCE($17, faults),
+    accepted_at = COALESCE($14, accepted_at), fallback_at = $15,
+    lease_until = NULL, changed_at = $16
+  WHERE id = $1 AND owner = $2 AND attempts = $3 AND state = $4 RETURNING *]]
+
+--- Begins to record what came of a claimed message.
+-- @tparam table row as claim() gave it
+-- @tparam table change state, reason; due_at, held, left_at, message_id, job_id, code, faulted_at, fallback_at
+-- @treturn table for recorded()
+function Send:record(row, change, now, from)
+  local accepted_at = change.state == "accepted" and now or nil
+  local pending, err, info = self.db:async {
+    { RECORD, row.id, row.owner, row.attempts, from or "sending", change.state, change.reason, or_null(change.held),
+      change.due_at or row.due_at, or_null(change.left_at), or_null(change.message_id), or_null(change.job_id),
+      or_null(change.code), or_null(change.faulted_at), or_null(accepted_at), or_null(change.fallback_at), now,
+      or_null(change.faults), expect = 1 },
+    { LOG_ONE, row.id },
+    change.attend_at and amend.statements.first_look(row.id, change.attend_at, change.stall_at),
+  }
+  if not pending then return nil, err, info end
+  return { pending = pending, row = row, change = change, now = now }
+end
+
+--- The lease had run out, and somebody declared the message `unknown` before its answer could be recorded.
+local function record_late(box, begun, now_there)
+  local row, change = begun.row, begun.change
+  if change.state == "unknown" then return now_there, false end
+  if change.state == "queued" then
+    local why = "it did not leave (" .. change.reason .. "), but that was recorded after its lease: replay it"
+    change = { state = "rejected", reason = why, code = change.code, fallback_at = change.fallback_at }
+  end
+  local late, err, info = box:record(row, change, begun.now, "unknown")
+  if not late then return nil, err, info end
+  late.late = true
+  return box:recorded(late)
+end
+
+--- Waits until it is on disk. Safe to repeat after a failure: it is recorded once.
+-- @treturn ?table the row as it is now
+-- @treturn boolean true: by this record
+function Send:recorded(begun)
+  local results, err, info = begun.pending:wait()
+  if results then return results[1][1], true end
+  if not err:find("^conflict:") then return nil, err, info end
+  local now_there, read_err, read_info = self:row(begun.row.id)
+  if not now_there then return nil, read_err or "store: the confirmation is gone", read_info end
+  if now_there.owner ~= begun.row.owner or begun.late then return now_there, false end
+  if now_there.state == "unknown" then return record_late(self, begun, now_there) end
+  return now_there, true -- recorded before; the answer to that was lost
+end
+
+-- Housekeeping ------------------------------------------------------------------------------------------------------
+
+local EXPIRE = [[
+  UPDATE confirmation SET was = state, state = 'expired', step = step + 1, reason = $2, held = NULL, changed_at = $1,
+    fallback_at = CASE WHEN otherwise IS NULL THEN NULL ELSE $1 END
+  WHERE lease_until IS NULL AND id IN (
+    SELECT id FROM confirmation WHERE state = 'queued' AND give_up_at <= $1 ORDER BY give_up_at LIMIT $3)
+  RETURNING *]]
+
+--- Ends what was not sent by its give_up_after.
+-- @treturn ?table rows
+function Send:expire(now)
+  local results, err, info = self.db:unit {
+    { EXPIRE, now, "not sent within give_up_after", BATCH }, { LOG_AT, "expired", now } }
+  if not results then return nil, err, info end
+  return results[1]
+end
+
+local RECOVER = [[
+  UPDATE confirmation SET was = state, state = 'unknown', step = step + 1, reason = $2, lease_until = NULL,
+    changed_at = $1, attend_at = $4, asks = 0, checks = 0, confirmed = 0, rank = 0,
+    fallback_at = CASE WHEN otherwise_unknown = 1 THEN $1 + COALESCE(otherwise_after, 0) ELSE fallback_at END
+  WHERE lease_until <= $1 AND id IN (
+    SELECT id FROM confirmation WHERE state = 'sending' AND lease_until <= $1 ORDER BY lease_until LIMIT $3)
+  RETURNING *]]
+
+--- Declares `unknown` what was being sent by a process that did not record the answer within its lease.
+-- @treturn ?table rows
+function Send:recover(now)
+  local results, err, info = self.db:unit {
+    { RECOVER, now, "the process that was sending it ended before it recorded the answer", BATCH, now + FIRST_LOOK },
+    { LOG_AT, "unknown", now } }
+  if not results then return nil, err, info end
+  return results[1]
+end
+
+return M

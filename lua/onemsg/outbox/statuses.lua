@@ -1,0 +1,169 @@
+--- onemsg.outbox.statuses: what hooks and hookInfo said, stored once, and whose it is by its id. For onemsg.outbox.
+-- What it means stands in onemsg.policy.delivery and onemsg.policy.evidence.
+local amend = require "onemsg.outbox.amend"
+local STATUSES = require "onemsg.outbox.read".STATUSES
+local utf8 = require "onemsg.base.utf8"
+
+local M = { methods = {}, statements = {} }
+local Statuses = M.methods
+
+M.HELD_FOR = 86400  -- seconds that a status of an unknown message, or an echo, is kept
+M.HELD_MOST = 100000 -- of each; beyond that the oldest go
+M.LIFTED_FOR = 30 * 86400 -- seconds that a suppression that is over is remembered
+local KINDS = 200   -- of oddities; further ones are counted as "other"
+local SAMPLE_BYTES = 4096
+local CHUNK, or_null = amend.CHUNK, amend.or_null
+
+-- What is stored ----------------------------------------------------------------------------------------------------
+
+local KEEP_STATUS = [[
+  INSERT INTO status(channel, message_id, status, at, received_at, source, code, error, recipient, category)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+  ON CONFLICT (channel, message_id, status) DO NOTHING RETURNING message_id]]
+local KEEP_ECHO = [[
+  INSERT INTO echo(message_id, channel, phone, text, at, received_at) VALUES ($1, $2, $3, $4, $5, $6)
+  ON CONFLICT (message_id, channel) DO NOTHING]]
+-- Whoever waits for evidence about a message to this recipient is looked at now.
+local ALARM = [[
+  UPDATE confirmation SET attend_at = $3
+  WHERE phone = $1 AND left_at > $2 AND message_id IS NULL AND (state = 'unknown' OR settled IS NOT NULL)]]
+local KEEP_ODDITY = [[
+  INSERT INTO oddity(kind, n, at, sample)
+  VALUES (CASE WHEN EXISTS (SELECT 1 FROM oddity WHERE kind = $1) OR (SELECT COUNT(*) FROM oddity) < $5
+    THEN $1 ELSE 'other' END, $2, $3, $4)
+  ON CONFLICT (kind) DO UPDATE SET n = oddity.n + excluded.n, at = excluded.at, sample = excluded.sample]]
+
+function M.statements.status(event, channel, source, now)
+  return { KEEP_STATUS, channel, event.id, event.status, event.at or now, now, source, or_null(event.code),
+           or_null(event.error), or_null(event.recipient), or_null(event.category) }
+end
+
+function M.statements.echo(message, channel, now)
+  return { KEEP_ECHO, message.id, channel, or_null(message.phone), or_null(message.text), message.at or now, now }
+end
+
+function M.statements.alarm(phone, now)
+  return { ALARM, phone, now - M.HELD_FOR, now }
+end
+
+function M.statements.oddity(kind, n, sample, now)
+  return { KEEP_ODDITY, kind, n, now, utf8.repair(utf8.cut(sample, SAMPLE_BYTES), SAMPLE_BYTES), KINDS }
+end
+
+-- Whose it is -------------------------------------------------------------------------------------------------------
+
+local OF_MESSAGE = [[
+  SELECT * FROM confirmation WHERE message_id = $1 AND (channel = $2 OR $2 = '')
+  UNION SELECT c.* FROM earlier e JOIN confirmation c ON c.id = e.id
+  WHERE e.message_id = $1 AND (e.channel = $2 OR $2 = '')]]
+local ROW = "SELECT * FROM confirmation WHERE id = $1"
+
+--- The confirmations that own messages.
+-- @tparam table ids { { message_id, channel }, … }
+-- @treturn ?table rows, each once
+function Statuses:owners(ids)
+  local rows, seen = {}, {}
+  for first = 1, #ids, CHUNK do
+    local unit = {}
+    for n = first, math.min(first + CHUNK - 1, #ids) do unit[#unit + 1] = { OF_MESSAGE, ids[n][1], ids[n][2] } end
+    local results, err, info = self.db:read(unit)
+    if not results then return nil, err, info end
+    for _, list in ipairs(results) do
+      for _, row in ipairs(list) do
+        if not seen[row.id] then rows[#rows + 1], seen[row.id] = row, true end
+      end
+    end
+  end
+  return rows
+end
+
+--- Fresh rows with all statuses of their messages.
+-- @treturn ?table { { row, statuses }, … }
+function Statuses:with_statuses(rows)
+  local list = {}
+  for first = 1, #rows, CHUNK / 2 do
+    local unit, last = {}, math.min(first + CHUNK / 2 - 1, #rows)
+    for n = first, last do
+      unit[#unit + 1] = { ROW, rows[n].id }
+      unit[#unit + 1] = { STATUSES, rows[n].id }
+    end
+    local results, err, info = self.db:read(unit)
+    if not results then return nil, err, info end
+    for n = 1, #results, 2 do
+      if results[n][1] then list[#list + 1] = { row = results[n][1], statuses = results[n + 1] } end
+    end
+  end
+  return list
+end
+
+local JOIN = "UPDATE status SET id = $1 WHERE message_id = $2 AND channel = $3 AND id IS NULL"
+local HOOKED = "UPDATE channel SET hooked_at = $2 WHERE name = $1 AND hooked_at < $2 - 5"
+
+--- The statements that say that held statuses belong to a confirmation now, and that hooks reach us.
+-- @treturn ?table nil when there is nothing to say
+function M.joining(row, statuses)
+  local joins, hooked = {}, 0
+  for _, status in ipairs(statuses) do
+    if not status.id then
+      joins[#joins + 1] = { JOIN, row.id, status.message_id, status.channel }
+      if status.source == "hook" then hooked = math.max(hooked, status.received_at) end
+    end
+  end
+  if hooked > 0 then joins[#joins + 1] = { HOOKED, row.channel, hooked } end
+  return #joins > 0 and joins or nil
+end
+
+-- Upkeep ------------------------------------------------------------------------------------------------------------
+
+local ORPHANS = [[
+  SELECT s.message_id, s.channel FROM status s
+  WHERE s.id IS NULL AND s.received_at > $1 AND (
+    EXISTS (SELECT 1 FROM confirmation c WHERE c.message_id = s.message_id AND s.channel IN ('', c.channel))
+    OR EXISTS (SELECT 1 FROM earlier e WHERE e.message_id = s.message_id AND s.channel IN ('', e.channel)))
+  LIMIT $2]]
+
+local OVER_HELD = "SELECT received_at AS at FROM status WHERE id IS NULL ORDER BY received_at DESC LIMIT 1 OFFSET $1"
+local OVER_ECHO = "SELECT received_at AS at FROM echo ORDER BY received_at DESC LIMIT 1 OFFSET $1"
+local OLD = [[
+  SELECT 1 AS yes WHERE EXISTS (SELECT 1 FROM status WHERE id IS NULL AND received_at <= $1)
+    OR EXISTS (SELECT 1 FROM echo WHERE received_at <= $1) OR EXISTS (SELECT 1 FROM suppression WHERE until_at <= $2)]]
+local DROP_HELD = "DELETE FROM status WHERE id IS NULL AND received_at <= $1"
+local DROP_ECHO = "DELETE FROM echo WHERE received_at <= $1"
+local DROP_OVER = "DELETE FROM suppression WHERE until_at <= $1"
+
+--- What needs upkeep: held statuses whose message is known by now, because a process died between two steps.
+-- @tparam number since of the statuses that are looked at
+-- @treturn ?table { message_id, channel } list
+-- @treturn table for tidy()
+function Statuses:upkeep(since, now)
+  local age, over = now - M.HELD_FOR, now - M.LIFTED_FOR
+  local results, err, info = self.db:read { { ORPHANS, since, CHUNK }, { OVER_HELD, M.HELD_MOST },
+    { OVER_ECHO, M.HELD_MOST }, { OLD, age, over } }
+  if not results then return nil, err, info end
+  local ids = {}
+  for n, row in ipairs(results[1]) do ids[n] = { row.message_id, row.channel } end
+  local held, echo = results[2][1], results[3][1]
+  return ids, { needed = held or echo or #results[4] > 0, over = over,
+                held = math.max(age, held and held.at or 0), echo = math.max(age, echo and echo.at or 0) }
+end
+
+--- Drops what was held too long, or is too much.
+function Statuses:tidy(what)
+  if not what.needed then return true end
+  return self.db:unit { { DROP_HELD, what.held }, { DROP_ECHO, what.echo }, { DROP_OVER, what.over } }
+end
+
+local COUNT_HELD = "SELECT COUNT(*) AS n FROM status WHERE id IS NULL"
+local ODDITIES = "SELECT kind, n, at FROM oddity ORDER BY n DESC, kind LIMIT 50"
+local OVERDUE = "SELECT COUNT(*) AS n FROM confirmation WHERE fallback = 'unknown'"
+
+--- For stats(): held statuses, kinds that were not understood, hand-overs without an answer.
+function Statuses:delivery_counts()
+  local results, err, info = self.db:read { { COUNT_HELD }, { ODDITIES }, { OVERDUE } }
+  if not results then return nil, err, info end
+  local odd = {}
+  for _, row in ipairs(results[2]) do odd[row.kind] = row.n end
+  return { held = results[1][1].n, oddities = odd, fallbacks_unknown = results[3][1].n }
+end
+
+return M

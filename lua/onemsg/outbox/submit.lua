@@ -1,0 +1,104 @@
+--- onemsg.outbox.submit: an event's confirmations go into the store, whole, or not at all when its id is known. For
+-- onemsg.outbox.
+local amend = require "onemsg.outbox.amend"
+local gate = require "onemsg.outbox.gate"
+local read = require "onemsg.outbox.read"
+local recipient = require "onemsg.outbox.recipient"
+
+local M = { methods = {} }
+local Submit = M.methods
+
+local LOG_ONE, or_null = amend.LOG_ONE, amend.or_null
+
+-- When a new message may leave: now, but after the one before it in the recipient's line, and 6 s after the last.
+local TURN = [[
+  (SELECT MAX(t) FROM (
+    SELECT CAST($14 AS DOUBLE PRECISION) AS t
+    UNION ALL SELECT due_at + $15 FROM (
+      SELECT due_at FROM confirmation
+      WHERE channel = $8 AND phone = $9 AND state IN ('queued', 'sending') AND place <= $13
+      ORDER BY place DESC, id DESC LIMIT 1) AS line
+    UNION ALL SELECT MAX(left_at) + $15 FROM confirmation
+      WHERE phone = $9 AND channel = $8 AND left_at IS NOT NULL) AS times)]]
+
+local INSERT = [[
+  INSERT INTO confirmation(id, event, type, was, state, step, reason, rule, version, channel, phone, template, language,
+    message, place, due_at, give_up_at, attempts, owner, otherwise, otherwise_after, otherwise_unknown, created_at,
+    changed_at, parts)
+  VALUES ($1, $2, $3, 'new', $4, 1, $5, $6, $7, $8, $9, $10, $11,
+    $12, $13, ]] .. TURN .. [[, $16, 0, $17, $18, $19, $20, $14, $14, $21)
+  ON CONFLICT (id) DO NOTHING RETURNING id]]
+
+M.TAKE_KEY = "INSERT INTO once_key(rule, value, id) VALUES ($1, $2, $3) ON CONFLICT (rule, value) DO NOTHING"
+local SKIP_TAKEN = [[
+  UPDATE confirmation SET state = 'skipped', reason = $4 || (SELECT id FROM once_key WHERE rule = $2 AND value = $3)
+  WHERE id = $1 AND was = 'new'
+    AND EXISTS (SELECT 1 FROM once_key WHERE rule = $2 AND value = $3 AND id <> $1)]]
+
+--- What a rule's once_per says of a further event; the id of the first confirmation follows.
+M.ONCE = "once_per: already confirmed by "
+
+local SET_ASIDE = [[
+  UPDATE confirmation SET due_at = park.until_at, held = park.reason, place = place + $2
+  FROM park WHERE confirmation.id = $1 AND confirmation.state = 'queued' AND park.channel = confirmation.channel
+    AND park.template = confirmation.template AND park.language = confirmation.language AND park.until_at > $3]]
+
+local function insertion(box, plan, part, parts, now, gap, owner)
+  local otherwise = part.otherwise or {}
+  return { INSERT, part.id, plan.text, plan.type, part.state, part.reason, or_null(part.rule), or_null(part.version),
+    or_null(part.channel), or_null(part.phone), or_null(part.template), or_null(part.language), or_null(part.message),
+    box:next_place(now), now, gap, or_null(part.give_up_at), owner, or_null(otherwise.json), or_null(otherwise.after),
+    otherwise.on_unknown and 1 or 0, parts, expect = 1 }
+end
+
+--- The unit that stores an event's confirmations, whole or, when the id is known already, not at all.
+local function submission(box, plan, now, gap)
+  local owner, unit, tickets = box:next_owner(), {}, {}
+  for n, part in ipairs(plan.parts) do
+    unit[#unit + 1] = insertion(box, plan, part, n == 1 and #plan.parts or 1, now, gap, owner)
+    if part.once and part.state == "queued" then
+      unit[#unit + 1] = { M.TAKE_KEY, part.rule, part.once, part.id }
+      unit[#unit + 1] = { SKIP_TAKEN, part.id, part.rule, part.once, M.ONCE }
+    end
+    if part.state == "queued" then
+      unit[#unit + 1] = { SET_ASIDE, part.id, gate.PARK_SHIFT, now }
+      unit[#unit + 1] = recipient.skip_new(part.id, now)
+    end
+    if part.quiet then unit[#unit + 1] = recipient.keep_quiet(part.id, part.quiet) end
+    unit[#unit + 1] = { LOG_ONE, part.id }
+    unit[#unit + 1] = { read.TICKET, part.id }
+    tickets[n] = #unit
+  end
+  return unit, tickets
+end
+
+--- Begins to store a plan (onemsg.workflow.plan).
+-- @tparam table plan id, text, type, parts = { { id, state, reason, rule, … }, … }
+-- @tparam number gap seconds between two messages to one recipient
+-- @treturn table a pending: submitted(pending) waits for it
+function Submit:submit(plan, now, gap)
+  local unit, tickets = submission(self, plan, now, gap)
+  local pending, err, info = self.db:async(unit)
+  if not pending then return nil, err, info end
+  return { pending = pending, tickets = tickets, plan = plan }
+end
+
+--- Waits until the plan is on disk.
+-- @treturn ?table the stored rows, one a part, with first_state and first_reason
+-- @treturn boolean|string true: they had been stored before; nothing was changed
+function Submit:submitted(begun, seconds)
+  local results, err, info = begun.pending:wait(seconds)
+  if results then
+    local rows = {}
+    for n, at in ipairs(begun.tickets) do rows[n] = results[at][1] end
+    return rows, false
+  elseif not err:find("^conflict:") then
+    return nil, err, info
+  end
+  local rows, read_err, read_info = self:tickets(begun.plan.id)
+  if not rows then return nil, read_err, read_info end
+  if not rows[1] then return nil, "store: " .. err, info end
+  return rows, true
+end
+
+return M

@@ -1,0 +1,37 @@
+--- onemsg.policy.optout: does a customer's message say that they want no more? Pure.
+-- Only a message that consists of such a word, and of nothing else, counts: "stop", "STOP!", "Stop." do, "the bus stop"
+-- and "please stop by" don't. Capital letters (Latin, Greek, Cyrillic), punctuation around it and blanks don't matter.
+local plain = require "onemsg.base.utf8"
+
+local M = {}
+
+--- The words without the option stop_words. PLATFORM.md 5.5.
+M.STOP_WORDS = {
+  "stop", "stop all", "stopall", "unsubscribe", "opt out", "optout", "opt-out",      -- English, and understood widely
+  "parar", "pare", "sair", "descadastrar", "cancelar inscrição",                     -- Portuguese
+  "alto", "baja", "darme de baja", "cancelar suscripción", "no molestar",            -- Spanish
+  "stopp", "abmelden", "abbestellen",                                                -- German, Nordic languages
+  "arrêt", "arret", "arrêter", "désabonner", "se désabonner",                        -- French
+  "ferma", "cancellami", "disiscriviti", "disiscrivimi",                             -- Italian
+  "afmelden", "uitschrijven", "wypisz", "odhlásit", "dezabonare",                    -- Dutch, Polish, Czech, Romanian
+  "стоп", "отписаться", "отписка", "отпишите", "відписатися",                        -- Russian, Ukrainian
+  "dur", "abonelikten çık", "berhenti", "henti", "διακοπή", "διαγραφή",   -- Turkish, Indonesian, Greek
+  "توقف", "إيقاف", "الغاء الاشتراك", "إلغاء الاشتراك",   -- Arabic
+  "הסר", "הסרה", "बंद करें", "रोकें", "หยุด",   -- Hebrew, Hindi, Thai
+  "停止", "退订", "退訂", "取消订阅", "配信停止", "수신거부",   -- Chinese, Japanese, Korean
+}
+
+--- Makes the test for a list of words.
+-- @tparam table words list of texts
+-- @treturn function (text) → the word, or nil
+function M.matcher(words)
+  local set = {}
+  for _, word in ipairs(words) do set[plain.comparable(word)] = word end
+  set[""] = nil
+  return function(text)
+    if type(text) ~= "string" or #text > 200 then return nil end
+    return set[plain.comparable(text)]
+  end
+end
+
+return M

@@ -1,0 +1,192 @@
+--- Fields of an event and the texts made of them: "{customer.first_name|there}", "6h", 990.
+--
+-- Pure. An event is data from outside: it is read with rawget, never called, and a value that is no text, number or
+-- true/false counts as absent where JSON's null is meant, and is named where a text was wanted.
+local letters = require "onemsg.base.utf8"
+local phones = require "onemsg.base.phone"
+
+local M = {}
+
+local type, rawget, tonumber, tostring = type, rawget, tonumber, tostring
+local find, sub, gsub, match, format, concat = string.find, string.sub, string.gsub, string.match, string.format,
+  table.concat
+local floor, huge = math.floor, math.huge
+local math_type = rawget(math, "type")
+
+M.MAX_TEXT = 16384  -- bytes of one filled text; WhatsApp takes 1024 characters, C judges that
+M.MAX_DEPTH = 16    -- names in one path
+M.MAX_SOURCE = 4096 -- bytes of one text in a script
+
+local MAX_SHOWN = 200 -- bytes of a text that are made fit to be shown, of which the first 57 are
+
+--- A number as people write it: 990 for 990.0, 12.5; nil for what is no number or infinite.
+function M.number(n)
+  if n ~= n or n == huge or n == -huge then return nil end
+  if math_type and math_type(n) == "integer" then return format("%d", n) end
+  if floor(n) == n and n > -2^53 and n < 2^53 then return n == 0 and "0" or format("%.0f", n) end
+  return format("%.14g", n)
+end
+
+local KINDS = {
+  ["nil"] = "nothing", string = "a text", number = "a number", boolean = "true or false", table = "a table",
+  ["function"] = "a function",
+}
+
+--- What kind of thing a value is, for people.
+function M.kind(value) return KINDS[type(value)] or "a " .. type(value) end
+
+--- A value for people: quoted, cut, without control characters. `secret`: only the last four characters.
+function M.plain(value, secret)
+  local kind = type(value)
+  if kind == "number" then value = M.number(value) or tostring(value) end
+  if kind ~= "string" and kind ~= "number" then
+    return kind == "boolean" and tostring(value) or M.kind(value)
+  end
+  if secret then value = phones.mask(value) end
+  if #value > MAX_SHOWN then value = sub(value, 1, MAX_SHOWN) end
+  if find(value, "[\128-\255]") then value = letters.repair(value, MAX_SHOWN) end
+  value = letters.cut(value, 60)
+  if find(value, "%c") then value = gsub(value, "%c", " ") end
+  return kind == "number" and value or '"' .. value .. '"'
+end
+
+--- True when values at this path may be phone numbers, which messages show by their end only.
+function M.is_secret(path)
+  return find(path, "[pP]hone") ~= nil or find(path, "[mM]obile") ~= nil or find(path, "whatsapp", 1, true) ~= nil
+end
+
+local function present(value)
+  local kind = type(value)
+  if kind == "string" or kind == "number" or kind == "boolean" or kind == "table" then return value end
+  return nil
+end
+
+--- Compiles a path of names, "customer.first_name" or "items.1.name".
+-- @treturn[1] function of an event: the value, or nil when it is absent or null
+-- @treturn[2] nil
+-- @treturn[2] string what is wrong with the path
+function M.path(path)
+  local names = {}
+  if type(path) ~= "string" then return nil, "a field is named by a text, not " .. M.kind(path) end
+  if not find(path, "^[%w_%-]+$") and (find(path, "[^%w_%-%.]") or find("." .. path .. ".", "..", 1, true)) then
+    return nil, format("%s is no field: write names joined by dots, as in customer.first_name", M.plain(path))
+  end
+  for name in path:gmatch("[^%.]+") do names[#names + 1] = name end
+  if #names > M.MAX_DEPTH then return nil, format("%s has more than %d names", M.plain(path), M.MAX_DEPTH) end
+
+  local first, second = names[1], names[2]
+  if #names == 1 then
+    return function(event) return present(rawget(event, first)) end
+  elseif #names == 2 and not find(second, "^%d+$") then
+    return function(event)
+      local value = rawget(event, first)
+      if type(value) ~= "table" then return nil end
+      return present(rawget(value, second))
+    end
+  end
+  local count, numbers = #names, {}
+  for at, name in ipairs(names) do numbers[at] = find(name, "^%d+$") and tonumber(name) or name end
+  return function(event)
+    local value = event
+    for at = 1, count do
+      if type(value) ~= "table" then return nil end
+      local inner = rawget(value, names[at])
+      if inner == nil then inner = rawget(value, numbers[at]) end
+      value = inner
+    end
+    return present(value)
+  end
+end
+
+-- A value as part of a text: the text; or nil and what it is instead ("absent" or a sentence part).
+local function as_text(value)
+  local kind = type(value)
+  if kind == "string" then
+    if #value > M.MAX_TEXT then return nil, format("is a text of %d bytes", #value) end
+    if not find(value, "%S") then return nil, "absent" end
+    return value
+  elseif kind == "number" then
+    local written = M.number(value)
+    if written then return written end
+    return nil, "is no number that can be written"
+  elseif value == nil then
+    return nil, "absent"
+  end
+  return nil, "is " .. (kind == "boolean" and tostring(value) or M.kind(value)) .. ", which is no text"
+end
+M.as_text = as_text
+
+-- One {field|default}: the function that fills it, or nil and a sentence.
+local function compile_field(inner)
+  local path, default = match(inner, "^%s*(.-)%s*|(.*)$")
+  path = path or match(inner, "^%s*(.-)%s*$")
+  if path == "" then return nil, "'{}' names no field; for a brace as such write it twice: '{{'" end
+  local get, problem = M.path(path)
+  if not get then return nil, problem end
+  return function(event, values)
+    local value = values and values[path]
+    if value == nil then value = get(event) end
+    if type(value) == "string" and #value < 1024 and find(value, "%S") then return value end
+    local written, wrong = as_text(value)
+    if written then return written end
+    if wrong == "absent" and default then return default end
+    return nil, path, wrong
+  end
+end
+
+--- Compiles a text with {field|default} in it. `{{` and `}}` stand for single braces.
+-- @tparam string|number source
+-- @treturn[1] string the text itself, when it has no fields
+-- @treturn[2] function of event and (optional) values that come before the event's: the text; or nil, the path, and
+--   "absent" or what is wrong with the value
+-- @treturn[3] nil
+-- @treturn[3] string what is wrong with the source
+function M.compile(source)
+  if type(source) == "number" then source = M.number(source) or "" end
+  if #source > M.MAX_SOURCE then return nil, format("the text is longer than %d bytes", M.MAX_SOURCE) end
+  local pieces, dynamic, at = {}, false, 1
+  while at <= #source do
+    local brace = find(source, "[{}]", at)
+    if (brace or #source + 1) > at then pieces[#pieces + 1] = sub(source, at, (brace or #source + 1) - 1) end
+    if not brace then break end
+    local char = sub(source, brace, brace)
+    if sub(source, brace + 1, brace + 1) == char then
+      pieces[#pieces + 1], at = char, brace + 2
+    elseif char == "}" then
+      return nil, format("%s has a '}' without a '{'; for a brace as such write it twice: '}}'", M.plain(source))
+    else
+      local stop = find(source, "}", brace, true)
+      if not stop then return nil, format("%s has a '{' that is not closed", M.plain(source)) end
+      local fill, problem = compile_field(sub(source, brace + 1, stop - 1))
+      if not fill then return nil, problem end
+      pieces[#pieces + 1], dynamic, at = fill, true, stop + 1
+    end
+  end
+  if not dynamic then return concat(pieces) end
+  if #pieces == 1 then return pieces[1] end
+  return function(event, values)
+    local filled, size = {}, 0
+    for index = 1, #pieces do
+      local piece = pieces[index]
+      if type(piece) == "function" then
+        local path, wrong
+        piece, path, wrong = piece(event, values)
+        if not piece then return nil, path, wrong end
+      end
+      size = size + #piece
+      if size > M.MAX_TEXT then return nil, "the text", format("is longer than %d bytes", M.MAX_TEXT) end
+      filled[index] = piece
+    end
+    return concat(filled)
+  end
+end
+
+--- Seconds after midnight of "21:00", or nil.
+function M.clock(value)
+  local hour, minute = match(type(value) == "string" and value or "", "^(%d%d?):(%d%d)$")
+  hour, minute = tonumber(hour), tonumber(minute)
+  if not hour or hour > 23 or minute > 59 then return nil end
+  return hour * 3600 + minute * 60
+end
+
+return M

@@ -1,0 +1,84 @@
+--- onemsg.workflow.log: the delivery log as JSON lines, and the user's callbacks, whose failures hurt nothing.
+-- Never a token; of a phone only the last four digits.
+local canonical = require "onemsg.base.canonical"
+local utf8 = require "onemsg.base.utf8"
+local phones = require "onemsg.base.phone"
+local json = require "onemsg.base.json"
+
+local M = {}
+
+local TEXT_CHARS = 1000 -- of a field that was not valid UTF-8
+
+--- A time as text: "2026-11-23T15:04:05.123Z".
+function M.time(at)
+  local whole = math.floor(at)
+  return os.date("!%Y-%m-%dT%H:%M:%S", whole) .. (".%03dZ"):format(math.floor((at - whole) * 1000))
+end
+
+local function to_file(file)
+  return function(line)
+    file:write(line, "\n")
+    file:flush()
+  end
+end
+
+--- A sink out of the option `log`: a function(line, entry), a path to append to, "stderr", or nil for none.
+-- @treturn ?function sink
+-- @treturn string with nil: why not
+-- @treturn ?file to be closed with the workflow
+function M.sink(option)
+  if option == nil then return function() end end
+  if type(option) == "function" then return option end
+  if option == "stderr" then return to_file(io.stderr) end
+  local file, err = io.open(option, "a")
+  if not file then return nil, "config: the log can't be opened: " .. tostring(err) end
+  file:setvbuf("line")
+  return to_file(file), nil, file
+end
+
+--- One line, its keys sorted; bytes that are not UTF-8 become "?".
+local function line_of(entry)
+  local text = canonical.text(entry)
+  if text then return text end
+  for key, value in pairs(entry) do
+    if type(value) == "string" then entry[key] = utf8.repair(value, TEXT_CHARS) end
+  end
+  return canonical.text(entry) or json.encode(entry)
+end
+
+--- Writes one line. What the sink raises is dropped: there is nowhere left to say it, and it must not stop the work.
+function M.write(sink, entry, now)
+  entry.at = M.time(now)
+  pcall(sink, line_of(entry), entry)
+end
+
+--- The line for a change of a confirmation.
+function M.change(sink, row)
+  M.write(sink, {
+    id = row.id, state = row.state, was = row.was, reason = row.reason, rule = row.rule,
+    version = row.version, channel = row.channel, phone = row.phone and phones.mask(row.phone), attempts = row.attempts,
+    message_id = row.message_id, job_id = row.job_id, code = row.code,
+    due_at = row.state == "queued" and M.time(row.due_at) or nil,
+  }, row.changed_at)
+end
+
+--- A confirmation as users see it.
+-- @tparam table row of the store
+-- @tparam ?table history
+-- @tparam ?table statuses
+function M.view(row, history, statuses)
+  local message = row.message and json.decode(row.message) or {}
+  local waits = row.state == "queued" or row.state == "sending"
+  return {
+    id = row.id, type = row.type, state = row.state, was = row.was, reason = row.reason, rule = row.rule,
+    version = row.version, channel = row.channel, phone = row.phone, body = message.body, template = message.template,
+    language = message.language, message_id = row.message_id, job_id = row.job_id, code = row.code,
+    attempts = row.attempts, due_at = waits and row.due_at or nil, held = waits and row.held or nil,
+    give_up_at = waits and row.give_up_at or nil, fallback_at = row.fallback_at, fallback = row.fallback,
+    retry_at = row.retry_at, stall_at = row.stall_at, contradiction = row.contradiction, settled = row.settled,
+    created_at = row.created_at,
+    changed_at = row.changed_at, accepted_at = row.accepted_at, history = history, statuses = statuses,
+  }
+end
+
+return M

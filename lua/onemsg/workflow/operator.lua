@@ -1,0 +1,237 @@
+--- onemsg.workflow.operator: what a person asks and decides: show, list, settle, replay, cancel, stats.
+-- For onemsg.workflow, which calls these methods only while it is open.
+local cjson = require "cjson"
+local log = require "onemsg.workflow.log"
+local pace = require "onemsg.pace"
+local states = require "onemsg.policy.states"
+local planner = require "onemsg.workflow.plan"
+local suggest = require "onemsg.base.suggest"
+local check = require "onemsg.base.check"
+local recipients = require "onemsg.workflow.recipients"
+
+local M = { methods = {} }
+local Hand = M.methods
+
+local names = {}
+for n, state in ipairs(states.list) do names[n] = state.name end
+
+local function check_id(id, what)
+  if type(id) ~= "string" and type(id) ~= "number" then
+    check.misuse(("%s takes the id of a confirmation, a text, not a %s"):format(what, type(id)))
+  end
+  return type(id) == "number" and ("%.0f"):format(id) or id
+end
+
+local function unknown_id(id)
+  return nil, ("invalid: no confirmation has the id %s"):format(id), { outcome = "invalid" }
+end
+
+local function wrong_state(row, may)
+  return nil, ("conflict: %s is %s; %s"):format(row.id, row.state, may), { outcome = "invalid" }
+end
+
+--- Everything about a confirmation.
+-- @tparam string id
+-- @treturn ?table id, type, state, reason, rule, version, channel, phone, body, template, language, message_id, job_id,
+--   code, attempts, due_at, held (why it waits), give_up_at, created_at, changed_at, accepted_at;
+--   statuses = { { message_id, earlier (true: of a message before the present one), status, at, received_at, source,
+--   code, error }, … }, all that its state is made of;
+--   history = { { step, at, state, reason, version }, … }.
+--   nil for an unknown id; nil, err, info when the store failed
+function Hand:show(id)
+  local row, history, statuses = self.box:story(check_id(id, "show"))
+  if not row then return nil, history, statuses end -- err, info; both nil for an unknown id
+  return log.view(row, history, statuses)
+end
+
+local FILTERS = { state = "string", rule = "string", phone = "string number", type = "string", channel = "string",
+                  since = "time", before = "time", limit = "number", country = "string number" }
+
+--- Confirmations, the newest change first, as show() gives them, without history and statuses.
+-- @tparam ?table by state, rule, phone (as people write it, or a chat id), type, channel: equal; since, before: seconds;
+--   limit: 100, at most 1000; country: of a national phone
+function Hand:list(by)
+  by = check.options("list", by, FILTERS, "filter")
+  if by.state and not states.by_name[by.state] then
+    check.misuse(("list: there is no state '%s'%s"):format(by.state, suggest.phrase(by.state, states.by_name)))
+  end
+  if by.phone then by.phone = recipients.address(self, "list", by.phone, by.channel, by.country) end
+  by.country = nil
+  local rows, err, info = self.box:list(by, names)
+  if not rows then return nil, err, info end
+  for n, row in ipairs(rows) do rows[n] = log.view(row) end
+  return rows
+end
+
+--- A change by hand: done, told, shown.
+local function change(flow, row, state, reason, verdict)
+  local changed, err, info = flow.box:change(row.id, row.state, state, reason, flow.now(), verdict)
+  if not changed then return nil, err, info end
+  flow:announce(changed)
+  return log.view(changed)
+end
+
+local verdicts = { arrived = { "delivered", "settled by hand: it arrived" },
+                   not_arrived = { "failed", "settled by hand: it did not arrive" } }
+
+--- A person says what became of a message in doubt (unknown or stalled).
+-- @tparam string id
+-- @tparam string verdict "arrived" → delivered; "not_arrived" → failed, which may be replayed
+-- @treturn ?table the confirmation
+-- @treturn string with nil: "conflict: …" when it is in another state
+function Hand:settle(id, verdict)
+  id = check_id(id, "settle")
+  if not verdicts[verdict] then
+    check.misuse(('settle takes "arrived" or "not_arrived" second, not %s'):format(tostring(verdict)))
+  end
+  local row, err, info = self.box:row(id)
+  if not row then
+    if err then return nil, err, info end
+    return unknown_id(id)
+  end
+  if not states.doubtful[row.state] then return wrong_state(row, "only what is unknown or stalled can be settled") end
+  return change(self, row, verdicts[verdict][1], verdicts[verdict][2], verdict)
+end
+
+--- Takes back what has not been sent yet.
+-- @treturn ?table the confirmation
+-- @treturn string with nil: "conflict: …" when it is no longer queued
+function Hand:cancel(id)
+  id = check_id(id, "cancel")
+  local row, err, info = self.box:row(id)
+  if not row then
+    if err then return nil, err, info end
+    return unknown_id(id)
+  end
+  if row.state ~= "queued" then return wrong_state(row, "only what is queued can be cancelled") end
+  return change(self, row, "cancelled", "cancelled by hand")
+end
+
+--- The part of a fresh plan that is this confirmation.
+local function part_for(row, plan)
+  local place = tonumber(row.id:match("~(%d+)$") or 1)
+  local found = plan.parts[place]
+  for _, part in ipairs(plan.parts) do
+    if part.rule ~= nil and part.rule == row.rule then found = part end
+  end
+  if found then found.id = row.id end
+  return found
+end
+
+--- Queues an ended confirmation again, as the rules decide it now: for what was rejected and then mended. Also ends the
+-- waiting of its template and asks a stopped channel at once.
+-- @treturn ?table the confirmation
+-- @treturn string with nil: "conflict: …" (state; another confirmation holds its once_per key), "invalid: …" (the rules
+--   still skip it, and why)
+function Hand:replay(id)
+  id = check_id(id, "replay")
+  local row, err, info = self.box:row(id)
+  if not row then
+    if err then return nil, err, info end
+    return unknown_id(id)
+  end
+  if not states.replayable[row.state] then
+    return wrong_state(row, row.state == "unknown" and "settle it first: it may have arrived"
+      or "only what is skipped, rejected, failed, expired or cancelled can be replayed")
+  end
+  if row.channel and not self.channels[row.channel] then
+    return nil, ("config: %s belongs to the channel %s, which this workflow does not have: replay it where that is open")
+      :format(id, row.channel), { outcome = "invalid" }
+  end
+  local now = self.now()
+  local plan, no_plan, why = planner.plan(self, cjson.decode(row.event), now)
+  if not plan then return nil, no_plan, why end
+  local part = part_for(row, plan)
+  if not part or part.state ~= "queued" then
+    return nil, ("invalid: the rules skip it: %s"):format(part and part.reason or "no rule matches any more"),
+      { outcome = "invalid" }
+  end
+  local changed
+  changed, err, info = self.box:replay(row.state, part, "replayed by hand: " .. part.reason, now)
+  if not changed then return nil, err, info end
+  self.box:unpark(changed, now)
+  self.box:change_gate(changed.channel, function(gate)
+    return gate.breaker == "open" and { next_at = now } or nil
+  end)
+  self:announce(changed)
+  self.worker:wake()
+  return log.view(changed)
+end
+
+local RESUMES = { channel = "string", template = "string", language = "string" }
+local SOON = 3600 -- seconds: what ends within them is said to be expiring
+
+local function resume_channel(flow, name, what, now)
+  local parks, err, info = flow.box:resume_templates(name, what.template, what.language, now)
+  if not parks then return nil, err, info end
+  for _, park in ipairs(parks) do
+    flow:alert { alert = "resumed", channel = name, template = park.template, reason = "by hand" }
+  end
+  if not what.template then
+    flow.worker:change_gate(name, function(gate)
+      if gate.breaker == "closed" and gate.pause_until <= now then return nil end
+      local fields = pace.closed(now)
+      fields.pause_until = 0
+      return fields, gate.breaker ~= "closed"
+    end, function() return { alert = "resumed", channel = name, reason = "by hand" } end)
+  end
+  return flow.box:waiting(name, now + SOON)
+end
+
+--- A person says that a channel, or a template, is well again: the breaker is closed, pauses and parks are lifted, and
+-- what waited for them is due now.
+-- @tparam ?table what channel = name of the store (default: all of them); template = name (and language): only that one
+--   is taken up again, and the channel is left as it is
+-- @treturn ?table waiting (messages queued there), expiring (of them, those whose give_up_after ends within an hour)
+-- @treturn string with nil: "store: …", "config: …" (the store has no such channel)
+function Hand:resume(what)
+  what = check.options("resume", what or {}, RESUMES)
+  local now = self.now()
+  local channels, err, info = self.box:channel_names()
+  if not channels then return nil, err, info end
+  local total, found = { waiting = 0, expiring = 0 }, false
+  for _, name in ipairs(channels) do
+    if not what.channel or what.channel == name then
+      local counts
+      counts, err, info = resume_channel(self, name, what, now)
+      if not counts then return nil, err, info end
+      found, total.waiting, total.expiring = true, total.waiting + counts.waiting, total.expiring + counts.expiring
+    end
+  end
+  if not found then
+    return nil, ("config: the store has no channel '%s'; it has %s"):format(what.channel, table.concat(channels, ", ")),
+      { outcome = "invalid" }
+  end
+  self.worker:wake()
+  return total
+end
+
+--- Counts.
+-- @treturn ?table states = { queued = n, … } of the store; due, oldest_due; channels = { name = { breaker, reason,
+--   next_at, pause_until, hooked_at (last hook on a message of ours), hookinfo (false: not offered) } }; parked = {
+--   { channel, template, language, until_at, reason }, … }; rules = { version, problem (of the file as it stands) };
+--   held (statuses of unknown messages); oddities = { kind = n } (not understood); fallbacks_unknown; and of this
+--   workflow since it was opened: submitted, duplicates, skipped, attempts, recorded, in_flight, unrecorded, asks
+--   (hookInfo), fallbacks, hooks, hooks_invalid, hook_new, hook_duplicates, hook_foreign, hook_ignored
+function Hand:stats()
+  local counts, err, info = self.box:counts(self.now())
+  if not counts then return nil, err, info end
+  local channels = {}
+  for _, gate in ipairs(counts.channels) do
+    channels[gate.name] = { breaker = gate.breaker, reason = gate.reason ~= "" and gate.reason or nil,
+      next_at = gate.breaker ~= "closed" and gate.next_at or nil, pause_until = gate.pause_until,
+      hooked_at = gate.hooked_at > 0 and gate.hooked_at or nil,
+      hookinfo = gate.mute_until <= self.now() }
+  end
+  counts.channels = channels
+  counts.rules = { version = self:ruleset(self.now()).version, problem = self.rules_problem }
+  local more
+  more, err, info = self.box:delivery_counts()
+  if not more then return nil, err, info end
+  for name, value in pairs(more) do counts[name] = value end
+  for name, n in pairs(self.counted) do counts[name] = n end
+  counts.recorded, counts.in_flight, counts.unrecorded = self.worker.recorded, self.worker.count, #self.worker.answered
+  return counts
+end
+
+return M

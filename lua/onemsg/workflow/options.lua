@@ -1,0 +1,154 @@
+--- onemsg.workflow.options: what workflow.open takes, checked. A programmer's mistake raises at the caller's line; what
+-- only the world can know (a file, a database) comes back as nil, "config: …".
+local log = require "onemsg.workflow.log"
+local news = require "onemsg.policy.delivery"
+local optout = require "onemsg.policy.optout"
+local check = require "onemsg.base.check"
+local pace = require "onemsg.pace"
+local rules = require "onemsg.rules"
+local zones = require "onemsg.base.zone"
+
+local M = {}
+
+local LEASE = 60   -- seconds; more than a send can take, so that only a dead process runs out of it
+local WINDOW = 64  -- sends in flight
+
+local GIVE_UP_AFTER = 6 * 3600 -- seconds, where the rule names none
+
+M.TAKES = { channel = "table userdata", channels = "table", rules = "string table", store = "string table userdata",
+  resolve = "function", fallback = "table", on_change = "function", on_alert = "function", log = "string function",
+  now = "function", sleep = "function", random = "function", lease = "duration", window = "number", rate = "number",
+  burst = "number", gap = "duration", give_up_after = "duration", stalled_after = "duration", stop_words = "table",
+  spawn = "function" }
+
+local function refuse(sentence, ...)
+  check.misuse("workflow.open: " .. sentence:format(...))
+end
+
+local function checked(options)
+  if options == nil then refuse("it takes a table of options") end
+  options = check.options("workflow.open", options, M.TAKES)
+  if (options.channel == nil) == (options.channels == nil) then
+    refuse("give channel = … or channels = { … }, one of them")
+  end
+  if options.rules == nil then refuse("rules is missing: the path of rules.lua") end
+  for _, name in ipairs { "give_up_after", "stalled_after" } do
+    if options[name] and options[name] < 1 then refuse("%s must be a second or more", name) end
+  end
+  for name, run in pairs(options.fallback or {}) do
+    if type(run) ~= "function" then refuse("fallback.%s must be a function, not a %s", tostring(name), type(run)) end
+  end
+  for _, word in pairs(options.stop_words or {}) do
+    if type(word) ~= "string" then refuse("stop_words is a list of texts") end
+  end
+  return options
+end
+
+--- Name → channel, the names in order, and the one that rules without a channel use.
+local function read_channels(options)
+  local channels, names = options.channels or { main = options.channel }, {}
+  for name in pairs(channels) do
+    if type(name) ~= "string" then refuse("channels has names: { main = channel }") end
+    names[#names + 1] = name
+  end
+  if #names == 0 then refuse("channels is empty") end
+  table.sort(names)
+  return channels, names, channels.main and "main" or names[1]
+end
+
+--- Channel id → name, for hooks that name the channel that they speak of; name → country, for national numbers.
+local function read_identities(channels, core)
+  local instances, countries = {}, {}
+  for name, channel in pairs(channels) do
+    local real = type(channel) == "userdata"
+    local id = real and core.channel_id(channel) or not real and channel.id
+    if id then instances[id] = name end
+    countries[name] = real and core.channel_country(channel) or not real and channel.country or nil
+  end
+  return instances, countries
+end
+
+--- The rules as something with :current(now).
+local function read_rules(option)
+  if type(option) == "string" then return rules.open(option) end
+  if option.current then return option end
+  return { current = function() return option end } -- a ruleset of rules.load
+end
+
+-- The rules that a workflow last found complete, by what gives them: a worker that begins anew beside a file that it
+-- has to refuse goes on with the rules of the one before it.
+local complete = setmetatable({}, { __mode = "k" })
+
+--- What rules name and this workflow has not: said at the start, not at night.
+local function missing(flow, set)
+  local uses = set.uses or {}
+  for name, place in pairs(uses.channels or {}) do
+    if not flow.channels[name] then
+      return ("config: %s names the channel %q, which is not given"):format(place, name)
+    end
+  end
+  for name, place in pairs(uses.zones or {}) do
+    local zone, why = zones.find(name)
+    if not zone then return ("config: %s: quiet: %s"):format(place, why) end
+  end
+  for name, place in pairs(uses.fallbacks or {}) do
+    if flow.fallback_given and not flow.fallback[name] then
+      return ("config: %s names the fallback %q, which is not given"):format(place, name)
+    end
+  end
+end
+
+--- The rules to decide by now: the newest that are good and name nothing that this workflow has not. The start and
+-- every reload come this way.
+-- @treturn ?table ruleset; nil when there never was one
+-- @treturn ?string why the newest are not at work
+function M.ruleset(flow, now)
+  local set, problem = flow.rules:current(now)
+  if set == flow.judged then return flow.accepted, problem or flow.refusal end
+  local refusal = missing(flow, set)
+  flow.judged, flow.refusal = set, refusal
+  if not refusal then
+    flow.accepted, complete[flow.rules] = set, set
+  elseif not flow.accepted then
+    local before = complete[flow.rules]
+    flow.accepted = before and not missing(flow, before) and before or nil
+  end
+  return flow.accepted, problem or refusal
+end
+
+--- The settings of a workflow.
+-- @treturn ?table
+-- @treturn string with nil: "config: …"
+function M.read(options, core)
+  options = checked(options)
+  local channels, names, default = read_channels(options)
+  local flow = {
+    channels = channels, names = names, default_channel = default,
+    store = options.store or os.getenv("ONE_MSG_STORE"),
+    resolve = options.resolve, fallback = options.fallback or {}, fallback_given = options.fallback ~= nil,
+    on_change = options.on_change, on_alert = options.on_alert,
+    now = options.now or core.now, sleep = options.sleep, random = options.random or math.random,
+    limits = { rate = options.rate or pace.RATE, burst = math.max(1, math.floor(options.burst or pace.BURST)) },
+    gap = options.gap or pace.PAIR_GAP, lease = options.lease or LEASE, window = options.window or WINDOW,
+    give_up_after = options.give_up_after or GIVE_UP_AFTER,
+    stalled_after = options.stalled_after or news.STALLED_AFTER,
+    stop_word = optout.matcher(options.stop_words or optout.STOP_WORDS),
+    spawn = options.spawn or function(run) run() end,
+    texts = {},
+  }
+  flow.instances, flow.countries = read_identities(channels, core)
+  if not flow.store then
+    return nil, "config: store (ONE_MSG_STORE) is missing: for example \"sqlite:confirmations.db\""
+  end
+  local err
+  flow.rules, err = read_rules(options.rules)
+  if not flow.rules then return nil, err end
+  local set
+  set, err = M.ruleset(flow, flow.now())
+  if not set then return nil, err end
+  flow.sink, err, flow.log_file = log.sink(options.log)
+  if not flow.sink then return nil, err end
+  return flow
+end
+
+return M

@@ -1,0 +1,170 @@
+--- onemsg.workflow.plan: from an event to the confirmations it leads to. submit and explain both use this, and the
+-- channel's own check, so that explain says what submit then does. Stores nothing, sends nothing.
+local attempt = require "onemsg.base.check".attempt
+local canonical = require "onemsg.base.canonical"
+local quiet = require "onemsg.workflow.quiet"
+local utf8 = require "onemsg.base.utf8"
+local phones = require "onemsg.base.phone"
+local json = require "onemsg.base.json"
+
+local M = {}
+
+M.ID_BYTES = 200
+M.TEXT_BYTES = 65536  -- of the canonical text; an event is a notice, not a document
+
+local function label(event, name, example)
+  local value = event[name]
+  if value == nil or value == "" then
+    return nil, ("event.%s is missing: give %s"):format(name, example)
+  elseif type(value) ~= "string" and (type(value) ~= "number" or name ~= "id") then
+    return nil, ("event.%s must be a text, not a %s"):format(name, type(value))
+  end
+  if type(value) == "number" then
+    if value ~= math.floor(value) or value <= -2 ^ 53 or value >= 2 ^ 53 then
+      return nil, ("event.%s is a number that JSON does not keep exactly: write it as a text"):format(name)
+    end
+    local text, err = canonical.text(value)
+    if not text then return nil, ("event.%s: %s"):format(name, err) end
+    value = text
+  end
+  if #value > M.ID_BYTES then
+    return nil, ("event.%s is longer than %d bytes"):format(name, M.ID_BYTES)
+  elseif value:find("%c") or not utf8.valid(value) then
+    return nil, ("event.%s has control characters or is not valid UTF-8"):format(name)
+  end
+  return value
+end
+
+--- Checks an event and gives what the workflow needs of it.
+-- @treturn ?table id, type, text
+-- @treturn string with nil: a sentence that says what to do
+function M.read(event)
+  if type(event) ~= "table" then return nil, "an event is a table with id, type and what happened" end
+  local id, err = label(event, "id", "the order or payment number, so that a repeat is recognised")
+  if not id then return nil, err end
+  if id:find("~%d+$") then
+    return nil, "event.id must not end in ~ and digits: that is how onemsg names further confirmations of one event"
+  end
+  local kind
+  kind, err = label(event, "type", 'what happened, such as "payment.succeeded"')
+  if not kind then return nil, err end
+  local text
+  text, err = canonical.text(event)
+  if not text then return nil, "the event can't be stored: " .. err end
+  if #text > M.TEXT_BYTES then
+    return nil, ("the event has %d bytes as JSON; at most %d are kept"):format(#text, M.TEXT_BYTES)
+  end
+  return { id = id, type = kind, text = text }
+end
+
+local function strip(reason)
+  return (reason:gsub("^skipped: ", ""))
+end
+
+local function skip(part, reason)
+  part.state, part.reason = "skipped", strip(reason)
+  return part
+end
+
+--- Asks the user's resolve. nil, err, info: it failed, so nothing may be decided yet.
+local function resolve(flow, event)
+  if not flow.resolve then return false end
+  local ok, phone = pcall(flow.resolve, event)
+  if not ok then
+    return nil, "store: resolve failed, submit the event again: " .. tostring(phone), { outcome = "not_sent" }
+  end
+  if phone == nil or phone == false or phone == "" then return false end
+  if type(phone) ~= "string" and type(phone) ~= "number" then
+    return nil, "config: resolve must return a phone as text, or nil, and returned a " .. type(phone),
+      { outcome = "invalid" }
+  end
+  return type(phone) == "number" and ("%.0f"):format(phone) or phone
+end
+
+local message_fields = { "body", "template", "language", "namespace", "header", "buttons", "ttl", "text" }
+
+local function compose(decision, phone)
+  local message = { phone = phone, chat_id = not phone and decision.chat_id or nil, country = decision.country }
+  for _, name in ipairs(message_fields) do message[name] = decision[name] end
+  return message
+end
+
+--- The message as it will leave, or nil and why it can't.
+local function check(channel, message)
+  local ok, checked, err, info = attempt(channel.check, channel, message)
+  if not ok then return nil, "invalid: " .. tostring(checked) end
+  if not checked then return nil, err, info end
+  local final = { header = message.header, buttons = message.buttons, text = message.text,
+    country = checked.phone and false } -- the phone is international from here on
+  for _, name in ipairs { "phone", "chat_id", "body", "template", "language", "namespace", "ttl" } do
+    final[name] = checked[name]
+  end
+  return final, checked.changes
+end
+
+local function confirmation(flow, event, decision, part, now)
+  local name = decision.channel or flow.default_channel
+  local channel = flow.channels[name]
+  if not channel then
+    return nil, ("config: rule %q names the channel %q, which this workflow does not have"):format(decision.rule,
+      tostring(name)), { outcome = "invalid" }
+  end
+  local phone = decision.phone
+  if decision.needs_phone then
+    local found, err, info = resolve(flow, event)
+    if found == nil then return nil, err, info end
+    if not found then return skip(part, "no phone: neither the event nor resolve has one") end
+    phone = found
+  end
+  local message, why, fault = check(channel, compose(decision, phone))
+  if not message then
+    if why:find("^closed:") then return nil, why, fault end
+    return skip(part, why)
+  end
+  part.state, part.channel = "queued", name
+  part.phone = phones.of_chat(message.phone or message.chat_id) -- one line for one person, however addressed
+  part.template, part.language = message.template or "", message.language or ""
+  part.body, part.changes, part.message = message.body, why, json.encode(message)
+  part.once = decision.once_per
+  part.give_up_at = now + (decision.give_up_after or flow.give_up_after)
+  local otherwise = decision.otherwise
+  if otherwise then
+    part.otherwise = { json = json.encode(otherwise), after = otherwise.after, on_unknown = otherwise.on_unknown }
+  end
+  if decision.quiet then
+    local trouble = quiet.trouble(decision.quiet)
+    part.quiet = json.encode(decision.quiet)
+    if trouble then part.reason = part.reason .. "; " .. trouble end
+  end
+  return part
+end
+
+--- What the rules make of an event.
+-- @tparam table flow channels, default_channel, ruleset, resolve, give_up_after
+-- @tparam table event
+-- @tparam number now
+-- @treturn ?table plan: id, type, text (canonical), ruleset, parts = { { id, state = "queued" | "skipped", reason,
+--   rule, version, channel, phone, template, language, body, message (JSON), once, give_up_at, otherwise }, … }
+-- @treturn string with nil: "invalid: …", "config: …", "store: …"
+-- @treturn table info
+function M.plan(flow, event, now)
+  local read, wrong = M.read(event)
+  if not read then return nil, "invalid: " .. wrong, { outcome = "invalid" } end
+  local ruleset = flow:ruleset(now)
+  local plan = { id = read.id, type = read.type, text = read.text, ruleset = ruleset, parts = {} }
+  for n, decision in ipairs(ruleset:decide(event)) do
+    local part = { id = n == 1 and read.id or read.id .. "~" .. n, rule = decision.rule, version = decision.version,
+                   reason = decision.reason }
+    if decision.confirm then
+      local done, err, info = confirmation(flow, event, decision, part, now)
+      if not done then return nil, err, info end
+    else
+      skip(part, decision.reason)
+      part.trace = decision.trace
+    end
+    plan.parts[n] = part
+  end
+  return plan
+end
+
+return M

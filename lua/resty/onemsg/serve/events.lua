@@ -1,0 +1,211 @@
+--- resty.onemsg.serve.events: POST /events. One event, an array of them, or JSON lines; each is on disk before 202 is said.
+--
+-- 202 taken, 200 a repeat of what was taken before, 400 not understood, 401, 405, 409 the same id with other content,
+-- 413 too large, 503 not stored: repeat it. Several events get the status of the worst, and `results` tells each one's.
+local canonical = require "onemsg.base.canonical"
+local counters = require "resty.onemsg.counters"
+local request = require "resty.onemsg.request"
+local semaphore = require "ngx.semaphore"
+local signature = require "onemsg.signature"
+local worker = require "resty.onemsg.worker"
+
+local M = {}
+
+local WINDOW = 64 -- events of one request that are under way to the store together
+local ROOM = 4    -- such windows of a worker: together what one commit holds; the others wait, and fill no queue
+local SLICE = 16  -- events (about a millisecond) that are decided before the worker serves others
+local TURN_S, ROOM_S = 1, 10 -- what was not given back within this was lost with a light thread that was killed
+local NEST = 2    -- levels around an event's own: the array, and one to be refused by name
+
+local json = require "cjson".new()
+json.decode_max_depth(canonical.DEPTH + NEST)
+json.decode_invalid_numbers(false)
+
+local function count(result, n)
+  counters.add("onemsg_events_total", ('result="%s"'):format(result), n or 1)
+end
+
+--- Who may: true, or nil and why not. Bearer before anything is read, signatures with the body.
+local function authenticate(settings, body)
+  local token = request.bearer()
+  if token and #settings.event_tokens > 0 then
+    if request.known(settings, settings.event_tokens, token) then return true end
+    return nil, "the bearer token is not one of ours"
+  end
+  if #settings.event_keys > 0 and ngx.var.http_webhook_signature then
+    if not body then return true end -- asked again when it is read
+    return signature.verify(settings.event_keys, {
+      ["webhook-id"] = ngx.var.http_webhook_id, ["webhook-timestamp"] = ngx.var.http_webhook_timestamp,
+      ["webhook-signature"] = ngx.var.http_webhook_signature }, body, ngx.time())
+  end
+  if #settings.event_keys + #settings.event_tokens == 0 then
+    request.say("events are refused: init has neither event_secrets (ONE_MSG_EVENT_SECRET) nor event_tokens "
+      .. "(ONE_MSG_EVENT_TOKEN)")
+  end
+  return nil, "sign the request (webhook-id, webhook-timestamp, webhook-signature), or give Authorization: Bearer"
+end
+
+-- Reading ---------------------------------------------------------------------------------------------------------
+
+local function decode(text)
+  local ok, value = pcall(json.decode, text)
+  if ok then return value end
+  return nil, (tostring(value):gsub("^[^\n]-%.lua:%d+: ", ""))
+end
+
+--- JSON lines: each line an event of its own, or a reason.
+local function lines(body)
+  local list = {}
+  for line in body:gmatch "[^\r\n]+" do
+    if line:find "%S" then
+      local event, wrong = decode(line)
+      if event == nil then event = { wrong = wrong } else event = { event = event } end
+      list[#list + 1] = event
+    end
+  end
+  return list
+end
+
+--- What a body holds.
+-- @treturn ?table list of { event = value } or { wrong = sentence }
+-- @treturn boolean|string whether it is one single event; with nil: what is wrong
+local function parse(body)
+  local first = body:match "^%s*(%S)"
+  if not first then return nil, "the body is empty" end
+  local value, wrong = decode(body)
+  if value == nil then
+    local line = first == "{" and body:match "^%s*([^\r\n]*)[\r\n]+%s*%S"
+    if line and decode(line) then return lines(body), false end
+    return nil, "the body is no JSON that can be taken: " .. wrong
+  elseif type(value) ~= "table" then
+    return nil, "the body is not an event: give { \"id\": …, \"type\": …, … }"
+  elseif first ~= "[" then
+    return { { event = value } }, true
+  end
+  local list = {}
+  for i = 1, #value do list[i] = { event = value[i] } end
+  if #list == 0 then return nil, "the body holds no event" end
+  return list, false
+end
+M.parse = parse
+
+-- Taking ----------------------------------------------------------------------------------------------------------
+
+local function begin(flow, item)
+  if item.wrong then
+    item.err = "invalid: the line is no JSON that can be taken: " .. item.wrong
+    return
+  elseif type(item.event) ~= "table" then
+    item.err = "invalid: an event is an object with id, type and what happened"
+    return
+  end
+  local ok, landing, err = pcall(flow.submit, flow, item.event, { wait = false })
+  if not ok then landing, err = nil, "store: " .. tostring(landing) end
+  item.landing, item.err = landing, err
+  if landing then flow.landing[landing] = nil end -- this request lands it, not the worker's long thread
+end
+
+local function finish(item)
+  if item.landing then
+    local ok, ticket, err = pcall(item.landing.wait, item.landing)
+    if not ok then ticket, err = nil, "store: " .. tostring(ticket) end
+    item.ticket, item.err = ticket, err
+  end
+  if item.ticket then
+    item.status = item.ticket.duplicate and 200 or 202
+    count(item.ticket.duplicate and "duplicate" or item.ticket.state)
+  else
+    item.status = request.status_of(item.err)
+    count(item.status == 400 and "invalid" or item.status == 409 and "conflict" or "failed")
+    if item.status == 503 then request.say("an event was not stored: " .. item.err) end
+  end
+end
+
+local turn, room = semaphore.new(1), semaphore.new(ROOM)
+
+--- Begins some events, then lets the worker look at its other connections. One request of a worker at a time: many
+-- large ones must not add up to a long pause for everybody.
+local function begin_slice(flow, list, from, to)
+  turn:wait(TURN_S)
+  for i = from, to do begin(flow, list[i]) end
+  ngx.sleep(0)
+  if turn:count() < 1 then turn:post() end
+end
+
+local function take(flow, list)
+  if #list == 1 then
+    begin(flow, list[1])
+    return finish(list[1])
+  end
+  for first = 1, #list, WINDOW do
+    local last = math.min(first + WINDOW - 1, #list)
+    room:wait(ROOM_S)
+    for from = first, last, SLICE do begin_slice(flow, list, from, math.min(from + SLICE - 1, last)) end
+    for i = first, last do finish(list[i]) end
+    if room:count() < ROOM then room:post() end
+  end
+end
+
+--- What is told of an event; an id that is no text (and so was refused) is not repeated.
+local function result_of(item)
+  local out = item.ticket or { error = item.err, id = type(item.event) == "table" and item.event.id or nil }
+  if type(out.id) ~= "string" and type(out.id) ~= "number" then out.id = nil end
+  return out
+end
+
+local GRAVITY = { [200] = 1, [202] = 2, [409] = 3, [400] = 4, [503] = 5 }
+
+--- One status for all: the worst.
+local function answer_all(list)
+  local worst, results = 200, {}
+  for i, item in ipairs(list) do
+    results[i] = result_of(item)
+    results[i].status = item.status
+    if GRAVITY[item.status] > GRAVITY[worst] then worst = item.status end
+  end
+  request.json(worst, { results = results })
+end
+
+--- Serves one request. For resty.onemsg.serve_events.
+-- @tparam table settings
+function M.serve(settings)
+  if ngx.req.get_method() ~= "POST" then
+    count "wrong_method"
+    return request.wrong_method "POST"
+  end
+  local may, why = authenticate(settings)
+  local body
+  if may then
+    body = request.body(settings.event_bytes)
+    if not body then
+      count "too_large"
+      return request.fail(413, ("invalid: a body may have %d bytes"):format(settings.event_bytes))
+    end
+    may, why = authenticate(settings, body)
+  end
+  if not may then
+    count "unauthorized"
+    ngx.header["WWW-Authenticate"] = "Bearer"
+    return request.fail(401, "invalid: " .. why)
+  end
+  local list, single = parse(body)
+  if not list then
+    count "invalid"
+    return request.fail(400, "invalid: " .. single)
+  elseif #list > settings.event_items then
+    count "too_large"
+    return request.fail(413, ("invalid: %d events in one request; at most %d are taken"):format(#list,
+      settings.event_items))
+  end
+  local flow, err = worker.flow()
+  if not flow then
+    count("failed", #list)
+    request.say("events were not stored: " .. err)
+    return request.fail(503, err)
+  end
+  take(flow, list)
+  if not single then return answer_all(list) end
+  return request.json(list[1].status, result_of(list[1]))
+end
+
+return M

@@ -1,0 +1,212 @@
+--- resty.onemsg.serve.status: the operator's page. Reads with operator_token (HTTP Basic, or Bearer for programs) or, with
+-- open = true, whoever nginx lets through; settle, replay and cancel always need operator_token.
+--
+--     GET  …/                     newest first; ?state=unknown, ?before=TIME for older ones
+--     GET  …/?id=ID               one of them; ?q=TEXT finds by id or by phone
+--     POST …/?id=ID               action=arrived | not_arrived | replay | cancel, and the token of the form
+--     &format=json                the same for programs; phones are masked here, too
+local json = require "onemsg.base.json"
+local onemsg = require "onemsg"
+local request = require "resty.onemsg.request"
+local random = require "resty.onemsg.settings".random
+local html = require "resty.onemsg.serve.status_html"
+local phones = require "onemsg.base.phone"
+local recipients = require "onemsg.workflow.recipients"
+local worker = require "resty.onemsg.worker"
+
+local M = {}
+
+local PAGE = 50         -- confirmations on one page
+local FORM_BYTES = 16384
+local COOKIE = "onemsg_form"
+local OVERLAP_S = 1e-6  -- pages overlap by so much, so that no two with one time of change fall between them
+
+local function hex(bytes)
+  return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+end
+
+-- Who ---------------------------------------------------------------------------------------------------------------
+
+--- Whether the request has the operator's token, and whether a browser may have added it by itself.
+local function operator(settings)
+  local tokens = settings.operator_tokens
+  if request.known(settings, tokens, request.bearer()) then return true, false end
+  return request.known(settings, tokens, request.password()), true
+end
+
+--- What a form must carry: it belongs to this browser's cookie, which no other site can read or send (SameSite).
+local function form_token(settings, cookie)
+  return hex(onemsg.hmac(settings.key, "form " .. cookie))
+end
+
+local function cookie_of()
+  local cookie = ngx.var["cookie_" .. COOKIE]
+  if cookie and cookie:find "^%x+$" and #cookie == 32 then return cookie end
+  cookie = hex(random(16))
+  ngx.header["Set-Cookie"] = ("%s=%s; HttpOnly; SameSite=Strict%s"):format(COOKIE, cookie,
+    ngx.var.scheme == "https" and "; Secure" or "")
+  return cookie
+end
+
+-- Answers -----------------------------------------------------------------------------------------------------------
+
+local function headers(nonce)
+  ngx.header["Content-Security-Policy"] = "default-src 'none'; style-src 'nonce-" .. nonce
+    .. "'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+  ngx.header["X-Content-Type-Options"] = "nosniff"
+  ngx.header["Referrer-Policy"] = "no-referrer"
+  ngx.header["Cache-Control"] = "no-store"
+end
+
+local function new_page(settings, args)
+  local nonce = hex(random(12))
+  headers(nonce)
+  return { nonce = nonce, now = ngx.now(), json = args.format == "json", settings = settings }
+end
+
+local function problem(page, status, sentence)
+  if page.json then return request.fail(status, sentence) end
+  if status == 503 then ngx.header["Retry-After"] = request.RETRY_AFTER end
+  return request.answer(status, html.TYPE, html.problem(page, sentence))
+end
+
+--- As show and list give it, but the phone masked.
+local function masked(confirmation)
+  if confirmation.phone then confirmation.phone = phones.mask(confirmation.phone) end
+  return confirmation
+end
+
+--- JSON of a confirmation. cjson writes an empty table as an object, so empty lists are left out.
+local function json_of(confirmation)
+  for name, value in pairs(confirmation) do
+    if type(value) == "table" and next(value) == nil then confirmation[name] = nil end
+  end
+  return json.encode(confirmation)
+end
+
+--- A call of the workflow: value, or nil, sentence, status.
+local function ask(flow, method, ...)
+  local ok, value, err = pcall(flow[method], flow, ...)
+  if not ok then return nil, "invalid: " .. tostring(value):gsub("^[^\n]-%.lua:%d+: ", ""), 400 end
+  if value == nil and err then return nil, err, request.status_of(err) end
+  return value
+end
+
+-- Pages -------------------------------------------------------------------------------------------------------------
+
+local function text(value)
+  return type(value) == "string" and value ~= "" and value or nil
+end
+
+local function show(page, flow, id)
+  local confirmation, err, status = ask(flow, "show", id)
+  if err then return problem(page, status, err) end
+  if not confirmation then return problem(page, 404, "There is no confirmation with the id " .. id .. ".") end
+  masked(confirmation)
+  if page.json then return request.answer(200, "application/json", json_of(confirmation) .. "\n") end
+  return request.answer(200, html.TYPE, html.one(page, confirmation))
+end
+
+local function list(page, flow, args)
+  local before = tonumber(args.before)
+  local found, err, status = ask(flow, "list",
+    { state = text(args.state), phone = page.phone, before = before, limit = PAGE })
+  if not found then return problem(page, status, err) end
+  local stats
+  stats, err, status = ask(flow, "stats")
+  if not stats then return problem(page, status, err) end
+  local rows = {}
+  for i, one in ipairs(found) do
+    rows[i] = masked(one)
+    if page.json then rows[i] = json_of(one) end
+  end
+  local first, last = found[1], found[#found]
+  if #found == PAGE then
+    page.older = last.changed_at == first.changed_at and last.changed_at or last.changed_at + OVERLAP_S
+  end
+  if page.json then
+    return request.answer(200, "application/json", ('{"states":%s,"due":%d,"confirmations":[%s]%s}\n'):format(
+      json.encode(next(stats.states) and stats.states or { queued = 0 }), stats.due, table.concat(rows, ","),
+      page.older and (',"older":"%.17g"'):format(page.older) or ""))
+  end
+  page.state, page.before, page.problem = text(args.state), before, stats.rules.problem
+  return request.answer(200, html.TYPE, html.list(page, rows, stats))
+end
+
+--- A text that may be an id or a phone: the one whose id it is, else all to this phone.
+local function find(page, flow, args)
+  local q = args.q:match "^%s*(.-)%s*$"
+  page.q = q
+  local one, err, status = ask(flow, "show", q)
+  if err then return problem(page, status, err) end
+  if one then return show(page, flow, q) end
+  page.phone = recipients.find(flow, q)
+  if not page.phone then
+    return problem(page, 404, "There is no confirmation with the id " .. q .. ". A phone is found by all its digits.")
+  end
+  return list(page, flow, {})
+end
+
+local ACTIONS = {
+  arrived     = function(flow, id) return ask(flow, "settle", id, "arrived") end,
+  not_arrived = function(flow, id) return ask(flow, "settle", id, "not_arrived") end,
+  replay      = function(flow, id) return ask(flow, "replay", id) end,
+  cancel      = function(flow, id) return ask(flow, "cancel", id) end,
+}
+
+local function act(page, flow, id, action)
+  if not id or not ACTIONS[action] then
+    return problem(page, 400, "invalid: give ?id= and action=arrived, not_arrived, replay or cancel")
+  end
+  local changed, err, status = ACTIONS[action](flow, id)
+  if not changed then return problem(page, status, err) end
+  if page.json then return request.answer(200, "application/json", json_of(masked(changed)) .. "\n") end
+  ngx.header["Location"] = "?id=" .. ngx.escape_uri(id)
+  return request.answer(303, "text/plain", "")
+end
+
+local function post(page, flow, args, by_browser)
+  local body = request.body(FORM_BYTES)
+  local form = body and ngx.decode_args(body, 20)
+  if not form then return problem(page, 413, "invalid: the form is too large") end
+  if by_browser then
+    local cookie = ngx.var["cookie_" .. COOKIE]
+    if not cookie or not onemsg.equal(form_token(page.settings, cookie), tostring(form.token)) then
+      return problem(page, 403, "This form is too old, or came from elsewhere. Open the confirmation again.")
+    end
+  end
+  return act(page, flow, text(args.id), form.action)
+end
+
+local function unauthorized(page, settings)
+  if #settings.operator_tokens == 0 then
+    request.say("the operator's page is refused: init has neither operator_token (ONE_MSG_OPERATOR_TOKEN) nor "
+      .. "open = true")
+    return problem(page, 403, "This page is closed: give init an operator_token (ONE_MSG_OPERATOR_TOKEN), or, where "
+      .. "nginx itself guards it, open = true.")
+  end
+  ngx.header["WWW-Authenticate"] = 'Basic realm="onemsg", charset="UTF-8"'
+  return problem(page, 401, "Please sign in: any name, and the operator's token as the password.")
+end
+
+--- Serves one request. For resty.onemsg.serve_status.
+-- @tparam table settings
+function M.serve(settings)
+  local method, args = ngx.req.get_method(), ngx.req.get_uri_args(20)
+  local page = new_page(settings, args)
+  if method ~= "GET" and method ~= "HEAD" and method ~= "POST" then return request.wrong_method "GET, HEAD, POST" end
+  local is_operator, by_browser = operator(settings)
+  if not is_operator and (method == "POST" or args.sign_in or not settings.open) then
+    return unauthorized(page, settings)
+  end
+  local flow, err = worker.flow()
+  if not flow then return problem(page, 503, err) end
+  if method == "POST" then return post(page, flow, args, by_browser) end
+  if is_operator and not page.json then page.token = form_token(settings, cookie_of()) end
+  page.may_sign_in = not is_operator and #settings.operator_tokens > 0
+  if text(args.id) then return show(page, flow, args.id) end
+  if text(args.q) then return find(page, flow, args) end
+  return list(page, flow, args)
+end
+
+return M
