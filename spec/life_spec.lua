@@ -231,12 +231,15 @@ describe("life", function()
         local list = {}
         for i = 1, 8 do list[i] = assert(channel:async("send", message)) end
         local seen = 0
-        for _, receipt in channel:send_each({ message, message, message }) do
-          assert(receipt)
+        for _, receipt, _, info in channel:send_each({ message, message, message }) do
+          assert(receipt or info.outcome == "not_sent") -- nginx ends an HTTP/2 connection after 1,000 requests
           seen = seen + 1
         end
         assert(seen == 3)
-        if round %% 2 == 0 then for i = 1, 8 do assert(list[i]:wait()) end end
+        if round %% 2 == 0 then for i = 1, 8 do
+          local receipt, _, info = list[i]:wait()
+          assert(receipt or info.outcome == "not_sent")
+        end end
       end
       onemsg.fd()
       for i = 1, 20 do channel:async("send", message) end]]):format(fake.env.FAKE_H2_URL, fake.env.ONE_MSG_CA_FILE,
