@@ -17,6 +17,7 @@
  * refuses then goes out on a fresh connection, or not at all.
  */
 #include "carrier.h"
+#include "transfer_queue.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,7 +162,7 @@ static int prerequest(void *user, char *remote_ip, char *local_ip, int remote_po
     carrier->late = true;
     return CURL_PREREQFUNC_ABORT;
   }
-  om_watch_begin(carrier->hooks->watches, connection);
+  om_watch_begin(carrier->hooks->watches, connection, &transfer->host->patience);
   carrier->connection = connection;
   carrier->handed_us = om_now_us();
   transfer->asked = true;

@@ -10,6 +10,7 @@
 #define OM_TRANSFER_QUEUE_H
 
 #include "jobs.h"
+#include "watch.h"
 
 #include <curl/curl.h>
 
@@ -30,6 +31,7 @@ struct om_host {
   enum om_host_speaks speaks;
   uint64_t used; /* when it got its last transfer, in the queue's count */
 
+  struct om_patience patience; /* the carriers' and watch.c's */
   /* the engine's */
   void *engine;
   CURLM *multi;

@@ -11,18 +11,22 @@
 #include <unistd.h>
 
 #define FIRST_ROOM 64
+/* What a server closes sooner it closes for another reason; and what it does may change. */
+#define PATIENCE_MIN_US 500000
+#define PATIENCE_FOR_US INT64_C(600000000)
 
 struct om_watch {
   unsigned registered : 8; /* with epoll */
   unsigned wanted : 8;     /* by libcurl */
   unsigned ours : 1;       /* opened and closed through our callbacks: laziness is safe */
-  unsigned used : 1;       /* a request was written to it */
   int under_way;           /* requests; more than one over HTTP/2 */
   uint64_t serial;
-  int64_t heard_us; /* when something came in last */
-  int next;         /* in the list: its fd + 1; 0: none */
-  int local_port;   /* 0: not known yet */
-  int remote_port;  /* 0: not known yet; then the addresses are not, either */
+  int64_t heard_us;             /* when something came in last */
+  int64_t idle_us;              /* since when nothing is under way */
+  struct om_patience *patience; /* NULL: no request was written to it yet */
+  int next;                     /* in the list: its fd + 1; 0: none */
+  int local_port;               /* 0: not known yet */
+  int remote_port;              /* 0: not known yet; then the addresses are not, either */
   char local_ip[INET6_ADDRSTRLEN];
   char remote_ip[INET6_ADDRSTRLEN];
 };
@@ -126,6 +130,19 @@ static void unwatch(struct om_watches *watches, int fd, struct om_watch *entry) 
   }
 }
 
+/* The server closed an idle connection, or is about to. A request that is on its way at that moment
+ * is lost, so the next ones keep away from it. */
+static void learn_patience(struct om_patience *patience, int64_t idle_us, int64_t now_us) {
+  int64_t safe_us = idle_us / 4 * 3;
+  if (idle_us < PATIENCE_MIN_US) {
+    return;
+  }
+  if (patience->idle_us == 0 || safe_us < patience->idle_us || patience->until_us < now_us) {
+    patience->idle_us = safe_us;
+  }
+  patience->until_us = now_us + PATIENCE_FOR_US;
+}
+
 unsigned om_watch_happened(struct om_watches *watches, const struct epoll_event *event,
                            bool *broken) {
   int fd = event->data.fd;
@@ -147,9 +164,10 @@ unsigned om_watch_happened(struct om_watches *watches, const struct epoll_event 
     *broken = ended;
     return happened;
   }
-  if (!entry->used) {
+  if (entry->patience == NULL) {
     unwatch(watches, fd, entry);
   } else if (entry->under_way == 0 && (ended || (happened & OM_WATCH_IN) != 0)) {
+    learn_patience(entry->patience, watches->now_us - entry->idle_us, watches->now_us);
     om_watch_cut(watches, (struct om_connection){fd, entry->serial});
   } else if (entry->registered != OM_WATCH_IN) {
     watch(watches, fd, entry, OM_WATCH_IN);
@@ -288,17 +306,23 @@ bool om_watch_is_fit(const struct om_watches *watches, struct om_connection conn
   if (entry == NULL) {
     return false;
   }
-  if (entry->under_way > 0 || (!entry->used && !silent_at_first)) {
+  if (entry->under_way > 0 || (entry->patience == NULL && !silent_at_first)) {
     return true;
+  }
+  if (entry->patience != NULL && entry->patience->idle_us != 0 &&
+      watches->now_us < entry->patience->until_us &&
+      watches->now_us - entry->idle_us > entry->patience->idle_us) {
+    return false;
   }
   return recv(connection.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
          (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
-void om_watch_begin(struct om_watches *watches, struct om_connection connection) {
+void om_watch_begin(struct om_watches *watches, struct om_connection connection,
+                    struct om_patience *patience) {
   struct om_watch *entry = open_one(watches, connection);
   if (entry != NULL) {
-    entry->used = 1;
+    entry->patience = patience;
     entry->under_way++;
   }
 }
@@ -307,6 +331,7 @@ void om_watch_end(struct om_watches *watches, struct om_connection connection) {
   struct om_watch *entry = open_one(watches, connection);
   if (entry != NULL) {
     entry->under_way--;
+    entry->idle_us = watches->now_us;
   }
 }
 

@@ -42,6 +42,12 @@ struct om_connection {
   uint64_t serial;
 };
 
+/* How long a server keeps an idle connection, as far as it was seen to close one. */
+struct om_patience {
+  int64_t idle_us;  /* a connection that was idle for longer is not used; 0: not known */
+  int64_t until_us; /* known until then */
+};
+
 /* The two ends of a connection, as libcurl tells them. */
 struct om_ends {
   const char *remote_ip;
@@ -71,11 +77,14 @@ unsigned om_watch_happened(struct om_watches *watches, const struct epoll_event 
 /* The connection with these ends; fd -1: none that we know of. */
 struct om_connection om_watch_find(struct om_watches *watches, const struct om_ends *ends);
 /* Whether a request may be written: others are under way on it, or nothing has come in since the
- * last answer. silent_at_first: nor may anything have come before the first request. */
+ * last answer, and nothing is about to. silent_at_first: nor may anything have come before the
+ * first request. */
 bool om_watch_is_fit(const struct om_watches *watches, struct om_connection connection,
                      bool silent_at_first);
-/* A request is handed to the connection, or is over. The connection may be gone by then. */
-void om_watch_begin(struct om_watches *watches, struct om_connection connection);
+/* A request is handed to the connection, or is over. The connection may be gone by then. patience
+ * is its server's, and outlives it. */
+void om_watch_begin(struct om_watches *watches, struct om_connection connection,
+                    struct om_patience *patience);
 void om_watch_end(struct om_watches *watches, struct om_connection connection);
 /* Whether it is still open, and nothing has come in since. */
 bool om_watch_is_silent(const struct om_watches *watches, struct om_connection connection,

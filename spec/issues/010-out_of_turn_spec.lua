@@ -102,6 +102,16 @@ for over, lists in pairs(KINDS) do
       end
     end
 
+    it("that its server is about to close is not used, once it was seen to do so", function()
+      say "close late"
+      send(1)
+      say "nothing"
+      send(1)
+      sys.sleep(0.65) -- as long as this server has closed after 0.7 s before
+      send(1)
+      assert.are.equal(1, most(3))
+    end)
+
     it("that was idle for long is not used again, though nothing happened on it", function()
       say "nothing"
       send(1)

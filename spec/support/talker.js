@@ -41,6 +41,7 @@ const KINDS = {
   "half a line": (c) => c.socket.write("HTTP/1.1 20", c.done),
   "an empty line": (c) => c.socket.write("\r\n", c.done),
   close: (c) => c.socket.end(c.done),
+  "close late": (c) => setTimeout(() => c.socket.end(c.done), 700),
   "half close": (c) => c.tcp.end(c.done),
   reset: (c) => c.tcp.once("close", c.done).resetAndDestroy(),
   close_notify: (c) => c.leave(c.done), // and the TCP connection stays
