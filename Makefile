@@ -26,7 +26,7 @@ pc_luajit = luajit
 dir_5.4 = 5.4
 dir_luajit = 5.1
 cflags = $(shell $(PKG) --cflags $(pc_$(1)) $(LIBS))
-ldlibs = $(shell $(PKG) --libs $(LIBS)) -lm
+ldlibs = $(shell $(PKG) --libs $(LIBS)) -lm -ldl
 paths = LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/spec/?.lua;;' LUA_CPATH='$(CURDIR)/$(B)/$(1)/?.so;;'
 
 all: $(LUAS:%=$(B)/%/onemsg.so) $(B)/onemsg ## build for Lua 5.4 and LuaJIT
@@ -37,7 +37,7 @@ $(B)/$(1)/%.o: src/%.c
 	$$(CC) $$(STD) $$(CFLAGS) $(call cflags,$(1)) -MMD -MP -c $$< -o $$@
 $(B)/$(1)/onemsg.so: $(SRC:src/%.c=$(B)/$(1)/%.o)
 	$$(CC) -shared -pthread -Wl,-z,nodelete $$(SAN) $$(LDFLAGS) $$^ -o $$@ $$(ldlibs)
-$(B)/$(1)/support/sys.so: spec/support/sys.c
+$(B)/$(1)/support/%.so: spec/support/%.c
 	@mkdir -p $$(@D)
 	$$(CC) $$(STD) $$(CFLAGS) $(call cflags,$(1)) -shared $$(LDFLAGS) $$< -o $$@
 -include $(SRC:src/%.c=$(B)/$(1)/%.d)
@@ -55,11 +55,13 @@ $(B)/onemsg: Makefile
 	@mkdir -p $(@D)
 	$(call launcher,$@,"$(CURDIR)/lua","$(CURDIR)/$(B)/$(LUA)")
 
-$(B)/c/%_test: spec/c/%_test.c src/%.c $(wildcard src/*.h) spec/c/test.h
+.SECONDEXPANSION:
+$(B)/c/%_test: spec/c/%_test.c src/%.c $$(wildcard src/$$*_*.c) $(wildcard src/*.h) spec/c/test.h
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) -Isrc $(call cflags,5.4) spec/c/$*_test.c src/$*.c -o $@ $(ldlibs)
+	$(CC) $(STD) $(CFLAGS) -Isrc $(call cflags,5.4) $(filter %.c,$^) -o $@ $(ldlibs)
+$(B)/c/endpoint_test: src/redact.c
 
-test-build: all $(LUAS:%=$(B)/%/support/sys.so) $(C_TESTS:%=$(B)/c/%_test)
+test-build: all $(foreach lua,$(LUAS),$(B)/$(lua)/support/sys.so $(B)/$(lua)/support/faults.so) $(C_TESTS:%=$(B)/c/%_test)
 
 deps test-deps: ## install what is missing, from Debian's packages
 	@.ci/deps $(if $(filter test-deps,$@),test)

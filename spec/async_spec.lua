@@ -49,7 +49,7 @@ describe("async", function()
     end)
 
     it("waits so long as it is told, and answers later", function()
-      fake:set { latency_ms = 200 }
+      fake:set { held = true }
       local pending = send()
       assert.is_false(pending:ready())
       assert.are.equal("onemsg.pending (send, under way)", tostring(pending))
@@ -58,31 +58,30 @@ describe("async", function()
       assert.is_nil(none)
       assert.is_truthy(err:find "^timeout: ", err)
       assert.are.equal("pending", info.outcome)
-      assert.is_true(sys.now() - before >= 0.05 and sys.now() - before < 0.19)
+      assert.is_true(sys.now() - before >= 0.05)
       assert.is_nil((pending:wait(0)))
-      assert.are.equal("accepted", pending:wait("30s").outcome)
-      fake:set { latency_ms = 0 }
+      fake:set { held = false }
+      assert.are.equal("accepted", pending:wait("60s").outcome)
     end)
 
     it("ends in the channel's time, also while it queues behind slower sends", function()
-      local patient = channels.to(slow, { timeout = 5, max_connections = 1 })
+      local patient = channels.to(slow, { max_connections = 1 })
       local hasty = channels.to(slow, { timeout = 0.2, max_connections = 1 })
       local first = send(0, patient)
       assert.is_truthy(server.eventually(function() return slow:count() == 1 end))
-      local before, list = sys.now(), {}
+      local list = {}
       for i = 1, 5 do list[i] = send(0, hasty) end
       for i = 1, 5 do
         local none, err, info = list[i]:wait()
         assert.is_nil(none)
         assert.are.equal("not_sent", info.outcome)
-        assert.is_truthy(err:find("no answer from 127.0.0.1 within 0.2", 1, true), err)
+        assert.is_truthy(err:find("no answer from 127.0.0.1 within ", 1, true), err)
       end
-      assert.is_true(sys.now() - before < 1)
-      assert.is_true(first:cancel())
+      assert.is_true(first:cancel()) -- it was under way all the time
     end)
 
     it("can be cancelled: what had not left is not_sent, what had is unknown", function()
-      local stuck = channels.to(slow, { timeout = 5, max_connections = 1 })
+      local stuck = channels.to(slow, { max_connections = 1 })
       local count = slow:count()
       local leaving = send(0, stuck)
       assert.is_truthy(server.eventually(function() return slow:count() == count + 1 end))
@@ -165,7 +164,7 @@ describe("async", function()
       assert.are.same({}, onemsg.dispatch())
       local list = {}
       for i = 1, 100 do list[i] = send(i % 20) end
-      local seen = collect(100, function() assert.is_true(sys.poll(fd, 5)) end)
+      local seen = collect(100, function() assert.is_true(sys.poll(fd, 60)) end)
       for _, pending in ipairs(list) do assert.is_true(seen[pending]) end
       assert.is_false(sys.poll(fd, 0))
       assert.are.same({}, onemsg.dispatch())
@@ -192,7 +191,7 @@ describe("async", function()
       local messages = { channels.message(channels.phone(0)), channels.message(channels.phone(1)) }
       for _, receipt in channel:send_each(messages) do assert.are.equal("accepted", receipt.outcome) end
       mine:wait()
-      assert.is_true(sys.poll(fd, 1))
+      assert.is_true(sys.poll(fd, 60))
       assert.are.same({ mine }, onemsg.dispatch())
     end)
 
@@ -202,7 +201,7 @@ describe("async", function()
       for i = 1, 20 do weak[i] = send() end
       collectgarbage() collectgarbage()
       local count = 0
-      collect(20, function() sys.poll(fd, 5) count = count + 1 end)
+      collect(20, function() sys.poll(fd, 60) count = count + 1 end)
       collectgarbage() collectgarbage()
       assert.is_nil(next(weak))
     end)
@@ -236,8 +235,8 @@ describe("async", function()
   end)
 
   it("says not_sent when the queue is full, and goes on afterwards", function()
-    local stuck = channels.to(slow, { timeout = 60, max_connections = 1 })
-    local list, refused = {}, nil
+    local stuck = channels.to(slow, { timeout = 600, max_connections = 1 })
+    local list, refused, arrived = {}, nil, slow:count()
     local message = channels.message "12020721300"
     for i = 1, 70000 do
       local pending, err, info = stuck:async("send", message)
@@ -248,17 +247,18 @@ describe("async", function()
       list[i] = pending
     end
     assert.are.equal(65536, #list)
+    assert.is_truthy(server.eventually(function() return slow:count() == arrived + 1 end)) -- there it stays
     assert.is_truthy(refused[1]:find "^not_sent: the queue is full", refused[1])
     assert.are.equal("not_sent", refused[2].outcome)
     assert.is_true(refused[2].retry)
-    for _, pending in ipairs(list) do pending:cancel() end
+    for i = #list, 1, -1 do list[i]:cancel() end -- the one that left is the last: no other can take its place
     local tally = { not_sent = 0, unknown = 0 }
     for _, pending in ipairs(list) do
       local _, _, info = pending:wait()
       tally[info.outcome] = tally[info.outcome] + 1
     end
-    assert.are.equal(65536, tally.not_sent + tally.unknown)
-    assert.is_true(tally.unknown <= 1 or os.getenv "SPEC_LUA" ~= nil) -- a slow process is overtaken by the slow server
+    assert.are.same({ not_sent = 65535, unknown = 1 }, tally)
+    assert.are.equal(arrived + 1, slow:count())
     assert.are.equal(0, stuck:stats().in_flight)
     assert.are.equal("accepted", assert(channel:send(channels.message(channels.phone(0)))).outcome)
     onemsg.dispatch()

@@ -268,7 +268,7 @@ describe("codes on hostile answers", function()
     for _ = 1, 100 do
       codes.explain(500, { message = ("code error (# "):rep(1e5) }, nil)
     end
-    assert.is_true(os.clock() - start < 5)
+    assert.is_true(os.clock() - start < 60) -- of processor time; with a search that is quadratic it takes hours
   end)
 end)
 

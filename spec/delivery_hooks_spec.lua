@@ -3,6 +3,7 @@
 local cjson = require "cjson"
 local simulation = require "support.simulation"
 local sql = require "onemsg.sql"
+local permute = require "support.orders".permute
 
 local PHONE = "12020721300"
 local HOUR = 3600
@@ -11,16 +12,6 @@ local function ack(id, status, more)
   local item = { id = id, status = status, phone = PHONE }
   for name, value in pairs(more or {}) do item[name] = value end
   return cjson.encode { ack = { item } }
-end
-
-local function permute(list, visit, n)
-  n = n or #list
-  if n <= 1 then return visit(list) end
-  for i = 1, n do
-    list[i], list[n] = list[n], list[i]
-    permute(list, visit, n - 1)
-    list[i], list[n] = list[n], list[i]
-  end
 end
 
 local function copy(list)
@@ -46,11 +37,7 @@ describe("flow:hooks", function()
     return assert(flow:show(id).message_id)
   end
 
-  local function history(id)
-    local lines = {}
-    for n, line in ipairs(flow:show(id).history) do lines[n] = line.state .. ": " .. line.reason end
-    return table.concat(lines, "\n")
-  end
+  local function history(id) return simulation.history(flow, id) end
 
   after_each(function()
     if sim then sim:close() end

@@ -32,11 +32,7 @@ describe("people", function()
     return assert(flow:submit(event))
   end
 
-  local function history(id)
-    local lines = {}
-    for n, line in ipairs(flow:show(id).history) do lines[n] = line.state .. ": " .. line.reason end
-    return table.concat(lines, "\n")
-  end
+  local function history(id) return simulation.history(flow, id) end
 
   local function writes(text, more)
     serial = serial + 1

@@ -40,11 +40,7 @@ describe("after acceptance", function()
     return assert(flow:hooks(cjson.encode { ack = { item } }))
   end
 
-  local function history(id)
-    local lines = {}
-    for n, line in ipairs(flow:show(id).history) do lines[n] = line.state .. ": " .. line.reason end
-    return table.concat(lines, "\n")
-  end
+  local function history(id) return simulation.history(flow, id) end
 
   local function asked(call)
     local times = {}

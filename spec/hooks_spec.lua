@@ -1,22 +1,13 @@
 -- onemsg.hooks: shapes of PLATFORM.md 1.5 and 3.1, the fold of 3.2.
 local hooks = require "onemsg.hooks"
 local cjson = require "cjson.safe"
+local permute = require "support.orders".permute
+local channels = require "support.channels"
 
 local NOW = 1700000000
 
 local function parse(body)
   return assert(hooks.parse(body, NOW))
-end
-
--- Calls visit with every order of list.
-local function permute(list, visit, n)
-  n = n or #list
-  if n <= 1 then return visit(list) end
-  for i = 1, n do
-    list[i], list[n] = list[n], list[i]
-    permute(list, visit, n - 1)
-    list[i], list[n] = list[n], list[i]
-  end
 end
 
 local function fold_all(events)
@@ -435,29 +426,20 @@ describe("hooks.report", function()
 end)
 
 describe("channel:hookInfo on a channel", function()
-  local fake, channel
+  local fake, channel, finish
 
-  setup(function()
-    fake = require("support.server").fake {}
-    local env = fake.env
-    channel = assert(require("onemsg").new { base_url = env.FAKE_HTTP_URL, channel = env.ONE_MSG_INSTANCE_ID,
-      token = env.ONE_MSG_TOKEN, template = env.ONE_MSG_TEMPLATE, namespace = env.ONE_MSG_TEMPLATE_NAMESPACE,
-      language = env.ONE_MSG_TEMPLATE_LANGUAGE })
-  end)
+  setup(function() fake, channel, finish = channels.with_fake(nil, { timeout = 60 }) end)
   before_each(function() fake:reset() end)
-  teardown(function()
-    channel:close()
-    fake:stop()
-  end)
+  teardown(function() finish() end)
 
   it("reports what was posted, and bears a trouble of the server", function()
     fake:set { pace_ms = 0 }
     local receipt = assert(channel:send { phone = "12020721300", name = "M", action = "a", next_step = "n" })
     local report
-    local deadline = os.time() + 10
-    repeat
+    require("support.server").eventually(function()
       report = assert(channel:hookInfo(receipt.id))
-    until report.status == "read" or os.time() > deadline
+      return report.status == "read"
+    end)
     assert.equal("read", report.status)
     assert.equal("delivered", report.hooks[2].status)
     assert.equal("sent", report.hooks[1].status)

@@ -52,7 +52,7 @@ describe("hostile values", function()
 
   setup(function()
     fake = server.fake { set = { pace_ms = 0 } }
-    channel = channels.new(fake, { timeout = 5 })
+    channel = channels.new(fake)
     token = fake.env.ONE_MSG_TOKEN
   end)
   teardown(function()

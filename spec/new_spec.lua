@@ -231,7 +231,8 @@ describe("onemsg.new", function()
       language = { good = { "en", "pt_BR", "fil", "prs_AF" },
                    bad = { "EN", "en-US", "en_us", "english", "e", "en_", "en_USA", "pt_BR " } },
       text = { good = { "clean", "strict", "raw" }, bad = { "Clean", "none", "raw " } },
-      country = { good = { "1", "55", "380", 55, 7 }, bad = { "+55", "0", "055", "1234", "BR", "5 5" } },
+      country = { good = { "1", "55", "380", "BR", "kz", 55, 7 },
+                  bad = { "+55", "0", "055", "1234", "999", "XX", "BRA", "5 5" } },
       http = { good = { "auto", "1.1", "2" }, bad = { "1.0", "3", "h2", "1" } },
     } do
       for _, value in ipairs(case.good) do assert.is_truthy(onemsg.new(with { [name] = value }), name) end

@@ -1,6 +1,7 @@
 --- examples/openresty, as a user starts it: against the stand-in, and as the user that we are.
 local cjson = require "cjson"
 local http = require "socket.http"
+local nginx = require "support.nginx"
 local support = require "support.server"
 
 describe("examples/openresty", function()
@@ -23,9 +24,12 @@ describe("examples/openresty", function()
   local function post(path, form) return (http.request(("http://127.0.0.1:%d%s"):format(port, path), form)) end
 
   setup(function()
-    dir, port = support.directory(), 32701 + math.random(0, 60)
     local ok
-    said, ok = run ""
+    dir = support.directory()
+    repeat
+      port = nginx.free_port()
+      said, ok = run ""
+    until ok or not said:find "Address already in use"
     assert(ok, said)
   end)
   teardown(function()

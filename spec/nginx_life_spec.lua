@@ -1,5 +1,6 @@
 --- onemsg in nginx: what reload, quit, terminate and kill do to sends under way.
 -- ONEMSG_RELOADS=100 ONEMSG_EXITS=500 for the long run.
+local files = require "support.files"
 local nginx = require "support.nginx"
 local support = require "support.server"
 local sys = require "support.sys"
@@ -32,29 +33,7 @@ local LOCATIONS = [[
   }
 ]]
 
-local phone_number = 0
-local function phones(count)
-  local list = {}
-  for i = 1, count do
-    phone_number = phone_number + 1
-    list[i] = ("12021%05d%02d"):format(phone_number, phone_number % 20)
-  end
-  return list
-end
-
-local function paths(list, location)
-  local out = {}
-  for i, phone in ipairs(list) do out[i] = (location or "/send") .. "?phone=" .. phone end
-  return out
-end
-
-local function content(path)
-  local file = io.open(path)
-  if not file then return "" end
-  local text = file:read "*a"
-  file:close()
-  return text
-end
+local phones, paths = nginx.phones, nginx.paths
 
 for _, daemon in ipairs { true, false } do
   describe("nginx: life of a worker, daemon " .. (daemon and "on" or "off"), function()
@@ -97,51 +76,55 @@ for _, daemon in ipairs { true, false } do
       return last
     end
 
-    it("reloads with 32 sends in flight: none is lost, the old worker leaves within a second", function()
+    it("reloads with 32 sends in flight: none is lost, the old worker leaves behind them", function()
       local list = phones(32)
+      fake:set { held = true }
       local burst = server:burst(paths(list))
       wait_for_arrival(list)
       local old = server:reload()
-      local last = assert_all_accepted(burst:collect(), 32)
-      assert.is_truthy(nginx.gone(old, last + 1 - sys.now()), "the old worker stayed")
+      fake:set { held = false }
+      assert_all_accepted(burst:collect(), 32)
+      assert.is_truthy(nginx.gone(old), "the old worker stayed")
       assert_each_once(list)
       assert.equal("accepted", (server:get(paths(phones(1))[1])))
       assert.equal(1, #server:workers())
     end)
 
-    it("quits with 32 sends in flight: none is lost, all is over within a second", function()
+    it("quits with 32 sends in flight: none is lost, and then all is over", function()
       local list = phones(32)
+      fake:set { held = true }
       local burst = server:burst(paths(list))
       wait_for_arrival(list)
       local all = server:workers()
       all[2] = server.master
       server:signal "QUIT"
-      local last = assert_all_accepted(burst:collect(), 32)
-      assert.is_truthy(nginx.gone(all, last + 1 - sys.now()), "nginx stayed")
+      fake:set { held = false }
+      assert_all_accepted(burst:collect(), 32)
+      assert.is_truthy(nginx.gone(all), "nginx stayed")
       assert_each_once(list)
       assert.is_nil(server:log():find("under way", 1, true))
     end)
 
-    it("quits within a second when nothing is in flight, however short ago it sent", function()
+    it("quits when nothing is in flight, however short ago it sent", function()
       server:get(paths(phones(1))[1])
-      assert.is_truthy(server:quit(1))
+      assert.is_truthy(server:quit())
     end)
 
     it("quits only when what nobody waits for has left, too", function()
       local list = phones(8)
       server:burst(paths(list, "/forget")):collect()
-      assert.is_truthy(server:quit(5))
+      assert.is_truthy(server:quit())
       assert_each_once(list)
       assert.is_nil(server:log():find("under way", 1, true))
     end)
 
     it("ends at TERM at once, and says how many sends it took with it", function()
       local list = phones(16)
-      fake:set { latency_ms = 3000 }
+      fake:set { held = true }
       local burst = server:burst(paths(list))
       wait_for_arrival(list)
-      assert.is_truthy(server:quit(1, "TERM"), "TERM took longer than a second")
-      fake:set { latency_ms = LATENCY_MS }
+      assert.is_truthy(server:quit "TERM", "TERM waited for answers")
+      fake:set { held = false }
       assert.is_nil(next(burst:collect()))
       assert.matches("the worker ends with 16 calls under way; the outcome of each that left is unknown", server:log())
       assert_each_once(list)
@@ -162,18 +145,20 @@ for _, daemon in ipairs { true, false } do
       assert_all_accepted(before.burst:collect(), 8)
       fake:set { latency_ms = LATENCY_MS }
       assert_each_once(sent)
-      assert(support.eventually(function() return #server:workers() == 1 end, 5), "old workers stayed")
+      assert(support.eventually(function() return #server:workers() == 1 end), "old workers stayed")
       assert(support.eventually(function() return sys.fds(server.master) <= fds end), "the master lost descriptors")
     end)
 
     it("gets over a worker killed with -9", function()
       local list = phones(8)
+      fake:set { held = true }
       local burst = server:burst(paths(list))
       wait_for_arrival(list)
       local killed = server:workers()
       expected = "exited on signal 9"
       server:signal("KILL", killed[1])
-      burst:collect(5)
+      burst:collect()
+      fake:set { held = false }
       assert(support.eventually(function()
         local now = server:workers()
         return #now == 1 and now[1] ~= killed[1]
@@ -188,11 +173,11 @@ for _, daemon in ipairs { true, false } do
       local list = phones(4)
       for i = 1, 2 do assert.equal("armed", (server:get("/premature?phone=" .. list[i]))) end
       local old = server:reload()
-      assert.is_truthy(nginx.gone(old, 2), "the old worker stayed")
-      assert.equal(("true accepted\n"):rep(2), content(server.dir .. "/premature.txt"))
+      assert.is_truthy(nginx.gone(old), "the old worker stayed")
+      assert.equal(("true accepted\n"):rep(2), files.content(server.dir .. "/premature.txt"))
       for i = 3, 4 do assert.equal("armed", (server:get("/premature?phone=" .. list[i]))) end
-      assert.is_truthy(server:quit(2))
-      assert.equal(("true accepted\n"):rep(4), content(server.dir .. "/premature.txt"))
+      assert.is_truthy(server:quit())
+      assert.equal(("true accepted\n"):rep(4), files.content(server.dir .. "/premature.txt"))
       assert_each_once(list)
     end)
   end)
@@ -200,33 +185,33 @@ end
 
 describe("nginx: the end of a worker, with TLS", function()
   it("comes " .. EXITS .. " times with 32 sends in flight, by QUIT and by TERM in turn, without a crash", function()
-    local fake = support.fake { latency = 200 }
-    local cut = 0
+    local fake = support.fake {}
     for round = 1, EXITS do
       local server = nginx.start { fake = fake, locations = LOCATIONS,
         options = { base_url = fake.env.FAKE_HTTPS_URL, ca_file = fake.env.ONE_MSG_CA_FILE } }
       local list = phones(32)
+      fake:set { held = true }
       local burst = server:burst(paths(list))
       assert(support.eventually(function() -- else QUIT would meet requests that nginx has not yet accepted
         local arrived, counts = 0, fake:counts()
         for _, phone in ipairs(list) do arrived = arrived + (counts[phone] or 0) end
         return arrived == 32
       end))
-      local took = server:quit(2, round % 2 == 0 and "QUIT" or "TERM")
+      local quits, all = round % 2 == 0, server:workers()
+      all[#all + 1] = server.master
+      server:signal(quits and "QUIT" or "TERM")
+      if quits then fake:set { held = false } end
+      local ended = nginx.gone(all)
+      fake:set { held = false }
       local accepted = 0
       for _, answer in pairs(burst:collect()) do accepted = accepted + (answer.body == "accepted" and 1 or 0) end
       local log, complaints = server:log(), server:complaints()
       server:stop()
-      assert.is_truthy(took, "round " .. round .. " took longer than two seconds")
+      assert.is_truthy(ended, "round " .. round .. " did not end")
       assert.is_nil(log:find("exited on signal", 1, true))
       assert.equal("", complaints)
-      if round % 2 == 0 then
-        assert.equal(32, accepted)
-      else
-        cut = cut + 32 - accepted
-      end
+      assert.equal(quits and 32 or 0, accepted)
     end
     fake:stop()
-    assert.is_true(cut > 0, "no send was cut off by TERM")
   end)
 end)

@@ -63,7 +63,7 @@ describe("nginx: serve_metrics", function()
       return values['onemsg_confirmations{state="accepted"}'] == 11 and sum(values, "^onemsg_sends_total{") == 12
         and values['onemsg_events_total{result="queued"}'] == 12 and values["onemsg_acceptance_seconds_count"] == 11
     end
-    assert(support.eventually(settled, 5), "the workers' counts never came together")
+    assert(support.eventually(settled), "the workers' counts never came together")
     assert.equal(1, values.onemsg_store_up)
     assert.equal(1, values.onemsg_rules_good)
     assert.equal(0, values.onemsg_due)
@@ -88,7 +88,7 @@ describe("nginx: serve_metrics", function()
       before = n
     end
 
-    assert.is_truthy(nginx.gone(here.nginx:reload(), 3))
+    assert.is_truthy(nginx.gone(here.nginx:reload()))
     local event = service.payment()
     here:event(event)
     here:state(event.id, "accepted")
@@ -96,7 +96,7 @@ describe("nginx: serve_metrics", function()
       local now = read(here)
       return now['onemsg_events_total{result="queued"}'] == 13 and sum(now, "^onemsg_sends_total{") == 13
         and now["onemsg_acceptance_seconds_count"] == 12
-    end, 5), "a reload lost counts")
+    end), "a reload lost counts")
     local complaints = here.nginx:complaints()
     here:stop()
     assert.equal("", complaints)
@@ -139,12 +139,12 @@ describe("nginx: serve_metrics", function()
     here:event(service.payment "61")
     assert(support.eventually(function()
       return read(here)['onemsg_channel_breaker{channel="main",breaker="open"}'] == 1
-    end, 5))
+    end))
     local file = assert(io.open(here.nginx.dir .. "/rules.lua", "a"))
     file:write "\nconfrim 'x' {}\n"
     file:close()
-    assert(support.eventually(function() return read(here).onemsg_rules_good == 0 end, 4))
-    assert(support.eventually(function() return here.nginx:log():find("unknown word 'confrim'", 1, true) end, 3))
+    assert(support.eventually(function() return read(here).onemsg_rules_good == 0 end))
+    assert(support.eventually(function() return here.nginx:log():find("unknown word 'confrim'", 1, true) end))
     assert.equal(202, (here:event(service.payment())))
     assert.matches("onemsg: stopped main: rejected: 403", here.nginx:log())
     assert.equal("", here.nginx:complaints "onemsg: ")

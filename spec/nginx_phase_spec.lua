@@ -1,6 +1,7 @@
 --- onemsg in nginx: every public function in every phase. What a phase cannot do is refused, and nothing leaves.
 require "onemsg"
 local core = require "onemsg.core"
+local files = require "support.files"
 local nginx = require "support.nginx"
 local server_files = require "onemsg.fake.server"
 local support = require "support.server"
@@ -21,14 +22,6 @@ for name in pairs(core.several) do WAIT[#WAIT + 1] = name end
 
 local function probe(phase)
   return ('require("support.phase_probe").run("%s", T)'):format(phase)
-end
-
-local function content(path)
-  local file = io.open(path)
-  if not file then return "" end
-  local text = file:read "*a"
-  file:close()
-  return text
 end
 
 describe("nginx: every function in every phase", function()
@@ -104,11 +97,11 @@ describe("nginx: every function in every phase", function()
     assert.equal("tls\n", (server:get "/tls")) -- asks for the session of the first
     assert.equal("early\n", (server:get "/early"))
     assert(support.eventually(function()
-      return content(server.dir .. "/results"):find("timer db:async_read", 1, true)
+      return files.content(server.dir .. "/results"):find("timer db:async_read", 1, true)
     end))
-    assert.is_truthy(server:quit(5))
+    assert.is_truthy(server:quit())
     results, runs = {}, {}
-    for phase, name, result in content(server.dir .. "/results"):gmatch "(%S+) (%S+) ([^\n]*)\n" do
+    for phase, name, result in files.content(server.dir .. "/results"):gmatch "(%S+) (%S+) ([^\n]*)\n" do
       results[phase] = results[phase] or {}
       if name == "new" then runs[phase] = (runs[phase] or 0) + 1 end
       results[phase][name] = results[phase][name] or result

@@ -124,7 +124,7 @@ describe("pace: the breaker", function()
     assert.is_nil((pace.trip(gate, 1001, { reason = "401" })))
     local at, waits = 1005, {}
     for n = 1, 9 do
-      merged(gate, pace.probed(gate, at, false))
+      merged(gate, pace.probed(gate, at, "ill"))
       waits[n] = gate.next_at - at
       at = gate.next_at
     end
@@ -138,7 +138,7 @@ describe("pace: the breaker", function()
 
   it("is closed by a message that is answered, not by a healthy word alone", function()
     local gate = merged(closed(), (pace.trip(closed(), 1000, { reason = "131042" })))
-    merged(gate, pace.probed(gate, 1005, true))
+    merged(gate, pace.probed(gate, 1005, "well"))
     assert.equal("trial", gate.breaker)
     local again = pace.trip(gate, 1006, { reason = "131042" })
     assert.equal("open", again.breaker)
@@ -163,6 +163,6 @@ describe("pace: the breaker", function()
   it("after mere doubt asks at once, and closes on a healthy word", function()
     local gate = merged(closed(), (pace.trip(closed(), 1000, { reason = "20 doubts", fault = "doubt" })))
     assert.equal(1000, gate.next_at)
-    assert.equal("closed", pace.probed(gate, 1000, true).breaker)
+    assert.equal("closed", pace.probed(gate, 1000, "well").breaker)
   end)
 end)

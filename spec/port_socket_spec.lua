@@ -47,7 +47,7 @@ describe("the completion socket", function()
     local pid = assert(sys.fork())
     if pid == 0 then
       local client = connect(path)
-      client:settimeout(5)
+      client:settimeout(60)
       local _, err = client:receive(1)
       sys.exit_now(err == "closed" and 0 or 1)
     end

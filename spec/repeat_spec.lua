@@ -22,10 +22,18 @@ local HTTP = {
   early_413 = { "rejected", 0 }, answers_closes = { "accepted", 1 },
 }
 local H2 = {
-  accept = { "accepted", 1 }, close = { "unknown", 1 }, reset = { "unknown", 1 }, goaway_older = { "unknown", 1 },
-  goaway_same = { "unknown", 1 }, goaway_calm = { "unknown", 1 }, refused = { "unknown", 1 },
+  accept = { "accepted", 1 }, close = { "unknown", 1 }, reset = { "unknown", 1 },
+  -- what the server says it turned away is not sent, though this one had read it; a connection's first stream has no
+  -- older one that could be named
+  goaway_older = { "unknown", 1, kept = "not_sent" }, goaway_calm = { "unknown", 1, kept = "not_sent" },
+  refused = { "not_sent", 1 }, goaway_same = { "unknown", 1 },
   internal = { "unknown", 1 }, cancel = { "unknown", 1 }, hang = { "unknown", 1 }, half_answer = { "unknown", 1 },
 }
+
+-- Who does none of this ends by the channel's timeout, which is short there; all others end by themselves, long before.
+local SILENT = { hang = true, never_reads = true, never_accepts = true, trickle = true, half_answer = true }
+local SHORT, LONG = 2, 60
+local TURNED_AWAY = { goaway_older = true, refused = true }
 
 local function outcome_of(receipt, err, info)
   if receipt then return receipt.outcome end
@@ -46,7 +54,8 @@ describe("repeat", function()
   local function open(kind, behaviour, answer, options)
     server = raw[kind](behaviour, { answer = answer })
     options = options or {}
-    options.timeout, options.connect_timeout = options.timeout or 0.25, 0.2
+    options.timeout = SILENT[behaviour] and SHORT or LONG
+    options.connect_timeout = options.timeout
     channel = channels.to(server, options)
   end
 
@@ -66,8 +75,9 @@ describe("repeat", function()
           end
           local phone = channels.phone(0)
           local before = sys.now()
-          assert.are.equal(expected[1], outcome_of(channel:send(channels.message(phone))))
-          assert.is_true(sys.now() - before < 1)
+          assert.are.equal(answer == 1 and expected.kept or expected[1],
+            outcome_of(channel:send(channels.message(phone))))
+          assert.is_true(SILENT[behaviour] or sys.now() - before < LONG - 5, "it ended by the timeout")
           assert.are.equal(expected[2], server:count(phone))
           assert.are.equal(answer + expected[2], server:count())
           channel:close()
@@ -84,12 +94,12 @@ describe("repeat", function()
     local kind, behaviour = case[1], case[2]
     it(("%s: %d kept-alive connections in a row end by %s after the whole request"):format(kind, ROW, behaviour),
       function()
-        open(kind, behaviour, 1, { timeout = 5 })
+        open(kind, behaviour, 1)
         local phones, faults, sends = {}, 0, 0
         while faults < ROW do
           local phone = channels.phone(0)
           phones[phone] = outcome_of(channel:send(channels.message(phone)))
-          if phones[phone] == "unknown" then faults = faults + 1 end
+          if phones[phone] ~= "accepted" then faults = faults + 1 end
           sends = sends + 1
           assert.is_true(sends <= 4 * ROW, "the server does not do its part")
         end
@@ -102,7 +112,7 @@ describe("repeat", function()
       end)
 
     it(("%s: a burst over connections that end by %s"):format(kind, behaviour), function()
-      open(kind, behaviour, 1, { timeout = 5, max_connections = 8 })
+      open(kind, behaviour, 1, { max_connections = 8 })
       local messages, outcomes = {}, {}
       for i = 1, 200 do messages[i] = channels.message(channels.phone(0)) end
       for index, receipt, err, info in channel:send_each(messages, { window = 32 }) do
@@ -115,22 +125,22 @@ describe("repeat", function()
         local count = seen[message.phone] or 0
         assert.is_true(count <= 1, message.phone .. " " .. outcome)
         if outcome == "accepted" then assert.are.equal(1, count) end
-        if outcome == "not_sent" then assert.are.equal(0, count) end
+        if outcome == "not_sent" then assert.is_true(count == 0 or TURNED_AWAY[behaviour], message.phone) end
       end
       assert.are.equal(200, tally.accepted + tally.unknown + tally.not_sent)
-      assert.is_true(tally.unknown > 0)
+      assert.is_true((TURNED_AWAY[behaviour] and tally.not_sent or tally.unknown) > 0)
     end)
   end
 
   it("nor is a body too large for one write", function()
     local filler = ("x"):rep(100000)
     for _, case in ipairs { { "http", "close" }, { "http", "reset" }, { "h2", "refused" }, { "h2", "close" } } do
-      open(case[1], case[2], 1, { timeout = 5 })
+      open(case[1], case[2], 1)
       local phones = {}
       for i = 1, 20 do
         phones[i] = channels.phone(0)
         local answer, err, info = channel:request("POST", "sendTemplate", { phone = phones[i], filler = filler })
-        assert.is_true(answer ~= nil or info.outcome == "unknown", err)
+        assert.is_true(answer ~= nil or info.outcome == (case[2] == "refused" and "not_sent" or "unknown"), err)
       end
       local seen = counts()
       for _, phone in ipairs(phones) do assert.are.equal(1, seen[phone]) end
@@ -140,7 +150,7 @@ describe("repeat", function()
   end)
 
   it("a server that answers and closes without a word costs nobody a message", function()
-    open("http", "answers_closes", 0, { timeout = 5 })
+    open("http", "answers_closes", 0)
     for _ = 1, ROW do
       local phone = channels.phone(0)
       local outcome = outcome_of(channel:send(channels.message(phone)))

@@ -1,10 +1,10 @@
--- Scripts and events that mean harm: each ends with a sentence, in bounded time and memory, and the host is unharmed.
+-- Scripts and events that mean harm: each ends with a sentence, in bounded work and memory, and the host is unharmed.
+local cost = require "onemsg.rules.cost"
 local rules = require "onemsg.rules"
 local source = require "onemsg.rules.source"
 
 local GOOD = '\nconfirm "Good" { on = "*", name = "n", action = "a", next_step = "x" }'
-local SECONDS = 3       -- of processor time that one script may take, with a machine that is busy
-local MEGABYTES = 140   -- by which the whole process may ever grow: 12 texts of almost 8 MB, and the garbage
+local MEGABYTES = 140   -- by which the whole process may ever grow: a load's 64 MB of texts, and the garbage
 
 local function peak() -- megabytes this process ever held
   local file = assert(io.open("/proc/self/status"))
@@ -27,14 +27,15 @@ end
 -- Runs what a script must not do to us.
 local function bounded(fn)
   collectgarbage()
-  local started, before = os.clock(), peak()
+  local before = peak()
   fn()
-  assert.is_true(os.clock() - started < SECONDS, "it took " .. os.clock() - started .. " s")
+  assert.is_true(cost.spent <= cost.LOAD.steps, "it took " .. cost.spent .. " steps")
   assert.is_true(peak() - before < MEGABYTES, "it took " .. peak() - before .. " MB")
   assert_unharmed()
 end
 
 local LONG, LARGE = "it ran too long", "it used too much memory"
+local JOINED = "..: the text would be longer than 65536 bytes"
 local EITHER = { [LONG] = true, [LARGE] = true }
 local DEEP = { [LONG] = true, [LARGE] = true, ["functions call each other without end"] = true }
 local GONE = "is not available in rules: a rules script only declares"
@@ -47,15 +48,16 @@ local cases = {
   { "local function f() return f() end f()", LONG },
   { "local function f() return 1 + f() end f()", DEEP },
   { "local function f(n) local a, b, c, d, e = n, n, n, n, n f(n + 1) return a + b + c + d end f(1)", DEEP },
-  { 'local s = "xxxxxxxxxxxxxxxx" while true do s = s .. s end', LARGE },
-  { 'local s = ("x"):rep(60000) while true do s = s .. s .. s .. s .. s .. s .. s .. s .. s end', LARGE },
+  { 'local s = "xxxxxxxxxxxxxxxx" while true do s = s .. s end', JOINED },
+  { 'local s = ("x"):rep(60000) while true do s = s .. s .. s .. s .. s .. s .. s .. s .. s end', JOINED },
+  { 'local s = ("x"):rep(30000) while true do local t = s .. s end', LARGE },
   { "local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end", LARGE },
   { "local t = {} while true do t = { t } end", EITHER },
   { 'local s = ("x"):rep(65536) while true do local t = s:upper() end', EITHER },
   { 'local s = ("x"):rep(1e9)', "string.rep: the text would be longer than 65536 bytes" },
   { 'local s = string.rep("", 1e9, ("x"):rep(100))', "the text would be longer than 65536 bytes" },
   { 'local s = string.format("%s%s", ("x"):rep(40000), ("x"):rep(40000))', "string.format: the text would be longer" },
-  { 'local s = string.format("%99999d", 1)', "string.format: %99999d is malformed" },
+  { 'local s = string.format("%99999d", 1)', 'string.format: "%99999d" is malformed' },
   { 'local s = string.format("%p", {})', "string.format: %p is not available" },
   { 'local s = ("x"):rep(60000):gsub("^x", ("y"):rep(6000))', "string.gsub: the text would be longer" },
   { 'local s = table.concat({ ("x"):rep(60000), ("x"):rep(60000) })', "table.concat: the text would be longer" },
@@ -73,12 +75,12 @@ local cases = {
   { '("x"):gsub("x", function() while true do end end)', LONG },
   { "x = " .. ("("):rep(100000), ": brackets are nested too deep" },
   { "x = " .. ("{"):rep(100000) .. ("}"):rep(100000), ": brackets are nested too deep" },
-  { "x = 1" .. (" .. 1"):rep(12), "more than 12 texts are joined by '..' in one place" },
-  { 'x = ("a" .. 1)' .. (" .. (2 .. 3)"):rep(12), "more than 12 texts are joined by '..' in one place" },
-  { "x = f(1, 2)" .. (" .. f(1, 2)"):rep(12), "more than 12 texts are joined by '..' in one place" },
-  { "x = 1" .. (" .. --[[ = ; , ]] 1"):rep(12), "more than 12 texts are joined by '..' in one place" },
-  { "x = [==[ = ]]]==]" .. (" .. [[ ]=] ; ]]"):rep(12), "more than 12 texts are joined by '..' in one place" },
-  { "x = 'a'" .. (" .. '\\'=\\\\\\z \n,'"):rep(12), "more than 12 texts are joined by '..' in one place" },
+  { "x = 1" .. (" .. 1"):rep(50), "more than 50 texts are joined by '..' in one place" },
+  { 'x = ("a" .. 1)' .. (" .. (2 .. 3)"):rep(50), "more than 50 texts are joined by '..' in one place" },
+  { "x = f(1, 2)" .. (" .. f(1, 2)"):rep(50), "more than 50 texts are joined by '..' in one place" },
+  { "x = 1" .. (" .. --[[ = ; , ]] 1"):rep(50), "more than 50 texts are joined by '..' in one place" },
+  { "x = [==[ = ]]]==]" .. (" .. [[ ]=] ; ]]"):rep(50), "more than 50 texts are joined by '..' in one place" },
+  { "x = 'a'" .. (" .. '\\'=\\\\\\z \n,'"):rep(50), "more than 50 texts are joined by '..' in one place" },
   { "local function f(...) return f(1, ...) end f()", "'...' is not available in rules" },
   { "while true do pcall(error) end", "'pcall' " .. GONE },
   { "string.rep = nil", ":1: string.rep cannot be changed: a rules script only declares" },
@@ -142,7 +144,7 @@ describe("rules: a hostile function", function()
   local HOSTILE = {
     { "while true do end", LONG },
     { "while true do local s = ('x'):rep(1000) end", EITHER },
-    { "local s = e.type while true do s = s .. s end", LARGE },
+    { "local s = e.type while true do s = s .. s end", JOINED },
     { "local function f() return 1 + f() end return f()", DEEP },
     { "return ('a'):rep(5000):find('.-.-.-.-x')", LONG },
     { "local s = ('x'):rep(65536) while true do local t = s:lower() end", EITHER },

@@ -347,16 +347,30 @@ describe("rules: fields of a confirm", function()
   it("a failing function skips its rule and hurts no other", function()
     local script = [[
 confirm "A" { on = "t", when = function(e) return e.a.b end, ]] .. BODY .. [[ }
-never "N" { on = "t", when = function(e) error("stop") end }
+never "N" { on = "n", when = function(e) error("stop") end }
 confirm "B" { on = "t", when = { v = over(1) }, ]] .. BODY .. [[ }
 confirm "C" { on = "u", next_step = function(e) return e.x + 1 end, name = "n", action = "a" } ]]
     local set = load_rules(script)
     assert.equal("B", set:decide({ type = "t", v = 2 })[1].rule)
     local decision = set:decide({ type = "t", v = 0 })[1]
-    assert.equal("N", decision.rule)
-    assert.equal('skipped: rule "N" failed: rules.lua:2: stop; "A": failed: rules.lua:1: \'a\' is missing, and the '
-      .. 'script looks into it; "B": v is 0, not over 1', decision.reason)
+    assert.equal("A", decision.rule)
+    assert.equal('skipped: rule "A" failed: rules.lua:1: \'a\' is missing, and the script looks into it; '
+      .. '"B": v is 0, not over 1', decision.reason)
     assert.equal('skipped: rule "C" failed: rules.lua:4: \'x\' is missing, and the script calculates with it',
       set:decide({ type = "u" })[1].reason)
+  end)
+
+  it("a never that fails lets nothing out, and says so", function()
+    local set = load_rules([[
+never "N" { on = "t", when = function(e) return e.a.b end }
+confirm "A" { on = "t", ]] .. BODY .. [[ }]])
+    local why = 'never "N" failed, so nothing is sent: rules.lua:1: \'a\' is missing, and the script looks into it'
+    local decision = set:decide({ type = "t" })[1]
+    assert.same({ confirm = false, rule = "N", reason = "skipped: " .. why, version = set.version }, decision)
+    local lines = set:explain({ type = "t" })
+    assert.equal('never "N": failed, so nothing is sent: rules.lua:1: \'a\' is missing, and the script looks into it',
+      lines[1])
+    assert.equal("skipped: " .. why, lines[3])
+    assert.is_true(set:decide({ type = "t", a = {} })[1].confirm)
   end)
 end)

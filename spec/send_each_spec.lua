@@ -4,16 +4,10 @@ local server = require "support.server"
 local sys = require "support.sys"
 
 describe("send_each", function()
-  local fake, channel
+  local fake, channel, finish
 
-  setup(function()
-    fake = server.fake { set = { pace_ms = 0 } }
-    channel = channels.new(fake)
-  end)
-  teardown(function()
-    channel:close()
-    fake:stop()
-  end)
+  setup(function() fake, channel, finish = channels.with_fake { set = { pace_ms = 0 } } end)
+  teardown(function() finish() end)
 
   local function list(count, change)
     local messages = {}
@@ -67,26 +61,21 @@ describe("send_each", function()
   end)
 
   it("keeps no more than its window in flight, and no fewer", function()
-    fake:set { latency_ms = 30 }
     for _, window in ipairs { 1, 2, 7, 64, 200 } do
-      local most, messages, taken = 0, list(100), 0
-      local before = sys.now()
-      local answers = 0
+      local most, messages, taken, answers = 0, list(100), 0, 0
       for _, receipt in channel:send_each(function()
         taken = taken + 1
-        return messages[window == 1 and taken > 10 and 1e9 or taken]
+        local message = messages[window == 1 and taken > 10 and 1e9 or taken]
+        if message then most = math.max(most, taken - answers) end
+        return message
       end, { window = window }) do
         assert.are.equal("accepted", receipt.outcome)
         answers = answers + 1
-        most = math.max(most, taken - answers)
       end
       local count = window == 1 and 10 or 100
       assert.are.equal(count, answers)
-      assert.is_true(most <= window)
-      local ideal = 0.03 * math.ceil(count / math.min(window, 64))
-      assert.is_true(sys.now() - before >= ideal * 0.9 and sys.now() - before < ideal * 5 + 1)
+      assert.equal(math.min(window, count), most)
     end
-    fake:set { latency_ms = 0 }
   end)
 
   it("yields in the order in which they end: one slow send holds nobody up", function()
@@ -234,7 +223,7 @@ describe("send_each", function()
       assert.is_true(sys.rss_kb() - kb < 4096, ("%d KB more"):format(sys.rss_kb() - kb))
     end
     assert.is_true(collectgarbage "count" - lua_kb < 64)
-    assert.are.equal(fds, sys.fds())
+    assert.is_true(sys.fds() <= fds + 64, "descriptors") -- nginx ends connections after 1,000 requests; others come
     assert.are.equal(threads, sys.threads())
     assert.are.equal(total + 2000, one:stats().accepted)
     assert.are.equal(0, one:stats().in_flight)

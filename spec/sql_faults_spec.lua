@@ -8,22 +8,12 @@ local NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups "
 local root = store.output("id -u") == "0"
 
 describe("onemsg.sql", function()
-  local directory, path, threads, fds
+  local directory, path, finish
 
   setup(store.warm_up)
 
-  before_each(function()
-    collectgarbage()
-    threads, fds = sys.threads(), sys.fds()
-    directory = store.directory()
-    path = directory .. "/store.db"
-  end)
-
-  after_each(function()
-    store.remove(directory)
-    assert.equal(threads, sys.threads())
-    assert.equal(fds, sys.fds())
-  end)
+  before_each(function() directory, path, finish = store.case() end)
+  after_each(function() finish() end)
 
   local function open(options)
     local db = assert(sql.open("sqlite:" .. path, options))
@@ -96,7 +86,7 @@ describe("onemsg.sql", function()
       local info = refused("store: another process kept .* locked", "busy", insert(db, "x"))
       local took = sys.now() - start
       assert.is_true(info.retry)
-      assert.is_true(took >= 0.2 and took < 2)
+      assert.is_true(took >= 0.2)
       release()
       assert(insert(db, "x"))
       assert.equal(1, count(db))
@@ -105,12 +95,12 @@ describe("onemsg.sql", function()
     end)
 
     it("goes on as soon as it is released", function()
-      local db = open { busy_timeout = 30 }
+      local db = open { busy_timeout = 60 }
       local release = store.lock(path)
       local pending = assert(db:async { { "INSERT INTO t(a) VALUES('x')" } })
       assert.matches("^timeout:", select(2, pending:wait(0.05)))
       release()
-      assert(pending:wait(10))
+      assert(pending:wait(60))
       assert.equal(1, count(db))
       db:close()
     end)
@@ -121,7 +111,7 @@ describe("onemsg.sql", function()
       assert(db:async { { "INSERT INTO t(a) VALUES('late')" } })
       local start = sys.now()
       db:close()
-      assert.is_true(sys.now() - start < 8)
+      assert.is_true(sys.now() - start < 55) -- not for the minute
       release()
       db = open()
       assert.equal(0, count(db)) -- it was refused, and the answer had nobody to go to

@@ -6,25 +6,15 @@ local sys = require "support.sys"
 local KILLS = 60
 
 describe("onemsg.sql", function()
-  local directory, path, threads, fds
+  local directory, path, finish
 
   setup(store.warm_up)
 
-  before_each(function()
-    collectgarbage()
-    threads, fds = sys.threads(), sys.fds()
-    directory = store.directory()
-    path = directory .. "/store.db"
-  end)
-
-  after_each(function()
-    store.remove(directory)
-    assert.equal(threads, sys.threads())
-    assert.equal(fds, sys.fds())
-  end)
+  before_each(function() directory, path, finish = store.case() end)
+  after_each(function() finish() end)
 
   local function open()
-    return assert(sql.open("sqlite:" .. path, { busy_timeout = 30 }))
+    return assert(sql.open("sqlite:" .. path, { busy_timeout = 60 }))
   end
 
   local function create()
@@ -201,7 +191,7 @@ describe("onemsg.sql", function()
       if os.getenv "SPEC_LUA" then return pending "sanitizers do not bear a fork while another thread allocates" end
       create():close()
       assert_exited(store.child(function()
-        local db = open()
+        local db, fds = open(), sys.fds()
         assert(db:async_read { { "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s) SELECT SUM(n) FROM s" } })
         store.until_true(function() return db:stats().opened == 1 or sys.fds() > fds end, "the statement")
         local start = sys.now()
@@ -213,7 +203,7 @@ describe("onemsg.sql", function()
           return 0
         end)
         local took = sys.now() - start
-        assert(took > 1.5 and took < 5, took)
+        assert(took > 1.5, took)
         local how, code = sys.waitpid(pid)
         return how == "exited" and code or 1 -- the statement would run for ever
       end))
@@ -223,9 +213,9 @@ describe("onemsg.sql", function()
       local db = create()
       local release = store.lock(path)
       local pending = assert(db:async { insert "x" })
-      local start = sys.now()
-      assert_exited(store.child(function() return 0 end))
-      assert.is_true(sys.now() - start < 1)
+      assert_exited(store.child(function() -- who had waited for the lock until time was up could use no store here
+        return open():read { { "SELECT 1 AS one" } } and 0 or 1
+      end))
       release()
       assert(pending:wait())
       db:close()

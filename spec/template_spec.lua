@@ -1,6 +1,7 @@
 -- onemsg.template: reading the list (PLATFORM.md 1.7), and whether a message fits (1.4, 5.1 to 5.3).
 local template = require "onemsg.template"
 local cjson = require "cjson.safe"
+local channels = require "support.channels"
 
 local NS = "ca300906_cfbc_410b_99fb_dcee8e13d578"
 local SEED = 'Hello, {{1}}! Action "{{2}}" completed successfully. {{3}} Thank you for using our service.'
@@ -370,20 +371,11 @@ describe("template.language", function()
 end)
 
 describe("channel:templates on a channel", function()
-  local fake, channel
+  local fake, channel, finish
 
-  setup(function()
-    fake = require("support.server").fake {}
-    local env = fake.env
-    channel = assert(require("onemsg").new { base_url = env.FAKE_HTTP_URL, channel = env.ONE_MSG_INSTANCE_ID,
-      token = env.ONE_MSG_TOKEN, template = env.ONE_MSG_TEMPLATE, namespace = env.ONE_MSG_TEMPLATE_NAMESPACE,
-      language = env.ONE_MSG_TEMPLATE_LANGUAGE })
-  end)
+  setup(function() fake, channel, finish = channels.with_fake() end)
   before_each(function() fake:reset() end)
-  teardown(function()
-    channel:close()
-    fake:stop()
-  end)
+  teardown(function() finish() end)
 
   for _, form in ipairs { "", "bare", "no_namespace", "other_namespace_key", "string_components", "language_object",
                           "lower_status", "ignores_offset" } do

@@ -32,7 +32,7 @@ describe("the token", function()
   end
 
   it("is in no answer, of any row of the fake's table", function()
-    local channel = channels.new(fake, { timeout = 3 })
+    local channel = channels.new(fake)
     for ending in pairs(numbers.list) do
       if ending ~= 76 then check { channel:send(channels.message(channels.phone(ending))) } end
     end
@@ -46,7 +46,7 @@ describe("the token", function()
   it("is in no answer of the calls that read, refused as they are", function()
     for _, down in ipairs { "401", "403", "429", "502", "503", "close" } do
       fake:set { down = down }
-      local channel = channels.new(fake, { timeout = 3 })
+      local channel = channels.new(fake)
       for _, call in ipairs {
         function() return channel:status() end, function() return channel:settings() end,
         function() return channel:messages() end, function() return channel:hookInfo "wamid.x" end,

@@ -1,6 +1,7 @@
 -- onemsg.webhook: the shared list of URLs of a channel (PLATFORM.md 1.6).
 local webhook = require "onemsg.webhook"
 local cjson = require "cjson.safe"
+local channels = require "support.channels"
 
 local CABINET = "https://app.1msg.io/service/service_core/whatsapp/webhook/1"
 local OURS = "https://shop.example/hooks/3f9a1c77d2e84b10"
@@ -272,20 +273,11 @@ describe("webhook.remove", function()
 end)
 
 describe("channel:addWebhook and removeWebhook on a channel", function()
-  local fake, channel
+  local fake, channel, finish
 
-  setup(function()
-    fake = require("support.server").fake {}
-    local env = fake.env
-    channel = assert(require("onemsg").new { base_url = env.FAKE_HTTP_URL, channel = env.ONE_MSG_INSTANCE_ID,
-      token = env.ONE_MSG_TOKEN, template = env.ONE_MSG_TEMPLATE, namespace = env.ONE_MSG_TEMPLATE_NAMESPACE,
-      language = env.ONE_MSG_TEMPLATE_LANGUAGE })
-  end)
+  setup(function() fake, channel, finish = channels.with_fake() end)
   before_each(function() fake:reset() end)
-  teardown(function()
-    channel:close()
-    fake:stop()
-  end)
+  teardown(function() finish() end)
 
   for _, form in ipairs { "array", "string", "comma" } do
     it("keep 1MSG's own URL, in a list of the form " .. form, function()

@@ -216,7 +216,7 @@ describe("workflow", function()
 
     it("with wait = false gives a pending", function()
       local landing = assert(flow:submit(paid "o-1", { wait = false }))
-      local ticket = assert(landing:wait(5))
+      local ticket = assert(landing:wait(60))
       assert.equal("queued", ticket.state)
       assert.is_true(landing:ready())
       assert.equal(ticket, (landing:wait()))

@@ -2,109 +2,191 @@
  * for an error come from lua/onemsg/codes.lua. Nothing here shows the token. */
 #include "answer.h"
 
+#include "json.h"
+#include "message.h"
 #include "outcome.h"
+#include "statistics.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+/* Of a body, to show OM_INFO_BODY_BYTES of it: escapes and tokens make it shorter. */
+#define BODY_READ_BYTES (OM_INFO_BODY_BYTES + 2 * 6 * OM_TOKEN_MAX_BYTES)
+
 /* ---- reading ---- */
 
-/* Pushes the decoded body, or nil. */
-static void push_decoded(lua_State *L, struct om_state *state, const struct om_transfer *transfer) {
-  if (transfer->answer_bytes == 0) {
-    lua_pushnil(L);
-    return;
+void om_answer_decode(lua_State *L, struct om_state *state, const char *text, size_t len) {
+  if (om_json_has_long_numbers(text, len)) {
+    char *exact = (char *)lua_newuserdatauv(L, OM_JSON_EXACT_BYTES(len), 0);
+    lua_pushlstring(L, exact, om_json_exact(text, len, exact));
+    lua_remove(L, -2);
+  } else {
+    lua_pushlstring(L, text, len);
   }
-  lua_rawgeti(L, LUA_REGISTRYINDEX, state->decode);
-  lua_pushlstring(L, transfer->answer, transfer->answer_bytes);
-  lua_call(L, 1, 1);
+  lua_pushnil(L);
+  for (int i = 0; i < OM_JSON_ATTEMPTS && lua_isnil(L, -1); i++) {
+    lua_pop(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->decode);
+    lua_pushvalue(L, -2);
+    lua_call(L, 1, 1);
+  }
+  lua_remove(L, -2);
 }
 
-/* Pushes the body without the token, capped. */
-static void push_body(lua_State *L, const struct om_transfer *transfer) {
-  char *text = (char *)lua_newuserdatauv(L, transfer->answer_bytes + 1, 0);
-  size_t len =
-      om_endpoint_redact(transfer->endpoint, transfer->answer, transfer->answer_bytes, text);
-  lua_pushlstring(L, text, len < OM_INFO_BODY_BYTES ? len : OM_INFO_BODY_BYTES);
+bool om_answer_digits(lua_State *L, int index, char digits[OM_DIGITS_BYTES]) {
+  double number = lua_tonumber(L, index);
+  if (!(number == floor(number) && fabs(number) < 9007199254740992.0)) {
+    return false;
+  }
+  snprintf(digits, OM_DIGITS_BYTES, "%.0f", number);
+  return true;
+}
+
+/* Pushes the decoded body, or nil where there is no complete answer, or none that is JSON; returns
+ * its index. */
+static int push_decoded(lua_State *L, struct om_state *state, const struct om_transfer *transfer) {
+  luaL_checkstack(L, 20, NULL);
+  if (transfer->end == OM_END_ANSWER && transfer->answer_bytes > 0) {
+    om_answer_decode(L, state, transfer->answer, transfer->answer_bytes);
+  } else {
+    lua_pushnil(L);
+  }
+  return lua_gettop(L);
+}
+
+/* Pushes the text without the token. */
+static void push_redacted(lua_State *L, const struct om_endpoint *endpoint, const char *text,
+                          size_t len) {
+  char *clean = (char *)lua_newuserdatauv(L, len + 1, 0);
+  len = om_secret_redact(endpoint->secret, text, len, clean);
+  lua_pushlstring(L, clean, len);
   lua_remove(L, -2);
+}
+
+/* Pushes the body without the token, capped. What is cut off here is cut off behind a whole token.
+ */
+static void push_body(lua_State *L, const struct om_transfer *transfer) {
+  size_t len = transfer->answer_bytes < BODY_READ_BYTES ? transfer->answer_bytes : BODY_READ_BYTES;
+  push_redacted(L, transfer->endpoint, transfer->answer, len);
+  if (lua_rawlen(L, -1) > OM_INFO_BODY_BYTES) {
+    lua_pushlstring(L, lua_tostring(L, -1), OM_INFO_BODY_BYTES);
+    lua_remove(L, -2);
+  }
 }
 
 /* Replaces the string on top of the stack by one without the token. */
 static void redact_top(lua_State *L, const struct om_endpoint *endpoint) {
   size_t len = 0;
   const char *text = lua_tolstring(L, -1, &len);
-  char *clean = (char *)lua_newuserdatauv(L, len + 1, 0);
-  len = om_endpoint_redact(endpoint, text, len, clean);
-  lua_pushlstring(L, clean, len);
-  lua_replace(L, -3);
-  lua_pop(L, 1);
-}
-
-/* The same, for a string that hardly ever has the token in it. */
-static void redact_seldom(lua_State *L, const struct om_endpoint *endpoint) {
-  if (strstr(lua_tostring(L, -1), endpoint->token) != NULL) {
-    redact_top(L, endpoint);
+  if (om_secret_is_in(endpoint->secret, text, len)) {
+    push_redacted(L, endpoint, text, len);
+    lua_remove(L, -2);
   }
 }
 
-/* target[key] = source[field] when that is a string or a number; numbers become texts. */
+/* target[key] = source[field] when that is a text, or a number that keeps its digits as one. */
 static void copy_text(lua_State *L, const struct om_transfer *transfer, int source,
                       const char *field, int target, const char *key) {
-  char digits[40];
+  char digits[OM_DIGITS_BYTES];
   lua_getfield(L, source, field);
-  if (lua_type(L, -1) == LUA_TNUMBER) {
-    snprintf(digits, sizeof digits, "%.0f", lua_tonumber(L, -1));
+  if (lua_type(L, -1) == LUA_TNUMBER && om_answer_digits(L, -1, digits)) {
     lua_pushstring(L, digits);
     lua_replace(L, -2);
   }
   if (lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) > 0) {
-    redact_seldom(L, transfer->endpoint);
+    redact_top(L, transfer->endpoint);
     lua_setfield(L, target, key);
   } else {
     lua_pop(L, 1);
   }
 }
 
+static bool is_null(lua_State *L, int index) {
+  return lua_isnil(L, index) || lua_islightuserdata(L, index); /* lua-cjson's null */
+}
+
 static enum om_sent read_sent(lua_State *L, int answer) {
-  enum om_sent sent = OM_SENT_ABSENT;
+  enum om_sent sent = OM_SENT_ODD;
   lua_getfield(L, answer, "sent");
-  if (lua_type(L, -1) == LUA_TBOOLEAN) {
+  if (is_null(L, -1)) {
+    sent = OM_SENT_ABSENT;
+  } else if (lua_type(L, -1) == LUA_TBOOLEAN) {
     sent = lua_toboolean(L, -1) ? OM_SENT_TRUE : OM_SENT_FALSE;
   } else if (lua_type(L, -1) == LUA_TSTRING) {
     const char *word = lua_tostring(L, -1);
     sent = strcmp(word, "true") == 0    ? OM_SENT_TRUE
            : strcmp(word, "false") == 0 ? OM_SENT_FALSE
-                                        : OM_SENT_ABSENT;
+                                        : OM_SENT_ODD;
   }
   lua_pop(L, 1);
   return sent;
 }
 
-static bool has_job(lua_State *L, int answer) {
+static enum om_job_id read_job(lua_State *L, int answer) {
+  char digits[OM_DIGITS_BYTES];
+  enum om_job_id job = OM_JOB_ODD;
   lua_getfield(L, answer, "jobId");
-  bool has =
-      (lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) > 0) || lua_type(L, -1) == LUA_TNUMBER;
+  if (is_null(L, -1) || (lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) == 0)) {
+    job = OM_JOB_ABSENT;
+  } else if (lua_type(L, -1) == LUA_TSTRING ||
+             (lua_type(L, -1) == LUA_TNUMBER && om_answer_digits(L, -1, digits))) {
+    job = OM_JOB_GIVEN;
+  }
   lua_pop(L, 1);
-  return has;
+  return job;
+}
+
+/* What came of a request that may have sent something; its answer, decoded, at index. */
+static struct om_evidence read_evidence(lua_State *L, const struct om_transfer *transfer,
+                                        int answer) {
+  static const char *const deciding[] = {"sent", "jobId", "id", NULL};
+  struct om_evidence evidence = {.answered = transfer->end == OM_END_ANSWER,
+                                 .body_left = om_transfer_left(transfer),
+                                 .status = transfer->status};
+  if (lua_istable(L, answer)) {
+    evidence.parsed = true;
+    evidence.sent = read_sent(L, answer);
+    evidence.job = read_job(L, answer);
+    evidence.doubled = om_json_contradicts(transfer->answer, transfer->answer_bytes, deciding);
+  }
+  return evidence;
 }
 
 /* ---- errors ---- */
 
-/* Pushes codes.explain's entry (a table, or nil) and sentence. */
+/* Pushes codes.explain's entry (a table, or nil) and sentence for a decoded answer at index, or for
+ * an answer that nothing is known of: 0. */
 static void push_explanation(lua_State *L, struct om_state *state,
                              const struct om_transfer *transfer, int answer) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, state->explain);
-  lua_pushinteger(L, transfer->status);
-  lua_pushvalue(L, answer);
-  lua_pushlstring(L, transfer->answer, transfer->answer_bytes);
-  lua_pushboolean(L, transfer->body == NULL); /* a reading can be repeated without harm */
+  if (answer != 0) {
+    lua_pushinteger(L, transfer->status);
+    lua_pushvalue(L, answer);
+    lua_pushlstring(L, transfer->answer, transfer->answer_bytes);
+  } else {
+    lua_pushinteger(L, 0);
+    lua_pushnil(L);
+    lua_pushliteral(L, "");
+  }
+  lua_pushboolean(L, om_transfer_reads(transfer)); /* can be repeated without harm */
   lua_call(L, 4, 2);
   if (lua_type(L, -1) != LUA_TSTRING) {
     lua_pop(L, 1);
     lua_pushfstring(L, "%d", (int)transfer->status);
   }
   redact_top(L, transfer->endpoint);
+}
+
+/* The same for an answer that contradicts itself: neither its status nor its words are believed. */
+static void push_contradiction(lua_State *L, struct om_state *state,
+                               const struct om_transfer *transfer) {
+  push_explanation(L, state, transfer, 0);
+  lua_pop(L, 1);
+  lua_pushfstring(L,
+                  "the answer of %s contradicts itself (HTTP status %d, and what it says of the "
+                  "message); it may have been accepted",
+                  transfer->endpoint->host, (int)transfer->status);
 }
 
 static bool entry_flag(lua_State *L, int entry, const char *field) {
@@ -121,10 +203,15 @@ static bool entry_flag(lua_State *L, int entry, const char *field) {
 static void push_failure(lua_State *L, const struct om_transfer *transfer, bool body_left) {
   const char *host = transfer->endpoint->host;
   double seconds = (double)(transfer->ended_us - transfer->submitted_us) / 1e6;
-  const char *left = transfer->body == NULL ? ""
-                     : body_left ? "; the whole message had left, so it may have been accepted"
-                                 : "; the message had not left";
+  const char *what = transfer->body != NULL ? "message" : "request";
+  char left[80] = "";
   char number[32];
+  if (!om_transfer_reads(transfer) && !transfer->refused) {
+    snprintf(left, sizeof left,
+             body_left ? "; the whole %s had left, so it may have been accepted"
+                       : "; the %s had not left",
+             what);
+  }
   switch (transfer->end) {
   case OM_END_TIMEOUT:
     snprintf(number, sizeof number, "%.3g", seconds);
@@ -134,8 +221,11 @@ static void push_failure(lua_State *L, const struct om_transfer *transfer, bool 
     lua_pushfstring(L, "cancelled%s", left);
     break;
   case OM_END_TOO_BIG:
-    lua_pushfstring(L, "the answer of %s is larger than %d KiB%s", host, OM_ANSWER_MAX_BYTES / 1024,
-                    left);
+    lua_pushfstring(
+        L, "the %s of %s is larger than %d KiB%s",
+        transfer->head_bytes > OM_HEAD_MAX_BYTES ? "answer's head" : "answer", host,
+        (transfer->head_bytes > OM_HEAD_MAX_BYTES ? OM_HEAD_MAX_BYTES : OM_ANSWER_MAX_BYTES) / 1024,
+        left);
     break;
   case OM_END_ANSWER:
   case OM_END_FAILED:
@@ -170,7 +260,7 @@ static int fail(lua_State *L, const struct om_transfer *transfer, enum om_outcom
   }
   bool retry = outcome == OM_NOT_SENT ||
                (outcome == OM_REJECTED && entry_flag(L, entry, "retry")) ||
-               (outcome == OM_UNKNOWN && transfer->body == NULL);
+               (outcome == OM_UNKNOWN && om_transfer_reads(transfer));
   lua_pushboolean(L, retry);
   lua_setfield(L, info, "retry");
   if (transfer->status != 0) {
@@ -194,85 +284,6 @@ static int fail(lua_State *L, const struct om_transfer *transfer, enum om_outcom
   return 3;
 }
 
-/* ---- statistics ---- */
-
-static int bucket_of(uint64_t us) {
-  int octave = 0;
-  while (octave < 31 && us >> (octave + 1) != 0) {
-    octave++;
-  }
-  int quarter = octave < 2 ? 0 : (int)(us >> (octave - 2) & 3);
-  int bucket = octave * 4 + quarter;
-  return bucket < OM_LATENCY_BUCKETS ? bucket : OM_LATENCY_BUCKETS - 1;
-}
-
-/* The upper edge of a bucket in seconds. */
-static double edge_of(int bucket) {
-  return ldexp(1.0 + (bucket % 4 + 1) / 4.0, bucket / 4) / 1e6;
-}
-
-static void count(struct om_transfer *transfer, enum om_counter counter) {
-  struct om_statistics *statistics = &transfer->endpoint->statistics;
-  if (transfer->counted) {
-    return;
-  }
-  transfer->counted = true;
-  statistics->counts[counter]++;
-  if (transfer->end == OM_END_ANSWER) {
-    uint64_t us = (uint64_t)(transfer->ended_us - transfer->submitted_us);
-    statistics->latency[bucket_of(us)]++;
-    statistics->latency_sum_us += us;
-    if (us > statistics->latency_max_us) {
-      statistics->latency_max_us = us;
-    }
-  }
-}
-
-static double percentile(const struct om_statistics *statistics, uint64_t answers, double share) {
-  uint64_t seen = 0;
-  for (int i = 0; i < OM_LATENCY_BUCKETS; i++) {
-    seen += statistics->latency[i];
-    if (seen > 0 && (double)seen >= share * (double)answers) {
-      double edge = edge_of(i);
-      double most = (double)statistics->latency_max_us / 1e6;
-      return edge < most ? edge : most;
-    }
-  }
-  return 0;
-}
-
-static void set_number(lua_State *L, const char *name, double value) {
-  lua_pushnumber(L, value);
-  lua_setfield(L, -2, name);
-}
-
-void om_answer_statistics(lua_State *L, const struct om_endpoint *endpoint) {
-  static const char *const names[] = {"accepted", "queued",  "rejected", "not_sent",
-                                      "unknown",  "invalid", "reads"};
-  const struct om_statistics *statistics = &endpoint->statistics;
-  uint64_t answers = 0;
-  for (int i = 0; i < OM_LATENCY_BUCKETS; i++) {
-    answers += statistics->latency[i];
-  }
-  lua_createtable(L, 0, OM_COUNTERS + 2);
-  for (int i = 0; i < OM_COUNTERS; i++) {
-    lua_pushinteger(L, (lua_Integer)statistics->counts[i]);
-    lua_setfield(L, -2, names[i]);
-  }
-  lua_pushinteger(L, __atomic_load_n(&endpoint->in_flight, __ATOMIC_RELAXED));
-  lua_setfield(L, -2, "in_flight");
-  lua_createtable(L, 0, 6);
-  lua_pushinteger(L, (lua_Integer)answers);
-  lua_setfield(L, -2, "count");
-  set_number(L, "mean",
-             answers > 0 ? (double)statistics->latency_sum_us / (double)answers / 1e6 : 0);
-  set_number(L, "p50", percentile(statistics, answers, 0.50));
-  set_number(L, "p95", percentile(statistics, answers, 0.95));
-  set_number(L, "p99", percentile(statistics, answers, 0.99));
-  set_number(L, "max", (double)statistics->latency_max_us / 1e6);
-  lua_setfield(L, -2, "latency");
-}
-
 /* ---- answers ---- */
 
 static int push_receipt(lua_State *L, const struct om_transfer *transfer, enum om_outcome outcome,
@@ -294,39 +305,41 @@ static int push_receipt(lua_State *L, const struct om_transfer *transfer, enum o
   return 1;
 }
 
+static void count(struct om_transfer *transfer, enum om_counter counter) {
+  if (!transfer->counted) {
+    transfer->counted = true;
+    om_statistics_count(&transfer->endpoint->statistics, counter,
+                        transfer->end == OM_END_ANSWER ? transfer->ended_us - transfer->submitted_us
+                                                       : -1);
+  }
+}
+
+/* Pushes entry (or nil) and sentence for what is no acceptance; returns the outcome. */
+static enum om_outcome push_reason(lua_State *L, struct om_state *state,
+                                   const struct om_transfer *transfer, int answer,
+                                   struct om_evidence *evidence) {
+  if (!evidence->answered) {
+    lua_pushnil(L);
+    push_failure(L, transfer, evidence->body_left);
+  } else if (om_outcome_contradicts(evidence)) {
+    push_contradiction(L, state, transfer);
+  } else {
+    push_explanation(L, state, transfer, answer);
+    evidence->refusal = entry_flag(L, lua_gettop(L) - 1, "refusal");
+  }
+  return om_outcome_of(evidence);
+}
+
 int om_answer_send(lua_State *L, struct om_state *state, struct om_job *job, int changes) {
   struct om_transfer *transfer = (struct om_transfer *)job;
-  struct om_evidence evidence = {
-      .answered = transfer->end == OM_END_ANSWER ||
-                  (transfer->end == OM_END_TOO_BIG && transfer->status >= 300),
-      .body_left = transfer->handed_bytes == transfer->body_bytes,
-      .status = transfer->status,
-  };
-  luaL_checkstack(L, 20, NULL);
-  if (transfer->end == OM_END_ANSWER) {
-    push_decoded(L, state, transfer);
-  } else {
-    lua_pushnil(L);
-  }
-  int answer = lua_gettop(L);
-  if (lua_istable(L, answer)) {
-    evidence.parsed = true;
-    evidence.sent = read_sent(L, answer);
-    evidence.job = has_job(L, answer);
-  }
+  int answer = push_decoded(L, state, transfer);
+  struct om_evidence evidence = read_evidence(L, transfer, answer);
   enum om_outcome outcome = om_outcome_of(&evidence);
   if (outcome == OM_ACCEPTED || outcome == OM_QUEUED) {
     count(transfer, outcome == OM_ACCEPTED ? OM_COUNT_ACCEPTED : OM_COUNT_QUEUED);
     return push_receipt(L, transfer, outcome, answer, changes);
   }
-  if (evidence.answered) {
-    push_explanation(L, state, transfer, answer);
-    evidence.refusal = entry_flag(L, lua_gettop(L) - 1, "refusal");
-    outcome = om_outcome_of(&evidence);
-  } else {
-    lua_pushnil(L);
-    push_failure(L, transfer, evidence.body_left);
-  }
+  outcome = push_reason(L, state, transfer, answer, &evidence);
   count(transfer, outcome == OM_REJECTED   ? OM_COUNT_REJECTED
                   : outcome == OM_NOT_SENT ? OM_COUNT_NOT_SENT
                                            : OM_COUNT_UNKNOWN);
@@ -341,30 +354,18 @@ static bool is_answer(lua_State *L, struct om_state *state, struct om_transfer *
   if (answered && transfer->status >= 200 && transfer->status < 300) {
     return true;
   }
-  bool left = transfer->body != NULL ? transfer->handed_bytes == transfer->body_bytes
-                                     : transfer->end != OM_END_FAILED || transfer->status != 0;
   struct om_evidence evidence = {
-      .answered = answered, .body_left = left, .status = transfer->status};
-  if (answered) {
-    push_explanation(L, state, transfer, answer);
-    evidence.refusal = entry_flag(L, lua_gettop(L) - 1, "refusal");
-  } else {
-    lua_pushnil(L);
-    push_failure(L, transfer, left);
+      .answered = answered, .body_left = om_transfer_left(transfer), .status = transfer->status};
+  if (!om_transfer_reads(transfer)) {
+    evidence = read_evidence(L, transfer, answer);
   }
-  fail(L, transfer, om_outcome_of(&evidence));
+  fail(L, transfer, push_reason(L, state, transfer, answer, &evidence));
   return false;
 }
 
 /* Pushes the decoded answer (returns 1), or `nil, err, info` (3). */
 static int read_table(lua_State *L, struct om_state *state, struct om_transfer *transfer) {
-  luaL_checkstack(L, 20, NULL);
-  if (transfer->end == OM_END_ANSWER) {
-    push_decoded(L, state, transfer);
-  } else {
-    lua_pushnil(L);
-  }
-  int answer = lua_gettop(L);
+  int answer = push_decoded(L, state, transfer);
   if (!is_answer(L, state, transfer, answer)) {
     return 3;
   }
@@ -385,13 +386,7 @@ int om_answer_read(lua_State *L, struct om_state *state, struct om_job *job, int
 int om_answer_request(lua_State *L, struct om_state *state, struct om_job *job, int nothing) {
   struct om_transfer *transfer = (struct om_transfer *)job;
   (void)nothing;
-  luaL_checkstack(L, 20, NULL);
-  if (transfer->end == OM_END_ANSWER) {
-    push_decoded(L, state, transfer);
-  } else {
-    lua_pushnil(L);
-  }
-  int answer = lua_gettop(L);
+  int answer = push_decoded(L, state, transfer);
   if (!is_answer(L, state, transfer, answer)) {
     return 3;
   }
@@ -424,10 +419,7 @@ int om_answer_webhook(lua_State *L, struct om_state *state, struct om_job *job, 
     return results;
   }
   int answer = lua_gettop(L);
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "onemsg.webhook");
-  lua_call(L, 1, 1);
-  lua_getfield(L, -1, "parse");
+  lua_rawgeti(L, LUA_REGISTRYINDEX, state->webhooks);
   lua_pushvalue(L, answer);
   lua_call(L, 1, 2);
   return 2;

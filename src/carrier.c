@@ -4,19 +4,31 @@
  * a fresh one, POST included, also when the server had read all of it (MEASURED.md, shown by
  * spec/repeat_spec.lua). For a send that would be a second message. The lock: before libcurl writes
  * a request to any connection, first or repeated, HTTP/1.1 or HTTP/2, it asks prerequest(), which
- * refuses if a byte of the body was ever handed over. What "handed over" means depends on the size:
+ * refuses if a byte of the body was ever handed over, or if the request has none and may change
+ * something (DELETE). What "handed over" means depends on the size:
  *   - a small body is given to libcurl whole, which writes it together with the headers: one system
  *     call, one packet and one wake-up of the server less, a fifth of the processor time of a send.
  *     It counts as handed over when prerequest() lets the request pass;
  *   - a large one, which a network may take only half of, comes from a read callback that counts.
  *     There is no seek callback, so that libcurl could not rewind it either.
+ *
+ * prerequest() is also the last moment in which nothing has left. It looks whether the connection
+ * is what libcurl takes it for (see watch.h) and whether an answer can still come in time. What it
+ * refuses then goes out on a fresh connection, or not at all.
  */
 #include "carrier.h"
+#include "transfer_queue.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SMALL_BODY_BYTES 16384 /* what any socket takes at once; a message has about 400 */
+/* libcurl reuses what was idle for less than a second more. Node and Apache close after 5 s. */
+#define IDLE_MAX_S 3L
+/* The versions whose Curl_retry_request was read: see may_prove_refusal. */
+#define PROOF_FIRST 0x075000u
+#define PROOF_LAST  0x0810ffu
 
 /* ---- callbacks ---- */
 
@@ -53,9 +65,28 @@ static bool grow(struct om_transfer *transfer, size_t n) {
   return true;
 }
 
+/* The first byte of an answer has come: learns how long that takes, as RFC 6298 has it for TCP.
+ * When the answer is whole libcurl may have begun the next request already. */
+static void learn_wait(struct om_carrier *carrier) {
+  struct om_endpoint *endpoint = carrier->endpoint;
+  int64_t wait_us = om_now_us() - carrier->handed_us;
+  if (endpoint->answer_us == 0) {
+    endpoint->answer_us = wait_us;
+    endpoint->answer_dev_us = wait_us / 2;
+    return;
+  }
+  int64_t off_us = wait_us - endpoint->answer_us;
+  endpoint->answer_dev_us += ((off_us < 0 ? -off_us : off_us) - endpoint->answer_dev_us) / 4;
+  endpoint->answer_us += off_us / 8;
+}
+
 static size_t write_answer(char *from, size_t size, size_t count, void *user) {
-  struct om_transfer *transfer = ((struct om_carrier *)user)->transfer;
+  struct om_carrier *carrier = user;
+  struct om_transfer *transfer = carrier->transfer;
   size_t n = size * count;
+  if (transfer->answer_bytes == 0 && transfer->body != NULL) {
+    learn_wait(carrier);
+  }
   if (n > OM_ANSWER_MAX_BYTES - transfer->answer_bytes) {
     transfer->end = OM_END_TOO_BIG;
     return 0;
@@ -68,20 +99,101 @@ static size_t write_answer(char *from, size_t size, size_t count, void *user) {
   return n;
 }
 
+/* Each line of a head: the answer's, those of 1xx answers before it, and trailers, of which libcurl
+ * keeps what it is sent. */
+static size_t count_head(char *line, size_t size, size_t count, void *user) {
+  struct om_transfer *transfer = ((struct om_carrier *)user)->transfer;
+  (void)line;
+  transfer->head_bytes += size * count;
+  if (transfer->head_bytes > OM_HEAD_MAX_BYTES) {
+    transfer->end = OM_END_TOO_BIG;
+    return 0;
+  }
+  return size * count;
+}
+
+bool om_carrier_in_time(const struct om_transfer *transfer) {
+  int64_t timeout_us = (int64_t)transfer->timeout_ms * 1000;
+  int64_t left_us = transfer->submitted_us + timeout_us - om_now_us();
+  int64_t wait_us = transfer->endpoint->answer_us + 4 * transfer->endpoint->answer_dev_us;
+  if (wait_us > timeout_us / 2) {
+    wait_us = timeout_us / 2; /* else nothing would be tried where answers were slow once */
+  }
+  return left_us > (transfer->body != NULL ? wait_us : 0);
+}
+
+static bool is_plain(const struct om_endpoint *endpoint) {
+  return strncmp(endpoint->base, "http:", strlen("http:")) == 0;
+}
+
+/* libcurl wants to write a request again of which a part was handed over: never. But why it does
+ * may prove what became of the request. */
+static void refuse_repeat(struct om_carrier *carrier) {
+  /* what it says of a stream that it gave up for HTTP/1.1, and of none that was refused */
+  bool wants_http1 = strcmp(carrier->error, "Empty reply from server") == 0;
+  if (carrier->proving && wants_http1) {
+    carrier->again = OM_AGAIN_HTTP1;
+  } else if (carrier->proving) {
+    carrier->transfer->refused = true;
+  }
+}
+
 static int prerequest(void *user, char *remote_ip, char *local_ip, int remote_port,
                       int local_port) {
-  struct om_transfer *transfer = ((struct om_carrier *)user)->transfer;
-  (void)remote_ip;
-  (void)local_ip;
-  (void)remote_port;
-  (void)local_port;
-  if (transfer->handed_bytes != 0) {
+  struct om_carrier *carrier = user;
+  struct om_transfer *transfer = carrier->transfer;
+  const struct om_ends ends = {remote_ip, local_ip, remote_port, local_port};
+  bool changes = transfer->body_bytes == 0 && !om_transfer_reads(transfer);
+  om_watch_end(carrier->hooks->watches, carrier->connection);
+  carrier->connection.fd = -1;
+  carrier->stream = 0;
+  if (transfer->handed_bytes != 0 || (transfer->asked && changes)) {
+    refuse_repeat(carrier);
     return CURL_PREREQFUNC_ABORT;
   }
+  struct om_connection connection = om_watch_find(carrier->hooks->watches, &ends);
+  if (!om_watch_is_fit(carrier->hooks->watches, connection, is_plain(carrier->endpoint)) &&
+      (connection.fd >= 0 || !carrier->fresh)) {
+    om_watch_cut(carrier->hooks->watches, connection);
+    carrier->again = carrier->fresh ? OM_AGAIN_NOT : OM_AGAIN_FRESH;
+    return CURL_PREREQFUNC_ABORT;
+  }
+  if (!om_carrier_in_time(transfer)) {
+    carrier->late = true;
+    return CURL_PREREQFUNC_ABORT;
+  }
+  om_watch_begin(carrier->hooks->watches, connection, &transfer->host->patience);
+  carrier->connection = connection;
+  carrier->handed_us = om_now_us();
+  transfer->asked = true;
   if (is_small(transfer)) {
     transfer->handed_bytes = transfer->body_bytes;
   }
   return CURL_PREREQFUNC_OK;
+}
+
+/* The number after a word in a line; 0: there is none. */
+static unsigned long number_after(const char *line, const char *word) {
+  const char *at = strstr(line, word);
+  return at != NULL ? strtoul(at + strlen(word), NULL, 10) : 0;
+}
+
+/* What libcurl tells of HTTP/2 in words only. Other words of another version prove nothing, and
+ * what they would have proven stays unknown. */
+static int read_words(CURL *easy, curl_infotype type, char *words, size_t size, void *user) {
+  struct om_carrier *carrier = user;
+  char line[128];
+  (void)easy;
+  if (type == CURLINFO_TEXT && carrier->transfer != NULL) {
+    snprintf(line, sizeof line, "%.*s", (int)(size < sizeof line ? size : sizeof line - 1), words);
+    if (strstr(line, "GOAWAY, error=") != NULL && strstr(line, ", last_stream=") != NULL) {
+      carrier->hooks->goes_away(carrier->hooks->thread, carrier->connection,
+                                number_after(line, ", last_stream="));
+    } else if (strncmp(line, "Using Stream ID: ", strlen("Using Stream ID: ")) == 0) {
+      carrier->stream = number_after(line, "Using Stream ID: ");
+    }
+  }
+  return 0;
 }
 
 /* ---- options ---- */
@@ -110,8 +222,7 @@ static bool set_endpoint(CURL *easy, struct om_carrier *carrier, const struct om
   }
   SET(CURLOPT_PROXY, endpoint->proxy); /* always set: libcurl must not call getenv on this thread */
   SET(CURLOPT_NOPROXY, endpoint->no_proxy);
-  SET(CURLOPT_HTTP_VERSION, endpoint->http_version);
-  SET(CURLOPT_PIPEWAIT, endpoint->http_version == CURL_HTTP_VERSION_2TLS ? 1L : 0L);
+  SET(CURLOPT_MAXAGE_CONN, IDLE_MAX_S);
   SET(CURLOPT_CONNECTTIMEOUT_MS, endpoint->connect_timeout_ms);
   SET(CURLOPT_TCP_KEEPALIVE, 1L);
   SET(CURLOPT_QUICK_EXIT, 1L);
@@ -120,8 +231,16 @@ static bool set_endpoint(CURL *easy, struct om_carrier *carrier, const struct om
   SET(CURLOPT_READDATA, carrier);
   SET(CURLOPT_WRITEFUNCTION, write_answer);
   SET(CURLOPT_WRITEDATA, carrier);
+  SET(CURLOPT_HEADERFUNCTION, count_head);
+  SET(CURLOPT_HEADERDATA, carrier);
+  SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's answer is not the API's */
   SET(CURLOPT_PREREQFUNCTION, prerequest);
   SET(CURLOPT_PREREQDATA, carrier);
+  if (endpoint->http_version == CURL_HTTP_VERSION_2TLS) {
+    SET(CURLOPT_DEBUGFUNCTION, read_words);
+    SET(CURLOPT_DEBUGDATA, carrier);
+    SET(CURLOPT_VERBOSE, 1L);
+  }
   SET(CURLOPT_OPENSOCKETFUNCTION, hooks->open_socket);
   SET(CURLOPT_OPENSOCKETDATA, hooks->thread);
   SET(CURLOPT_CLOSESOCKETFUNCTION, hooks->close_socket);
@@ -129,8 +248,33 @@ static bool set_endpoint(CURL *easy, struct om_carrier *carrier, const struct om
   return true;
 }
 
-static bool set_transfer(CURL *easy, const struct om_transfer *transfer) {
-  int64_t left_ms = transfer->timeout_ms - (om_now_us() - transfer->submitted_us) / 1000;
+/* Makes libcurl give up a request with a body that was on a reused HTTP/2 connection when that
+ * ended, instead of repeating it. What it then still wants to repeat are streams that the server
+ * refused, or that a GOAWAY left out: those were not processed (RFC 9113, 8.7), and nothing else
+ * would tell. What it does is the very condition for that repeat in libcurl, which was made for
+ * RTSP, and which nothing else of HTTP looks at. True: so it is. */
+static bool may_prove_refusal(CURL *easy, bool wanted) {
+  unsigned version = curl_version_info(CURLVERSION_NOW)->version_num;
+  long request = wanted ? CURL_RTSPREQ_RECEIVE : CURL_RTSPREQ_OPTIONS;
+  return version >= PROOF_FIRST && version <= PROOF_LAST &&
+         curl_easy_setopt(easy, CURLOPT_RTSP_REQUEST, request) == CURLE_OK && wanted;
+}
+
+/* No timeout: libcurl would drop an answer that lies there when it passed; the engine's looks at
+ * what came first. */
+static bool set_transfer(CURL *easy, struct om_carrier *carrier,
+                         const struct om_transfer *transfer) {
+  const struct om_endpoint *endpoint = transfer->endpoint;
+  carrier->proving = false;
+  if (endpoint->http_version == CURL_HTTP_VERSION_2TLS) {
+    bool http2 = !endpoint->downgraded;
+    SET(CURLOPT_HTTP_VERSION, (long)(http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+    SET(CURLOPT_PIPEWAIT, http2 ? 1L : 0L);
+    carrier->proving = may_prove_refusal(easy, http2 && transfer->body != NULL);
+  } else {
+    SET(CURLOPT_HTTP_VERSION, endpoint->http_version);
+  }
+  SET(CURLOPT_FRESH_CONNECT, carrier->fresh ? 1L : 0L);
   if (transfer->url != NULL) {
     SET(CURLOPT_CURLU, NULL);
     SET(CURLOPT_URL, transfer->url);
@@ -146,14 +290,23 @@ static bool set_transfer(CURL *easy, const struct om_transfer *transfer) {
   }
   bool usual = strcmp(transfer->method, transfer->body != NULL ? "POST" : "GET") == 0;
   SET(CURLOPT_CUSTOMREQUEST, usual ? NULL : transfer->method);
-  SET(CURLOPT_TIMEOUT_MS, left_ms > 1 ? (long)left_ms : 1L);
   return true;
 }
 
 bool om_carrier_load(struct om_carrier *carrier, struct om_transfer *transfer,
                      const struct om_carrier_hooks *hooks) {
+  if (carrier->again == OM_AGAIN_HTTP1) {
+    transfer->endpoint->downgraded = true;
+    transfer->handed_bytes = 0; /* nobody took them: the one exception to the lock */
+  }
   carrier->transfer = transfer;
   carrier->error[0] = '\0';
+  carrier->hooks = hooks;
+  carrier->connection.fd = -1;
+  carrier->stream = 0;
+  carrier->fresh = carrier->again == OM_AGAIN_FRESH;
+  carrier->again = OM_AGAIN_NOT;
+  carrier->late = false;
   if (carrier->endpoint != transfer->endpoint) {
     if (carrier->endpoint != NULL) {
       curl_easy_reset(carrier->easy);
@@ -165,16 +318,32 @@ bool om_carrier_load(struct om_carrier *carrier, struct om_transfer *transfer,
       return false;
     }
   }
-  return set_transfer(carrier->easy, transfer);
+  return set_transfer(carrier->easy, carrier, transfer);
+}
+
+static const char *why_of(const struct om_carrier *carrier, const struct om_transfer *transfer,
+                          CURLcode code) {
+  if (transfer->refused) {
+    return "the server turned the request away unprocessed";
+  }
+  if (code != CURLE_ABORTED_BY_CALLBACK && code != CURLE_SEND_FAIL_REWIND && code != CURLE_OK) {
+    return carrier->error[0] != '\0' ? carrier->error : curl_easy_strerror(code);
+  }
+  /* prerequest() refused, or libcurl could not rewind, or takes the end of an HTTP/2 connection for
+   * a whole answer; who cancelled needs no reason */
+  return transfer->handed_bytes == 0 ? "the server spoke before it was asked"
+                                     : "the connection closed before an answer came";
 }
 
 struct om_transfer *om_carrier_unload(struct om_carrier *carrier, CURLcode code) {
   struct om_transfer *transfer = carrier->transfer;
   curl_off_t retry_after = 0;
   carrier->transfer = NULL;
+  carrier->again = OM_AGAIN_NOT;
   transfer->ended_us = om_now_us();
-  if (code != CURLE_FAILED_INIT && transfer->end != OM_END_CANCELLED) {
-    /* else libcurl may not have begun, and would tell of this handle's transfer before */
+  om_watch_end(carrier->hooks->watches, carrier->connection);
+  if (transfer->head_bytes > 0 && transfer->end != OM_END_CANCELLED) {
+    /* else libcurl, where it has not begun, would tell of this handle's transfer before */
     curl_easy_getinfo(carrier->easy, CURLINFO_RESPONSE_CODE, &transfer->status);
     curl_easy_getinfo(carrier->easy, CURLINFO_RETRY_AFTER, &retry_after);
   }
@@ -184,18 +353,23 @@ struct om_transfer *om_carrier_unload(struct om_carrier *carrier, CURLcode code)
   if (retry_after > 0) {
     transfer->retry_after_s = retry_after < 86400 ? (long)retry_after : 86400;
   }
-  if (code == CURLE_OK) {
+  if (code == CURLE_OK && transfer->status != 0) {
     transfer->end = OM_END_ANSWER;
     return transfer;
   }
   if (transfer->end != OM_END_TOO_BIG && transfer->end != OM_END_CANCELLED) {
-    transfer->end = code == CURLE_OPERATION_TIMEDOUT ? OM_END_TIMEOUT : OM_END_FAILED;
+    transfer->end =
+        code == CURLE_OPERATION_TIMEDOUT || carrier->late ? OM_END_TIMEOUT : OM_END_FAILED;
   }
-  const char *why = carrier->error[0] != '\0' ? carrier->error : curl_easy_strerror(code);
-  if (code == CURLE_ABORTED_BY_CALLBACK || code == CURLE_SEND_FAIL_REWIND) {
-    /* prerequest() refused, or libcurl could not rewind; who cancelled needs no reason */
-    why = "the connection closed before an answer came";
+  if (code == CURLE_SEND_FAIL_REWIND && carrier->proving) {
+    transfer->refused =
+        true; /* refuse_repeat's reason; a large body stops libcurl before it asks */
   }
+  if (code == CURLE_OUT_OF_MEMORY) {
+    snprintf(carrier->error, sizeof carrier->error,
+             "out of memory, or a line of the answer's head is longer than libcurl reads");
+  }
+  const char *why = why_of(carrier, transfer, code);
   size_t size = strlen(why) + 1;
   transfer->error = malloc(size);
   if (transfer->error != NULL) {

@@ -3,7 +3,9 @@
 #include "channel.h"
 
 #include "options.h"
+#include "statistics.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define CHANNEL        "onemsg.channel"
@@ -46,6 +48,10 @@ static int module_new(lua_State *L) {
 }
 
 /* ---- methods ---- */
+
+static int fail_closed(lua_State *L) {
+  return om_fail(L, "closed", "invalid", "this channel was closed; make a new one with onemsg.new");
+}
 
 /* channel:send(message) and the others: begin, wait, answer. Upvalue 2: the operation. */
 static int channel_call(lua_State *L) {
@@ -129,64 +135,24 @@ static int core_channel_country(lua_State *L) {
   return push_option(L, "country");
 }
 
-/* Pushes the texts of the body in a wire table, false for a value that is no text. */
-static void push_texts(lua_State *L, int wire) {
-  lua_newtable(L);
-  int texts = lua_gettop(L);
-  lua_getfield(L, wire, "params");
-  int count = lua_istable(L, -1) ? (int)lua_rawlen(L, -1) : 0;
-  for (int i = 1; i <= count; i++) {
-    lua_rawgeti(L, texts + 1, i);
-    lua_getfield(L, -1, "type");
-    bool body = strcmp(lua_tostring(L, -1), "body") == 0;
-    lua_getfield(L, -2, "parameters");
-    int values = body ? (int)lua_rawlen(L, -1) : 0;
-    for (int j = 1; j <= values; j++) {
-      lua_rawgeti(L, -1, j);
-      lua_getfield(L, -1, "text");
-      if (lua_type(L, -1) != LUA_TSTRING) {
-        lua_pop(L, 1);
-        lua_pushboolean(L, 0);
-      }
-      lua_rawseti(L, texts, j);
-      lua_pop(L, 1);
-    }
-    lua_settop(L, texts + 1);
-  }
-  lua_settop(L, texts);
-}
-
 /* channel:check(message) -> { phone | chat_id, body, template, namespace, language, ttl, changes }
  * as send would send it | nil, err, info as send would say it. Nothing leaves. */
 static int channel_check(lua_State *L) {
-  static const char *const names[][2] = {{"phone", "phone"},
-                                         {"chatId", "chat_id"},
-                                         {"template", "template"},
-                                         {"namespace", "namespace"},
-                                         {"messageSendTtlSeconds", "ttl"}};
+  struct om_state *state = om_state_of(L);
   struct om_channel *channel = check_channel(L);
+  struct om_message message;
   if (channel->endpoint == NULL) {
-    return om_fail(L, "closed", "invalid",
-                   "this channel was closed; make a new one with onemsg.new");
+    return fail_closed(L);
   }
   lua_settop(L, 2);
-  int failed = om_message_build(L, 2, &channel->defaults);
+  int failed = om_message_read(L, 2, &channel->defaults, state->encode, &message);
   if (failed) {
     return failed;
   }
-  lua_createtable(L, 0, 8); /* 3 wire, 4 changes, 5 result */
-  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-    lua_getfield(L, 3, names[i][0]);
-    lua_setfield(L, 5, names[i][1]);
+  if (channel->endpoint == NULL) { /* Lua ran in between */
+    return fail_closed(L);
   }
-  lua_getfield(L, 3, "language");
-  lua_getfield(L, -1, "code");
-  lua_setfield(L, 5, "language");
-  lua_pop(L, 1);
-  push_texts(L, 3);
-  lua_setfield(L, 5, "body");
-  lua_pushvalue(L, 4);
-  lua_setfield(L, 5, "changes");
+  om_message_push(L, &message);
   return 1;
 }
 
@@ -195,9 +161,11 @@ static int channel_check(lua_State *L) {
 static int channel_stats(lua_State *L) {
   const struct om_channel *channel = check_channel(L);
   if (channel->endpoint == NULL) {
-    return om_fail(L, "closed", "invalid", "this channel was closed");
+    return fail_closed(L);
   }
-  om_answer_statistics(L, channel->endpoint);
+  struct om_statistics statistics = channel->endpoint->statistics; /* a finalizer may close it */
+  int in_flight = __atomic_load_n(&channel->endpoint->in_flight, __ATOMIC_RELAXED);
+  om_statistics_push(L, &statistics, in_flight);
   return 1;
 }
 
@@ -214,22 +182,18 @@ static int channel_close(lua_State *L) {
 
 static int channel_tostring(lua_State *L) {
   const struct om_channel *channel = check_channel(L);
-  lua_pushfstring(L, "onemsg.channel (%s)",
-                  channel->endpoint != NULL ? channel->endpoint->base : "closed");
+  char base[OM_URL_MAX_BYTES + 1]; /* a finalizer may close it */
+  snprintf(base, sizeof base, "%s", channel->endpoint != NULL ? channel->endpoint->base : "closed");
+  lua_pushfstring(L, "onemsg.channel (%s)", base);
   return 1;
 }
 
-/* channel:templates(…) and the others that are several requests: a function of a Lua module, found
- * at the first call. Upvalues: state, module, function. */
+/* channel:templates(…) and the others that are several requests: a function of a Lua module.
+ * Upvalues: state, function. */
 static int channel_delegate(lua_State *L) {
   check_channel(L);
-  lua_getglobal(L, "require");
   lua_pushvalue(L, lua_upvalueindex(2));
-  lua_call(L, 1, 1);
-  lua_pushvalue(L, lua_upvalueindex(3));
-  lua_gettable(L, -2);
   lua_insert(L, 1);
-  lua_pop(L, 1);
   lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
   return lua_gettop(L);
 }
@@ -262,6 +226,16 @@ static void list_names(lua_State *L, int core) {
   lua_setfield(L, core, "several");
 }
 
+/* Pushes module[name]. Modules are loaded with ours, not at the first call: one whose loading a
+ * finalizer's error or call interrupts is broken for good in Lua 5.1's `require`. */
+static void push_function(lua_State *L, const char *module, const char *name) {
+  lua_getglobal(L, "require");
+  lua_pushstring(L, module);
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, name);
+  lua_remove(L, -2);
+}
+
 void om_channel_open(lua_State *L, int module, int core) {
   static const luaL_Reg methods[] = {{"async", channel_async},
                                      {"check", channel_check},
@@ -277,14 +251,13 @@ void om_channel_open(lua_State *L, int module, int core) {
                                    {"same_channel", core_same_channel},
                                    {"channel_country", core_channel_country},
                                    {NULL, NULL}};
-  int state = lua_gettop(L);
+  static const struct om_class class = {CHANNEL, "channel", meta, methods, inner};
+  static const luaL_Reg functions[] = {{"new", module_new}, {NULL, NULL}};
   list_names(L, core);
-  om_newmetatable(L, CHANNEL);
-  lua_pushvalue(L, state);
-  om_setfuncs(L, meta, 1);
-  lua_newtable(L);
-  lua_pushvalue(L, state);
-  om_setfuncs(L, methods, 1);
+  om_class_open(L, &class, core);
+  om_add_functions(L, module, functions);
+  int state = lua_gettop(L);
+  lua_getfield(L, core, class.key);
   for (const struct om_operation *o = om_operations; o->name != NULL; o++) {
     union {
       const struct om_operation *in;
@@ -297,22 +270,9 @@ void om_channel_open(lua_State *L, int module, int core) {
   }
   for (size_t i = 0; i < SEVERAL; i++) {
     lua_pushvalue(L, state);
-    lua_pushstring(L, several[i][1]);
-    lua_pushstring(L, several[i][2]);
-    lua_pushcclosure(L, channel_delegate, 3);
+    push_function(L, several[i][1], several[i][2]);
+    lua_pushcclosure(L, channel_delegate, 2);
     lua_setfield(L, -2, several[i][0]);
   }
-  lua_pushvalue(L, -1);
-  lua_setfield(L, core, "channel"); /* the table of methods */
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
-  lua_pushvalue(L, core);
-  lua_pushvalue(L, state);
-  om_setfuncs(L, inner, 1);
-  lua_pop(L, 1);
-  lua_pushvalue(L, module);
-  lua_pushvalue(L, state);
-  lua_pushcclosure(L, module_new, 1);
-  lua_setfield(L, -2, "new");
   lua_pop(L, 1);
 }

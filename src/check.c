@@ -1,6 +1,8 @@
 /* check.c: see check.h. The only C file, with compat.h, that has to know about Lua versions. */
 #include "check.h"
 
+#include "utf8.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,11 +17,34 @@
 static const char home_key = 0; /* their addresses are registry keys */
 static const char bare_key = 0;
 
+/* Ends a text that was cut off after `end` bytes between two letters. */
+static void end_with_letter(char *text, size_t end) {
+  size_t lead = end;
+  uint32_t code = 0;
+  while (lead > 0 && lead + OM_UTF8_MAX_BYTES > end &&
+         ((unsigned char)text[lead - 1] & 0xC0) == 0x80) {
+    lead--;
+  }
+  if (lead > 0 && (unsigned char)text[lead - 1] >= 0xC0 &&
+      om_utf8_decode(text + lead - 1, end - lead + 1, &code) == 0) {
+    text[lead - 1] = '\0';
+  }
+}
+
+static void write_sentence(char out[SENTENCE_BYTES], const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
+static void write_sentence(char out[SENTENCE_BYTES], const char *format, va_list arguments) {
+  if (vsnprintf(out, SENTENCE_BYTES, format, arguments) >= SENTENCE_BYTES) {
+    end_with_letter(out, SENTENCE_BYTES - 1);
+  }
+}
+
 int om_fail(lua_State *L, const char *word, const char *outcome, const char *format, ...) {
   char sentence[SENTENCE_BYTES];
   va_list arguments;
   va_start(arguments, format);
-  vsnprintf(sentence, sizeof sentence, format, arguments);
+  write_sentence(sentence, format, arguments);
   va_end(arguments);
   lua_pushnil(L);
   lua_pushfstring(L, "%s: %s", word, sentence);
@@ -91,7 +116,7 @@ int om_raise(lua_State *L, const char *format, ...) {
   char sentence[SENTENCE_BYTES];
   va_list arguments;
   va_start(arguments, format);
-  vsnprintf(sentence, sizeof sentence, format, arguments);
+  write_sentence(sentence, format, arguments);
   va_end(arguments);
   luaL_checkstack(L, 4, NULL);
   push_position(L);
@@ -191,11 +216,15 @@ void om_check_names(lua_State *L, int index, const char *what, const char *const
       name++;
     }
     if (*name == NULL) {
+      char shown[NAME_MAX_CHARS + 1];
       const char *near = om_nearest(key, names);
-      if (near != NULL) {
-        om_raise(L, "%s has no field '%.40s', did you mean '%s'?", what, key, near);
+      if (snprintf(shown, sizeof shown, "%s", key) > NAME_MAX_CHARS) {
+        end_with_letter(shown, NAME_MAX_CHARS);
       }
-      om_raise(L, "%s has no field '%.40s'; it has %s", what, key, push_list(L, names));
+      if (near != NULL) {
+        om_raise(L, "%s has no field '%s', did you mean '%s'?", what, shown, near);
+      }
+      om_raise(L, "%s has no field '%s'; it has %s", what, shown, push_list(L, names));
     }
   }
 }
@@ -288,8 +317,26 @@ enum om_phone_fault om_to_phone(lua_State *L, int index, const char *country,
   return om_phone_normalize(digits, len, country, out);
 }
 
-void om_newmetatable(lua_State *L, const char *name) {
-  luaL_newmetatable(L, name);
-  lua_pushstring(L, name); /* LuaJIT's luaL_newmetatable does not */
+void om_add_functions(lua_State *L, int index, const luaL_Reg *functions) {
+  lua_pushvalue(L, index);
+  lua_pushvalue(L, -2);
+  om_setfuncs(L, functions, 1);
+  lua_pop(L, 1);
+}
+
+void om_class_open(lua_State *L, const struct om_class *class, int core) {
+  int upvalue = lua_gettop(L);
+  luaL_newmetatable(L, class->name);
+  lua_pushstring(L, class->name); /* LuaJIT's luaL_newmetatable does not */
   lua_setfield(L, -2, "__name");
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, core, class->key);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, "__index");
+  lua_pushvalue(L, upvalue);
+  om_add_functions(L, upvalue + 1, class->meta);
+  om_add_functions(L, upvalue + 2, class->methods);
+  om_add_functions(L, core, class->inner);
+  lua_settop(L, upvalue);
 }

@@ -61,7 +61,18 @@ double om_check_seconds(lua_State *L, int index, const char *name, double min);
 enum om_phone_fault om_to_phone(lua_State *L, int index, const char *country,
                                 char out[OM_PHONE_MAX_DIGITS + 1]);
 
-/* luaL_newmetatable with __name and __tostring-friendly on both Luas; leaves it on the stack. */
-void om_newmetatable(lua_State *L, const char *name);
+/* A kind of userdata. Every function gets the value on top of the stack as upvalue 1. */
+struct om_class {
+  const char *name; /* of its metatable */
+  const char *key;  /* core[key] is the table of its methods, where resty/onemsg replaces some */
+  const luaL_Reg *meta;
+  const luaL_Reg *methods;
+  const luaL_Reg *inner; /* functions for `core` */
+};
+
+/* Makes its metatable, with __name and __index on both Luas. The stack stays as it was. */
+void om_class_open(lua_State *L, const struct om_class *class, int core);
+/* Adds functions to the table at index, with the value on top of the stack as upvalue 1. */
+void om_add_functions(lua_State *L, int index, const luaL_Reg *functions);
 
 #endif

@@ -1,4 +1,4 @@
-/* component.h: a message under construction, shared by message.c and component.c. */
+/* component.h: a message that is being read, shared by message.c and component.c. */
 #ifndef OM_COMPONENT_H
 #define OM_COMPONENT_H
 
@@ -19,14 +19,15 @@ enum om_field {
   OM_FIELD_LANGUAGE,
   OM_FIELD_TTL,
   OM_FIELD_TEXT,
+  OM_FIELD_COUNTRY,
   OM_FIELDS
 };
 
 struct om_build {
   lua_State *L;
+  struct om_message *message;
   int fields; /* stack indices: field f stands at fields + f */
-  int wire;
-  int changes; /* nil, or the table of what cleaning changed */
+  int encode; /* registry reference of cjson's */
   enum om_text_mode text;
   const struct om_message_defaults *defaults;
 };
@@ -37,16 +38,15 @@ bool om_build_absent(lua_State *L, int index);
 void om_build_push_text(lua_State *L, int index, const char *field);
 /* Replaces the text on top of the stack by what may be sent; 0, or 3 and `nil, err, info`. */
 int om_build_settle(struct om_build *b, const char *field, size_t max_chars);
+/* The string on top of the stack, which must stay there. */
+struct om_piece om_build_piece(lua_State *L);
 /* Answers `nil, "invalid: field why", info`. */
 int om_build_fail(lua_State *L, const char *field, const char *why);
 
-/* The values of the use case: { { type = "text" }, { type = "text" }, { type = "text" } } at index
- * `parameters` gets its texts. 0, or 3 and `nil, err, info`. */
-int om_component_use_case(struct om_build *b, int parameters);
-/* Each reads its field of the message and appends its component, if any, to the list at index
- * `components`; 0, or 3 and `nil, err, info`. Leaves the stack as it was on 0. */
-int om_component_header(struct om_build *b, int components);
-int om_component_body(struct om_build *b, int components);
-int om_component_buttons(struct om_build *b, int components);
+/* Each reads its field of the message; 0, or 3 and `nil, err, info`. What it leaves on the stack
+ * keeps the message's texts. */
+int om_component_header(struct om_build *b);
+int om_component_body(struct om_build *b);
+int om_component_buttons(struct om_build *b);
 
 #endif

@@ -4,6 +4,8 @@
 #include "core.h"
 
 #include "base64.h"
+#include "phone.h"
+#include "ready.h"
 
 #include <errno.h>
 #include <math.h>
@@ -26,21 +28,14 @@ static int module_fd(lua_State *L) {
   return 1;
 }
 
-/* onemsg.dispatch() -> list of the pendings that became ready since the last call; never waits. */
+/* onemsg.dispatch() -> list of the pendings that became ready since the last call; never waits. It
+ * keeps them until then; what was waited for meanwhile it returns only while somebody else has it.
+ */
 static int module_dispatch(lua_State *L) {
   struct om_state *state = om_state_of(L);
   state->collecting = true; /* from now on also for what another call takes home */
   om_pending_drain(L, state);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, state->ready);
-  if (state->ready_count > 0) {
-    lua_newtable(L);
-    lua_rawseti(L, LUA_REGISTRYINDEX, state->ready);
-    state->ready_count = 0;
-    lua_pushnil(L);
-    lua_rawseti(L, -2, 0);
-    return 1;
-  }
-  lua_newtable(L); /* the caller may keep what it gets */
+  om_ready_take(L, state);
   return 1;
 }
 
@@ -150,7 +145,7 @@ static int core_duration(lua_State *L) {
 }
 
 /* core.phone(phone [, country]) -> its digits, as a message to it carries them | nil and what is
- * wrong, which reads on after "phone". country: a calling code, for national numbers. */
+ * wrong, which reads on after "phone". country: of national numbers. */
 static int core_phone(lua_State *L) {
   char digits[OM_PHONE_MAX_DIGITS + 1];
   enum om_phone_fault fault = om_to_phone(L, 1, luaL_optstring(L, 2, NULL), digits);
@@ -209,6 +204,36 @@ static int core_now(lua_State *L) {
   return 1;
 }
 
+/* core.country(text) -> the calling code of an ISO code or a calling code | nil: no country's. */
+static int core_country(lua_State *L) {
+  lua_pushstring(L, om_phone_country(luaL_checkstring(L, 1)));
+  return 1;
+}
+
+#define CHAT "@c.us" /* the chat id of a phone */
+
+/* core.spellings(address) -> the one spelling of a person by which two numbers are compared
+ * (phone.h)
+ * [, the other one]. What is no number stays as it is; "…@c.us" is one. */
+static int core_spellings(lua_State *L) {
+  char key[OM_PHONE_MAX_DIGITS + 1], other[OM_PHONE_MAX_DIGITS + 1];
+  size_t len = 0, end = sizeof CHAT - 1;
+  const char *text = luaL_checklstring(L, 1, &len);
+  if (len > end && memcmp(text + len - end, CHAT, end) == 0) {
+    len -= end;
+  }
+  if (!om_phone_key(text, len, key)) {
+    lua_settop(L, 1);
+    return 1;
+  }
+  lua_pushstring(L, key);
+  if (!om_phone_longer(key, other)) {
+    return 1;
+  }
+  lua_pushstring(L, other);
+  return 2;
+}
+
 void om_core_open(lua_State *L, int module, int core) {
   static const luaL_Reg functions[] = {
       {"fd", module_fd}, {"dispatch", module_dispatch}, {"sleep", module_sleep}, {NULL, NULL}};
@@ -228,15 +253,11 @@ void om_core_open(lua_State *L, int module, int core) {
                                    {"nearest", core_nearest},
                                    {"phone", core_phone},
                                    {"now", core_now},
+                                   {"country", core_country},
+                                   {"spellings", core_spellings},
                                    {NULL, NULL}};
-  int state = lua_gettop(L);
   lua_pushvalue(L, module);
-  lua_pushvalue(L, -1);
   lua_setfield(L, core, "module"); /* resty/onemsg replaces `sleep` there */
-  lua_pushvalue(L, state);
-  om_setfuncs(L, functions, 1);
-  lua_pushvalue(L, core);
-  lua_pushvalue(L, state);
-  om_setfuncs(L, inner, 1);
-  lua_pop(L, 2);
+  om_add_functions(L, module, functions);
+  om_add_functions(L, core, inner);
 }

@@ -15,11 +15,13 @@
 
 #include "unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DATABASE               "onemsg.sql"
 #define BUSY_TIMEOUT_DEFAULT_S 5.0
+#define NAME_SHOWN_BYTES       1024
 #define BUSY_TIMEOUT_MAX_S     60.0 /* beyond, something is wrong and waiting does not mend it */
 
 enum { UNIT = 2, PENDING = 3, EXPECT_WORD = 4 }; /* what stands where on the stack */
@@ -36,21 +38,27 @@ static struct database *check_database(lua_State *L) {
   return (struct database *)luaL_checkudata(L, 1, DATABASE);
 }
 
+static int fail_closed(lua_State *L) {
+  return om_fail(L, "closed", NULL, "this store handle is closed; open another");
+}
+
 /* Pushes a pending under way and returns 0, or pushes `nil, err, info` and returns 3. */
 static int start_unit(lua_State *L, bool reads, bool track) {
   struct database *database = check_database(L);
   struct om_state *state = om_state_of(L);
-  int count = om_unit_check(L, UNIT);
   lua_settop(L, UNIT);
+  om_pending_new(L, state);
+  lua_pushliteral(L, "expect"); /* EXPECT_WORD */
+  /* From here until the unit is under way no Lua runs: what is checked is what is copied, and a
+   * handle that is open stays open. */
+  int count = om_unit_check(L, UNIT, EXPECT_WORD);
   if (database->store == NULL) {
-    return om_fail(L, "closed", NULL, "this store handle is closed; open another");
+    return fail_closed(L);
   }
   if (om_sql_foreign(database->store)) {
     return om_fail(L, "closed", NULL,
                    "this store handle was used before the process forked; open one after the fork");
   }
-  om_pending_new(L, state);
-  lua_pushliteral(L, "expect"); /* EXPECT_WORD */
   struct om_port *port = om_state_port(state);
   struct om_sql_unit *unit = port != NULL ? om_sql_unit_new(database->store, port) : NULL;
   if (unit == NULL) {
@@ -109,7 +117,7 @@ static int database_stats(lua_State *L) {
   struct database *database = check_database(L);
   struct om_sql_stats stats;
   if (database->store == NULL || om_sql_foreign(database->store)) {
-    return om_fail(L, "closed", NULL, "this store handle is closed; open another");
+    return fail_closed(L);
   }
   om_sql_read_stats(database->store, &stats);
   const struct {
@@ -152,7 +160,9 @@ static int database_detach(lua_State *L) {
 
 static int database_tostring(lua_State *L) {
   const struct database *database = check_database(L);
-  lua_pushfstring(L, "onemsg.sql (%s)", database->store == NULL ? "closed" : database->name);
+  char name[NAME_SHOWN_BYTES]; /* a finalizer may close it */
+  snprintf(name, sizeof name, "%s", database->store == NULL ? "closed" : database->name);
+  lua_pushfstring(L, "onemsg.sql (%s)", name);
   return 1;
 }
 
@@ -227,25 +237,9 @@ void om_database_open(lua_State *L, int module, int core) {
                                   {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", sql_open}, {NULL, NULL}};
   static const luaL_Reg inner[] = {{"detach", database_detach}, {NULL, NULL}};
-  int state = lua_gettop(L);
-  om_newmetatable(L, DATABASE);
-  lua_pushvalue(L, state);
-  om_setfuncs(L, meta, 1);
-  lua_newtable(L);
-  lua_pushvalue(L, state);
-  om_setfuncs(L, methods, 1);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, core, "database"); /* the table of methods */
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
-  lua_pushvalue(L, module);
-  lua_pushvalue(L, state);
-  om_setfuncs(L, functions, 1);
+  static const struct om_class class = {DATABASE, "database", meta, methods, inner};
+  om_class_open(L, &class, core);
+  om_add_functions(L, module, functions);
   lua_pushlightuserdata(L, NULL);
-  lua_setfield(L, -2, "null");
-  lua_pop(L, 1);
-  lua_pushvalue(L, core);
-  lua_pushvalue(L, state);
-  om_setfuncs(L, inner, 1);
-  lua_pop(L, 1);
+  lua_setfield(L, module, "null");
 }

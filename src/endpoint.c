@@ -3,14 +3,11 @@
 
 #include "base64.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-#define REDACTED         "[token]"
-#define REDACT_MIN_BYTES 7  /* as long as REDACTED: a redacted text never grows */
-#define REDACT_PREFIX    16 /* this much of a token is enough to know it by */
 
 static char *copy(const char *text) {
   size_t size = strlen(text) + 1;
@@ -67,71 +64,6 @@ size_t om_endpoint_jwt_payload(const char *token, size_t len, char *out) {
   }
   size_t written = om_base64_decode(first + 1, (size_t)(second - first - 1), true, out);
   return written != OM_BASE64_BAD ? written : 0;
-}
-
-static int hex_value(char c) {
-  static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-  const char *at = c != '\0' ? strchr(digits, c) : NULL;
-  return at != NULL ? (int)(at - digits) % 16 : -1;
-}
-
-/* The character that the text begins with, as it is or as JSON (a slash, u00HH) and URLs (%HH)
- * escape it; *size gets its bytes in the text. */
-static char unescaped(const char *text, size_t len, size_t *size) {
-  size_t digits = 0;
-  *size = 1;
-  if (text[0] == '\\' && len >= 2 && text[1] == '/') {
-    *size = 2;
-    return '/';
-  }
-  if (text[0] == '%') {
-    digits = 1;
-  } else if (len >= 4 && strncmp(text, "\\u00", 4) == 0) {
-    digits = 4;
-  }
-  if (digits == 0 || len < digits + 2 || hex_value(text[digits]) < 0 ||
-      hex_value(text[digits + 1]) < 0) {
-    return text[0];
-  }
-  *size = digits + 2;
-  return (char)(hex_value(text[digits]) * 16 + hex_value(text[digits + 1]));
-}
-
-/* How many bytes of the text are the token or the beginning of it; 0: none. */
-static size_t token_at(const char *token, const char *text, size_t len) {
-  size_t matched = 0;
-  size_t at = 0;
-  while (at < len && token[matched] != '\0') {
-    size_t size = 1;
-    if (text[at] != token[matched] && unescaped(text + at, len - at, &size) != token[matched]) {
-      break;
-    }
-    at += size;
-    matched++;
-  }
-  return token[matched] == '\0' || matched >= REDACT_PREFIX ? at : 0;
-}
-
-size_t om_endpoint_redact(const struct om_endpoint *endpoint, const char *text, size_t len,
-                          char *out) {
-  size_t written = 0;
-  for (size_t at = 0; at < len;) {
-    size_t found = 0;
-    if (text[at] == endpoint->token[0] || text[at] == '%' || text[at] == '\\') {
-      found = token_at(endpoint->token, text + at, len - at);
-    }
-    if (found >= REDACT_MIN_BYTES) {
-      memcpy(out + written, REDACTED, sizeof REDACTED - 1);
-      written += sizeof REDACTED - 1;
-    } else if (found > 0) {
-      out[written++] = '*';
-    } else {
-      out[written++] = text[at];
-      found = 1;
-    }
-    at += found;
-  }
-  return written;
 }
 
 /* ---- the base URL ---- */
@@ -245,11 +177,8 @@ static const char *set_base(struct om_endpoint *endpoint,
 
 /* As curl(1) chooses: the scheme's own variable, then the one for all. HTTP_PROXY is not read: a
  * CGI client could set it. */
-static const char *proxy_from_environment(const char *base) {
+static const char *proxy_from_environment(void) {
   static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
-  if (strncmp(base, "https://", 8) != 0) {
-    return ""; /* loopback */
-  }
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     const char *value = getenv(names[i]);
     if (value != NULL && value[0] != '\0') {
@@ -284,14 +213,41 @@ static const char *proxy_fault(const char *proxy) {
   return fault;
 }
 
+static bool is_plain_http(const struct om_endpoint *endpoint) {
+  return strncmp(endpoint->base, "http:", strlen("http:")) == 0;
+}
+
+/* Plain http goes to loopback only, and never leaves this machine: a proxy would be shown the
+ * token, and whatever stands at its own loopback would be asked. */
 static bool set_proxy(struct om_endpoint *endpoint, const char *proxy) {
   const char *except = getenv("no_proxy");
   if (except == NULL) {
     except = getenv("NO_PROXY");
   }
-  endpoint->proxy = copy(proxy != NULL ? proxy : proxy_from_environment(endpoint->base));
+  if (is_plain_http(endpoint)) {
+    proxy = "";
+  }
+  endpoint->proxy = copy(proxy != NULL ? proxy : proxy_from_environment());
   endpoint->no_proxy = copy(except != NULL ? except : "");
   return endpoint->proxy != NULL && endpoint->no_proxy != NULL;
+}
+
+static bool set_peer(struct om_endpoint *endpoint) {
+  char *port = NULL;
+  if (curl_url_get(endpoint->send_url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK) {
+    return false;
+  }
+  size_t size = strlen(endpoint->host) + strlen(port) + strlen(endpoint->proxy) + 32;
+  endpoint->peer = malloc(size);
+  if (endpoint->peer != NULL) {
+    snprintf(endpoint->peer, size, "%s://%s:%s via %s", is_plain_http(endpoint) ? "http" : "https",
+             endpoint->host, port, endpoint->proxy);
+    for (char *c = endpoint->peer; *c != '\0'; c++) {
+      *c = (char)tolower((unsigned char)*c);
+    }
+  }
+  curl_free(port);
+  return endpoint->peer != NULL;
 }
 
 static bool set_headers(struct om_endpoint *endpoint, const char *token) {
@@ -306,7 +262,8 @@ static bool set_headers(struct om_endpoint *endpoint, const char *token) {
     }
   }
   endpoint->token = copy(token);
-  return endpoint->headers != NULL && endpoint->token != NULL;
+  endpoint->secret = om_secret_new(token);
+  return endpoint->headers != NULL && endpoint->token != NULL && endpoint->secret != NULL;
 }
 
 struct om_endpoint *om_endpoint_new(const struct om_endpoint_options *options, char *sentence,
@@ -322,12 +279,18 @@ struct om_endpoint *om_endpoint_new(const struct om_endpoint_options *options, c
   endpoint->max_connections = options->max_connections;
   endpoint->send_url = curl_url();
   const char *fault = endpoint->send_url != NULL ? set_base(endpoint, options) : "needs memory";
+  if (fault == NULL && strlen(options->token) >= OM_SECRET_BYTES &&
+      strstr(endpoint->base, options->token) != NULL) {
+    fault =
+        "or channel (ONE_MSG_INSTANCE_ID) has the token in it: that goes into a header, not into "
+        "a URL";
+  }
   if (fault != NULL) {
     snprintf(sentence, sentence_bytes, "base_url (ONE_MSG_BASE_URL) %s", fault);
     om_endpoint_drop(endpoint);
     return NULL;
   }
-  if (strncmp(endpoint->base, "http:", strlen("http:")) == 0) {
+  if (is_plain_http(endpoint)) {
     /* without TLS nothing says early that HTTP/2 is not spoken: with PIPEWAIT the second send
      * would wait for the first one's answer */
     endpoint->http_version = CURL_HTTP_VERSION_1_1;
@@ -342,7 +305,7 @@ struct om_endpoint *om_endpoint_new(const struct om_endpoint_options *options, c
     endpoint->ca_file = copy(options->ca_file);
   }
   if (!set_headers(endpoint, options->token) || !set_proxy(endpoint, options->proxy) ||
-      (options->ca_file != NULL && endpoint->ca_file == NULL)) {
+      !set_peer(endpoint) || (options->ca_file != NULL && endpoint->ca_file == NULL)) {
     snprintf(sentence, sentence_bytes, "out of memory");
     om_endpoint_drop(endpoint);
     return NULL;
@@ -362,7 +325,9 @@ void om_endpoint_drop(struct om_endpoint *endpoint) {
   curl_slist_free_all(endpoint->headers);
   free(endpoint->base);
   free(endpoint->host);
+  free(endpoint->peer);
   free(endpoint->token);
+  om_secret_free(endpoint->secret);
   free(endpoint->ca_file);
   free(endpoint->proxy);
   free(endpoint->no_proxy);

@@ -8,12 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "redact.h"
+
 #include <curl/curl.h>
 
 #define OM_VERSION "0.1.0"
 
-#define OM_TOKEN_MAX_BYTES                                                                         \
-  8192 /* a JWT has a few hundred; nginx and others refuse longer headers */
+/* A JWT has a few hundred; nginx and others refuse longer headers. */
+#define OM_TOKEN_MAX_BYTES   OM_SECRET_MAX_BYTES
 #define OM_CHANNEL_MAX_BYTES 64
 #define OM_URL_MAX_BYTES     2048
 
@@ -42,7 +44,9 @@ struct om_endpoint {
   int refs;    /* __atomic */
   char *base;  /* "https://api.1msg.io/ODI371267300" */
   char *host;  /* for sentences */
-  char *token; /* for redaction only; it travels in `headers` */
+  char *peer;  /* whom its connections end at: "https://api.1msg.io:443 via " and the proxy */
+  char *token; /* travels in `headers` only */
+  struct om_secret *secret; /* keeps it out of what is shown */
   CURLU *send_url;
   struct curl_slist *headers; /* Authorization, Content-Type, Accept; Expect removed */
   char *ca_file;              /* NULL: libcurl's own bundle */
@@ -52,6 +56,10 @@ struct om_endpoint {
   long http_version; /* CURL_HTTP_VERSION_* */
   long max_connections;
   int in_flight; /* __atomic */
+  /* the transfer thread's */
+  bool downgraded;       /* the server asked for HTTP/1.1 */
+  int64_t answer_us;     /* how long sends waited for their answers lately: smoothed, as TCP does */
+  int64_t answer_dev_us; /* and how far they were from that */
   struct om_statistics statistics;
 };
 
@@ -81,10 +89,5 @@ size_t om_endpoint_clean_token(const char *token, size_t len, char *out);
 /* Decodes the payload part of a JWT into out (at least len bytes). Returns its length, or 0: not a
  * JWT. The signature is 1MSG's business. */
 size_t om_endpoint_jwt_payload(const char *token, size_t len, char *out);
-
-/* Writes text without the token to out (at least len bytes, which always suffice). Returns the
- * length. A cut token goes as well, and one with escapes of JSON or URLs in it. */
-size_t om_endpoint_redact(const struct om_endpoint *endpoint, const char *text, size_t len,
-                          char *out);
 
 #endif

@@ -1,11 +1,11 @@
 /* engine.c: the transfer thread. It takes the whole inbox at once; everything else in the engine
  * belongs to it alone.
  *
- * libcurl is driven by curl_multi_socket_action; which descriptors epoll watches is watch.c's. It
- * gets CARRIED_MAX transfers at most, the others wait here.
+ * libcurl is driven by curl_multi_socket_action; which descriptors epoll watches is watch.c's. Each
+ * host has a multi handle of its own, and what libcurl has not got yet waits in transfer_queue.c.
  */
 #include "engine.h"
-#include "carrier.h"
+#include "transfer_host.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,33 +15,17 @@
 #include <unistd.h>
 
 /* Then what is done goes home: with more, owners idle while a burst of answers is read. */
-#define EVENTS_AT_ONCE  32
-#define STREAMS_MAX     256L /* default 100; a cold burst of 256 over HTTP/2 is 4 times faster */
-#define CONNECTIONS_MIN 8L
-#define BEGIN_MAX       64 /* in a round: so many handshakes at most keep an exit waiting */
+#define EVENTS_AT_ONCE 32
+#define BEGIN_MAX      64 /* in a round: so many handshakes at most keep an exit waiting */
 #define CARRIED_MAX                                                                                \
-  4096                    /* transfers that libcurl has: each costs it some 10 KB, and to take one \
-                           * that waits for a connection away it looks through all that do */
-#define GRACE_US    20000 /* libcurl ends what is late itself, and knows better why */
-#define IDLE_MAX    1024  /* easy handles kept for reuse */
-#define IDLE_SEARCH 8     /* how deep to look for one with the same endpoint */
+  4096                   /* transfers that libcurl has: each costs it some 10 KB, and to take one  \
+                          * that waits for a connection away it looks through all that do */
+#define CARRIED_SHARE 64 /* of a host, in any case: as many as a channel has connections */
+#define LATE_ROUNDS   (CARRIED_MAX / EVENTS_AT_ONCE) /* epoll has told of all that was there then */
+#define IDLE_MAX      1024                           /* easy handles kept for reuse */
+#define IDLE_SEARCH   8 /* how deep to look for one with the same endpoint */
 
 /* ---- libcurl's callbacks ---- */
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user) {
-  struct om_engine *engine = user;
-  unsigned wanted = what == CURL_POLL_REMOVE ? 0 : (unsigned)what & (OM_WATCH_IN | OM_WATCH_OUT);
-  (void)easy;
-  (void)socket_user;
-  return om_watch_want(&engine->watches, fd, wanted) ? 0 : -1; /* -1: it ends the transfers */
-}
-
-static int on_timer(CURLM *multi, long timeout_ms, void *user) {
-  struct om_engine *engine = user;
-  (void)multi;
-  engine->timer_us = timeout_ms < 0 ? INT64_MAX : om_now_us() + (int64_t)timeout_ms * 1000;
-  return 0;
-}
 
 static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address) {
   struct om_engine *engine = user;
@@ -73,7 +57,7 @@ static void drop(struct om_engine *engine, struct om_transfer *transfer, enum om
 }
 
 static int64_t due_of(const struct om_transfer *transfer) {
-  return transfer->submitted_us + transfer->timeout_ms * 1000 + GRACE_US;
+  return transfer->submitted_us + (int64_t)transfer->timeout_ms * 1000;
 }
 
 static void note_due(struct om_engine *engine, const struct om_transfer *transfer) {
@@ -84,7 +68,7 @@ static void note_due(struct om_engine *engine, const struct om_transfer *transfe
 }
 
 static void link_active(struct om_engine *engine, struct om_transfer *transfer) {
-  engine->carried++;
+  om_queue_began(&engine->queue, transfer->host);
   transfer->older = engine->newest;
   transfer->newer = NULL;
   if (engine->newest != NULL) {
@@ -94,7 +78,7 @@ static void link_active(struct om_engine *engine, struct om_transfer *transfer) 
 }
 
 static void unlink_active(struct om_engine *engine, struct om_transfer *transfer) {
-  engine->carried--;
+  om_queue_ended(&engine->queue, transfer->host);
   if (transfer->newer != NULL) {
     transfer->newer->older = transfer->older;
   } else {
@@ -134,18 +118,33 @@ static void give_carrier(struct om_engine *engine, struct om_carrier *carrier) {
   engine->idle_count++;
 }
 
-static void allow_connections(struct om_engine *engine, long connections) {
-  if (connections > engine->max_connections) {
-    engine->max_connections = connections;
-    curl_multi_setopt(engine->multi, CURLMOPT_MAX_HOST_CONNECTIONS, connections);
-    curl_multi_setopt(engine->multi, CURLMOPT_MAXCONNECTS, connections + CONNECTIONS_MIN);
+/* Told while libcurl reads that connection. What it left out has not been processed (RFC
+ * 9113, 6.8); libcurl ends it with words that do not say so. */
+static void goes_away(void *user, struct om_connection connection, unsigned long last_stream) {
+  struct om_engine *engine = user;
+  for (struct om_transfer *t = engine->newest; t != NULL; t = t->older) {
+    const struct om_carrier *carrier = t->carrier;
+    if (connection.fd >= 0 && carrier->connection.fd == connection.fd &&
+        carrier->connection.serial == connection.serial && carrier->stream > last_stream) {
+      t->refused = true;
+    }
   }
 }
 
+/* False: libcurl refused it. */
+static bool load(struct om_engine *engine, struct om_carrier *carrier,
+                 struct om_transfer *transfer) {
+  return om_carrier_load(carrier, transfer, &engine->hooks) &&
+         curl_multi_add_handle(transfer->host->multi, carrier->easy) == CURLM_OK;
+}
+
 static void begin(struct om_engine *engine, struct om_transfer *transfer) {
-  const struct om_carrier_hooks hooks = {open_socket, close_socket, engine};
   if (__atomic_load_n(&transfer->cancel, __ATOMIC_RELAXED) != 0) {
     drop(engine, transfer, OM_END_CANCELLED);
+    return;
+  }
+  if (!om_carrier_in_time(transfer)) {
+    drop(engine, transfer, OM_END_TIMEOUT);
     return;
   }
   struct om_carrier *carrier = take_carrier(engine, transfer->endpoint);
@@ -153,9 +152,7 @@ static void begin(struct om_engine *engine, struct om_transfer *transfer) {
     drop(engine, transfer, OM_END_FAILED);
     return;
   }
-  allow_connections(engine, transfer->endpoint->max_connections);
-  if (!om_carrier_load(carrier, transfer, &hooks) ||
-      curl_multi_add_handle(engine->multi, carrier->easy) != CURLM_OK) {
+  if (!load(engine, carrier, transfer)) {
     om_carrier_unload(carrier, CURLE_FAILED_INIT);
     om_carrier_free(carrier);
     finish(engine, transfer);
@@ -165,19 +162,46 @@ static void begin(struct om_engine *engine, struct om_transfer *transfer) {
   link_active(engine, transfer);
 }
 
+/* A request ran out of time. Over HTTP/1.1 its connection is gone; over HTTP/2 it would be taken
+ * for the next one. Where the server was not heard on it any more, that would be lost as well. */
+static void retire(struct om_engine *engine, const struct om_carrier *carrier) {
+  int64_t now_us = om_now_us();
+  int64_t since_us = now_us - (int64_t)carrier->transfer->timeout_ms * 500;
+  if (since_us < carrier->handed_us) {
+    since_us = carrier->handed_us;
+  }
+  if (om_watch_is_silent(&engine->watches, carrier->connection, since_us)) {
+    om_watch_cut(&engine->watches, carrier->connection);
+  }
+}
+
 static void complete(struct om_engine *engine, struct om_carrier *carrier, CURLcode code) {
-  curl_multi_remove_handle(engine->multi, carrier->easy);
+  struct om_host *host = carrier->transfer->host;
+  curl_multi_remove_handle(host->multi, carrier->easy);
+  if (carrier->again != OM_AGAIN_NOT && carrier->transfer->end != OM_END_CANCELLED &&
+      load(engine, carrier, carrier->transfer)) {
+    return;
+  }
+  if (code == CURLE_OK) {
+    om_host_learn(host, carrier->easy);
+  } else if (code == CURLE_OPERATION_TIMEDOUT) {
+    retire(engine, carrier);
+  }
   struct om_transfer *transfer = om_carrier_unload(carrier, code);
   unlink_active(engine, transfer);
   transfer->carrier = NULL;
-  give_carrier(engine, carrier);
+  if (transfer->refused) {
+    om_carrier_free(carrier); /* libcurl counts the repeats that it wanted, and stops at five */
+  } else {
+    give_carrier(engine, carrier);
+  }
   finish(engine, transfer);
 }
 
-static void complete_all(struct om_engine *engine) {
+static void complete_host(struct om_engine *engine, struct om_host *host) {
   int left = 0;
-  for (CURLMsg *message = curl_multi_info_read(engine->multi, &left); message != NULL;
-       message = curl_multi_info_read(engine->multi, &left)) {
+  for (CURLMsg *message = curl_multi_info_read(host->multi, &left); message != NULL;
+       message = curl_multi_info_read(host->multi, &left)) {
     struct om_carrier *carrier = NULL;
     CURLcode code = message->data.result; /* the message dies with the handle's removal */
     if (curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&carrier) == CURLE_OK) {
@@ -186,25 +210,51 @@ static void complete_all(struct om_engine *engine) {
   }
 }
 
+static void complete_all(struct om_engine *engine) {
+  struct om_host *host = engine->queue.turn;
+  for (int i = 0; i < engine->queue.hosts; i++, host = host->next) {
+    if (host->carried > 0) {
+      complete_host(engine, host);
+    }
+  }
+}
+
 /* Why the transfer has to end now; OM_END_ANSWER: it has not. */
-static enum om_transfer_end verdict_of(const struct om_transfer *transfer, int64_t now_us,
+static enum om_transfer_end verdict_of(const struct om_transfer *transfer, int64_t until_us,
                                        bool all) {
   if (all || __atomic_load_n(&transfer->cancel, __ATOMIC_RELAXED) != 0) {
     return OM_END_CANCELLED;
   }
-  return due_of(transfer) <= now_us ? OM_END_TIMEOUT : OM_END_ANSWER;
+  return due_of(transfer) <= until_us ? OM_END_TIMEOUT : OM_END_ANSWER;
 }
 
-/* Ends the transfers that their owners gave up or whose time is over, or all. libcurl looks at no
- * timeout of a transfer that waits for a connection behind slower ones to the same host. */
-static void end_some(struct om_engine *engine, bool all) {
-  int64_t now_us = om_now_us();
+/* The same for those of a host that wait. */
+static void end_waiting(struct om_engine *engine, struct om_host *host, int64_t until_us,
+                        bool all) {
   struct om_jobs kept;
-  struct om_transfer *older = NULL;
   om_jobs_init(&kept);
+  for (struct om_job *job = om_jobs_shift(&host->waiting); job != NULL;
+       job = om_jobs_shift(&host->waiting)) {
+    struct om_transfer *t = (struct om_transfer *)job;
+    enum om_transfer_end end = verdict_of(t, until_us, all);
+    if (end == OM_END_ANSWER) {
+      note_due(engine, t);
+      om_jobs_append(&kept, job);
+    } else {
+      drop(engine, t, end);
+    }
+  }
+  om_jobs_move(&host->waiting, &kept);
+}
+
+/* Ends the transfers that their owners gave up or that were due until then, or all. libcurl has no
+ * timeouts of ours. */
+static void end_some(struct om_engine *engine, int64_t until_us, bool all) {
+  struct om_transfer *older = NULL;
+  struct om_host *host = engine->queue.turn;
   engine->due_us = INT64_MAX;
   for (struct om_transfer *t = engine->newest; t != NULL; t = older) {
-    enum om_transfer_end end = verdict_of(t, now_us, all);
+    enum om_transfer_end end = verdict_of(t, until_us, all);
     older = t->older;
     if (end == OM_END_ANSWER) {
       note_due(engine, t);
@@ -214,22 +264,29 @@ static void end_some(struct om_engine *engine, bool all) {
                end == OM_END_TIMEOUT ? CURLE_OPERATION_TIMEDOUT : CURLE_ABORTED_BY_CALLBACK);
     }
   }
-  for (struct om_job *job = om_jobs_shift(&engine->waiting); job != NULL;
-       job = om_jobs_shift(&engine->waiting)) {
-    struct om_transfer *t = (struct om_transfer *)job;
-    enum om_transfer_end end = verdict_of(t, now_us, all);
-    if (end == OM_END_ANSWER) {
-      note_due(engine, t);
-      om_jobs_append(&kept, job);
-    } else {
-      drop(engine, t, end);
-    }
+  for (int i = 0; i < engine->queue.hosts; i++, host = host->next) {
+    end_waiting(engine, host, until_us, all);
   }
-  om_jobs_move(&engine->waiting, &kept);
 }
 
-static bool may_begin(const struct om_engine *engine) {
-  return engine->carried < CARRIED_MAX && engine->waiting.head != NULL;
+static void put(struct om_engine *engine, struct om_transfer *transfer) {
+  transfer->host = om_host_of(engine, transfer->endpoint);
+  if (transfer->host == NULL) {
+    drop(engine, transfer, OM_END_FAILED);
+    return;
+  }
+  note_due(engine, transfer);
+  om_queue_put(&engine->queue, transfer->host, &transfer->job);
+}
+
+static void begin_some(struct om_engine *engine) {
+  for (int i = 0; i < BEGIN_MAX; i++) {
+    struct om_job *job = om_queue_take(&engine->queue);
+    if (job == NULL) {
+      return;
+    }
+    begin(engine, (struct om_transfer *)job);
+  }
 }
 
 /* Takes the inbox. True: go on; false: the process is ending. */
@@ -247,23 +304,21 @@ static bool take_inbox(struct om_engine *engine) {
   bool cancelling = engine->cancelling;
   bool stop = engine->stop;
   engine->cancelling = false;
-  engine->sleeping = taken.head == NULL && !stop;
+  engine->announced = taken.head == NULL && !stop;
+  engine->sleeping = engine->announced;
   pthread_mutex_unlock(&engine->lock);
   for (struct om_job *job = om_jobs_shift(&taken); job != NULL; job = om_jobs_shift(&taken)) {
-    note_due(engine, (struct om_transfer *)job);
-    om_jobs_append(&engine->waiting, job);
+    put(engine, (struct om_transfer *)job);
   }
-  if (cancelling || stop || engine->due_us <= om_now_us()) {
-    end_some(engine, stop);
+  if (cancelling || stop) {
+    end_some(engine, 0, stop);
   }
-  for (int i = 0; i < BEGIN_MAX && may_begin(engine); i++) {
-    begin(engine, (struct om_transfer *)om_jobs_shift(&engine->waiting));
-  }
+  begin_some(engine);
   return !stop;
 }
 
 static int wait_ms(const struct om_engine *engine) {
-  if (engine->finished.head != NULL || may_begin(engine)) {
+  if (!engine->announced || engine->finished.head != NULL || om_queue_may_take(&engine->queue)) {
     return 0;
   }
   int64_t next_us = engine->timer_us < engine->due_us ? engine->timer_us : engine->due_us;
@@ -278,14 +333,15 @@ static int wait_ms(const struct om_engine *engine) {
 }
 
 static void handle_event(struct om_engine *engine, const struct epoll_event *event) {
+  const struct om_host *host = om_queue_owner(&engine->queue, event->data.fd);
   int running = 0;
   bool broken = false;
   unsigned happened = om_watch_happened(&engine->watches, event, &broken);
-  if (happened != 0 || broken) {
+  if (host != NULL && (happened != 0 || broken)) {
     int mask = ((happened & OM_WATCH_IN) != 0 ? CURL_CSELECT_IN : 0) |
                ((happened & OM_WATCH_OUT) != 0 ? CURL_CSELECT_OUT : 0) |
                (broken ? CURL_CSELECT_ERR : 0);
-    curl_multi_socket_action(engine->multi, event->data.fd, mask, &running);
+    curl_multi_socket_action(host->multi, event->data.fd, mask, &running);
   }
 }
 
@@ -309,20 +365,47 @@ static bool is_urgent(const struct om_engine *engine) {
   return __atomic_load_n(&engine->urgent, __ATOMIC_RELAXED) != 0;
 }
 
+static void run_timers(struct om_engine *engine) {
+  int64_t now_us = om_now_us();
+  struct om_host *host = engine->queue.turn;
+  int running = 0;
+  for (int i = 0; i < engine->queue.hosts && !is_urgent(engine); i++, host = host->next) {
+    if (host->timer_us <= now_us) {
+      host->timer_us = INT64_MAX;
+      curl_multi_socket_action(host->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    }
+  }
+  om_host_find_timer(engine);
+}
+
+/* Ends what is late, after everything that came in time was read: the thread, or the machine, may
+ * have stood still while an answer arrived. */
+static void end_late(struct om_engine *engine, int events) {
+  int64_t now_us = engine->watches.now_us;
+  if (engine->due_us > now_us) {
+    engine->late_rounds = 0;
+    return;
+  }
+  engine->late_rounds++;
+  if ((events == 0 && engine->timer_us > om_now_us()) || engine->late_rounds > LATE_ROUNDS) {
+    end_some(engine, now_us, false);
+  }
+}
+
 static void run(struct om_engine *engine) {
   struct epoll_event events[EVENTS_AT_ONCE];
-  int running = 0;
   int n = 0;
   while (take_inbox(engine)) {
     sleep_until_something(engine, events, &n);
+    engine->watches.now_us = om_now_us();
     for (int i = 0; i < n && !is_urgent(engine); i++) {
       handle_event(engine, &events[i]);
     }
     if (engine->timer_us <= om_now_us() && !is_urgent(engine)) {
-      engine->timer_us = INT64_MAX;
-      curl_multi_socket_action(engine->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+      run_timers(engine);
     }
     complete_all(engine);
+    end_late(engine, n);
     om_port_deliver(&engine->finished);
   }
   om_port_deliver(&engine->finished);
@@ -330,9 +413,10 @@ static void run(struct om_engine *engine) {
 
 void om_engine_close(struct om_engine *engine) {
   struct om_carrier *next = NULL;
-  if (engine->multi != NULL) {
-    curl_multi_cleanup(engine->multi); /* first: it closes connections through our callbacks */
+  while (engine->queue.turn != NULL) {
+    om_host_close(engine, engine->queue.turn);
   }
+  om_queue_close(&engine->queue);
   for (struct om_carrier *carrier = engine->idle; carrier != NULL; carrier = next) {
     next = carrier->next;
     om_carrier_free(carrier);
@@ -362,15 +446,9 @@ void *om_engine_main(void *user) {
 
 bool om_engine_open(struct om_engine *engine) {
   struct epoll_event event = {.events = (uint32_t)EPOLLIN, .data = {.fd = engine->wake_fd}};
-  engine->multi = curl_multi_init();
-  if (engine->wake_fd < 0 || !om_watches_open(&engine->watches) || engine->multi == NULL ||
-      epoll_ctl(engine->watches.epoll_fd, EPOLL_CTL_ADD, engine->wake_fd, &event) != 0) {
-    return false;
-  }
-  curl_multi_setopt(engine->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-  curl_multi_setopt(engine->multi, CURLMOPT_SOCKETDATA, engine);
-  curl_multi_setopt(engine->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-  curl_multi_setopt(engine->multi, CURLMOPT_TIMERDATA, engine);
-  curl_multi_setopt(engine->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, STREAMS_MAX);
-  return true;
+  om_queue_init(&engine->queue, CARRIED_MAX, CARRIED_SHARE, OM_STREAMS_MAX);
+  engine->hooks =
+      (struct om_carrier_hooks){&engine->watches, open_socket, close_socket, goes_away, engine};
+  return engine->wake_fd >= 0 && om_watches_open(&engine->watches) &&
+         epoll_ctl(engine->watches.epoll_fd, EPOLL_CTL_ADD, engine->wake_fd, &event) == 0;
 }

@@ -4,8 +4,8 @@
 #ifndef OM_ENGINE_H
 #define OM_ENGINE_H
 
-#include "transfer.h"
-#include "watch.h"
+#include "carrier.h"
+#include "transfer_queue.h"
 
 #include <pthread.h>
 #include <sys/types.h>
@@ -26,21 +26,21 @@ struct om_engine {
   pid_t pid;
   pthread_t thread;
   int wake_fd;
-  CURLM *multi;
-  long max_connections;
-  int64_t timer_us; /* libcurl's; INT64_MAX: none */
+  bool announced;   /* that it may sleep now: who submits something wakes it */
+  int64_t timer_us; /* the earliest of the hosts'; INT64_MAX: none */
   int64_t due_us;   /* no transfer's time is over before; INT64_MAX: there is none */
+  int late_rounds;  /* since it passed */
   struct om_watches watches;
+  struct om_carrier_hooks hooks;
   struct om_carrier *idle;
   int idle_count;
-  struct om_transfer *newest; /* the ones libcurl has: `carried` */
-  int carried;
-  struct om_jobs waiting; /* the ones it has not got yet, oldest first */
+  struct om_transfer *newest; /* the ones libcurl has */
+  struct om_queue queue;      /* the ones it has not got yet, and the hosts of all */
   struct om_jobs finished;
 };
 
-/* Before the thread starts: libcurl's multi handle and epoll, on a zeroed engine whose wake_fd is
- * set. False: no descriptor or no memory. */
+/* Before the thread starts: epoll, on a zeroed engine whose wake_fd is set. False: no descriptor.
+ */
 bool om_engine_open(struct om_engine *engine);
 /* After it was joined, or when it could not be started. Frees the engine. */
 void om_engine_close(struct om_engine *engine);

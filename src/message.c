@@ -1,20 +1,16 @@
-/* message.c: see message.h. The wire format is the sample program's of the use case, field for
- * field; the rules of texts and numbers are PLATFORM.md section 5.
+/* message.c: reads a message (see message.h); writing it is message_build.c's. The rules of texts
+ * and numbers are PLATFORM.md section 5.
  */
-#include "message.h"
-
 #include "component.h"
-#include "phone.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-static const char *const field_names[] = {"phone",    "chat_id", "name",    "action",   "next_step",
-                                          "body",     "header",  "buttons", "template", "namespace",
-                                          "language", "ttl",     "text",    NULL}; /* as om_field */
-
-static const char skeleton_key = 0; /* its address is the registry key */
+static const char *const field_names[] = {
+    "phone",    "chat_id",   "name",     "action", "next_step", "body",    "header", "buttons",
+    "template", "namespace", "language", "ttl",    "text",      "country", NULL}; /* as om_field */
 
 bool om_is_placeholder(const char *text, size_t len) {
   return len > 0 && strspn(text, "_") >= len;
@@ -100,6 +96,12 @@ bool om_build_absent(lua_State *L, int index) {
          (lua_type(L, index) == LUA_TLIGHTUSERDATA && lua_touserdata(L, index) == NULL); /* null */
 }
 
+struct om_piece om_build_piece(lua_State *L) {
+  struct om_piece piece = {NULL, 0};
+  piece.at = lua_tolstring(L, -1, &piece.len);
+  return piece;
+}
+
 int om_build_fail(lua_State *L, const char *field, const char *why) {
   return om_fail(L, "invalid", NULL, "%s %s", field, why);
 }
@@ -108,9 +110,9 @@ int om_build_fail(lua_State *L, const char *field, const char *why) {
 static void note_changes(struct om_build *b, const char *field, unsigned changes) {
   lua_State *L = b->L;
   int n = 0;
-  if (lua_isnil(L, b->changes)) {
+  if (lua_isnil(L, b->message->changes)) {
     lua_newtable(L);
-    lua_replace(L, b->changes);
+    lua_replace(L, b->message->changes);
   }
   lua_newtable(L);
   for (unsigned bit = 1; bit <= OM_TEXT_SHORTENED; bit <<= 1) {
@@ -119,7 +121,7 @@ static void note_changes(struct om_build *b, const char *field, unsigned changes
       lua_rawseti(L, -2, ++n);
     }
   }
-  lua_setfield(L, b->changes, field);
+  lua_setfield(L, b->message->changes, field);
 }
 
 /* Replaces the text on top of the stack by what may be sent; 0, or 3 and `nil, err, info`. */
@@ -158,10 +160,25 @@ int om_build_settle(struct om_build *b, const char *field, size_t max_chars) {
 
 /* ---- who ---- */
 
+/* The country of a national number: the message's own, else the channel's. `false` says that the
+ * number is international, whatever the channel's country. Pushes what keeps the text alive. */
+static const char *read_country(struct om_build *b) {
+  lua_State *L = b->L;
+  int country = b->fields + OM_FIELD_COUNTRY;
+  size_t len = 0;
+  bool none = lua_type(L, country) == LUA_TBOOLEAN && !lua_toboolean(L, country);
+  if (none || om_build_absent(L, country)) {
+    lua_pushnil(L);
+    return none ? NULL : b->defaults->country;
+  }
+  om_build_push_text(L, country, "country");
+  const char *text = lua_tolstring(L, -1, &len);
+  return len == 0 ? b->defaults->country : strlen(text) == len ? text : "?";
+}
+
 static int read_phone(struct om_build *b) {
   lua_State *L = b->L;
   int phone = b->fields + OM_FIELD_PHONE;
-  char digits[OM_PHONE_MAX_DIGITS + 1];
   if (lua_type(L, phone) != LUA_TNUMBER) {
     size_t len = 0;
     om_build_push_text(L, phone, "phone");
@@ -171,12 +188,12 @@ static int read_phone(struct om_build *b) {
     }
     lua_pop(L, 1);
   }
-  enum om_phone_fault fault = om_to_phone(L, phone, b->defaults->country, digits);
+  const char *country = read_country(b);
+  enum om_phone_fault fault = om_to_phone(L, phone, country, b->message->phone);
   if (fault != OM_PHONE_OK) {
     return om_build_fail(L, "phone", om_phone_explain(fault));
   }
-  lua_pushstring(L, digits);
-  lua_setfield(L, b->wire, "phone");
+  lua_pop(L, 1);
   return 0;
 }
 
@@ -195,8 +212,7 @@ static int read_chat_id(struct om_build *b) {
   if (!plain) {
     return om_build_fail(L, "chat_id", "must look like 12020721369@c.us, or be an @username");
   }
-  lua_pushvalue(L, chat_id);
-  lua_setfield(L, b->wire, "chatId");
+  b->message->chat_id = (struct om_piece){text, len};
   return 0;
 }
 
@@ -213,57 +229,43 @@ static int read_recipient(struct om_build *b) {
 
 /* ---- which template ---- */
 
-/* table[key] = the message's own value, or the channel's. */
-static int read_name(struct om_build *b, enum om_field field, int table, const char *key,
-                     const char *variable, const char *preset,
-                     const char *(*fault_of)(const char *, size_t)) {
+/* *piece = the message's own value, or the channel's. */
+static int read_name(struct om_build *b, enum om_field field, const char *variable,
+                     const char *preset, const char *(*fault_of)(const char *, size_t),
+                     struct om_piece *piece) {
   lua_State *L = b->L;
   const char *name = field_names[field];
   int value = b->fields + (int)field;
-  size_t len = 0;
   if (om_build_absent(L, value)) {
     if (preset == NULL) {
       return om_fail(L, "config", "invalid", "%s is missing; set %s in onemsg.new or %s", name,
                      name, variable);
     }
-    lua_pushstring(L, preset); /* checked by onemsg.new */
-    lua_setfield(L, table, key);
+    *piece = (struct om_piece){preset, strlen(preset)}; /* checked by onemsg.new */
     return 0;
   }
   if (lua_type(L, value) != LUA_TSTRING) {
     om_raise(L, "%s must be a text, and is a %s", name, luaL_typename(L, value));
   }
-  const char *text = lua_tolstring(L, value, &len);
-  if (len == 0 || om_is_placeholder(text, len)) {
+  piece->at = lua_tolstring(L, value, &piece->len);
+  if (piece->len == 0 || om_is_placeholder(piece->at, piece->len)) {
     return om_build_fail(L, name, "is empty, or still the placeholder of the sample");
   }
-  const char *fault = fault_of(text, len);
-  if (fault != NULL) {
-    return om_build_fail(L, name, fault);
-  }
-  lua_pushvalue(L, value);
-  lua_setfield(L, table, key);
-  return 0;
+  const char *fault = fault_of(piece->at, piece->len);
+  return fault != NULL ? om_build_fail(L, name, fault) : 0;
 }
 
 static int read_template(struct om_build *b) {
   const struct om_message_defaults *d = b->defaults;
-  int failed = read_name(b, OM_FIELD_TEMPLATE, b->wire, "template", "ONE_MSG_TEMPLATE",
-                         d->template_name, om_message_template_fault);
-  failed = failed != 0
-               ? failed
-               : read_name(b, OM_FIELD_NAMESPACE, b->wire, "namespace",
-                           "ONE_MSG_TEMPLATE_NAMESPACE", d->name_space, om_message_namespace_fault);
-  if (failed != 0) {
-    return failed;
-  }
-  lua_getfield(b->L, b->wire, "language");
-  failed = read_name(b, OM_FIELD_LANGUAGE, lua_gettop(b->L), "code", "ONE_MSG_TEMPLATE_LANGUAGE",
-                     d->language, om_message_language_fault);
-  if (failed == 0) {
-    lua_pop(b->L, 1);
-  }
-  return failed;
+  struct om_message *m = b->message;
+  int failed = read_name(b, OM_FIELD_TEMPLATE, "ONE_MSG_TEMPLATE", d->template_name,
+                         om_message_template_fault, &m->template_name);
+  failed = failed != 0 ? failed
+                       : read_name(b, OM_FIELD_NAMESPACE, "ONE_MSG_TEMPLATE_NAMESPACE",
+                                   d->name_space, om_message_namespace_fault, &m->name_space);
+  return failed != 0 ? failed
+                     : read_name(b, OM_FIELD_LANGUAGE, "ONE_MSG_TEMPLATE_LANGUAGE", d->language,
+                                 om_message_language_fault, &m->language);
 }
 
 /* How long WhatsApp may try to deliver: 30 s to 30 days; -1 is Meta's word for 30 days. */
@@ -276,8 +278,7 @@ static void read_ttl(struct om_build *b) {
         ((seconds < 30 || seconds > 2592000) && seconds != -1)) {
       om_raise(L, "ttl must be whole seconds from 30 to 2592000 (30 days), or like \"10m\"");
     }
-    lua_pushinteger(L, (lua_Integer)seconds);
-    lua_setfield(L, b->wire, "messageSendTtlSeconds");
+    b->message->ttl_s = (long)seconds;
   }
 }
 
@@ -319,84 +320,8 @@ static void read_fields(struct om_build *b, int message) {
   }
 }
 
-/* Pushes a wire table: language is there, params is not. */
-static void push_wire(lua_State *L) {
-  lua_createtable(L, 0, 6);
-  lua_createtable(L, 0, 2);
-  lua_pushliteral(L, "deterministic");
-  lua_setfield(L, -2, "policy");
-  lua_setfield(L, -2, "language");
-}
-
-/* Pushes the wire table and the body's parameters of the use case: the same two for every message,
- * since they are filled and turned to JSON without anything between. Ten tables less a send. */
-static void push_skeleton(lua_State *L) {
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &skeleton_key);
-  if (lua_isnil(L, -1)) {
-    lua_pop(L, 1);
-    lua_createtable(L, 2, 0);
-    push_wire(L);
-    lua_createtable(L, 3, 0); /* parameters */
-    for (int i = 1; i <= 3; i++) {
-      lua_createtable(L, 0, 2);
-      lua_pushliteral(L, "text");
-      lua_setfield(L, -2, "type");
-      lua_rawseti(L, -2, i);
-    }
-    lua_createtable(L, 1, 0); /* params */
-    lua_createtable(L, 0, 2);
-    lua_pushliteral(L, "body");
-    lua_setfield(L, -2, "type");
-    lua_pushvalue(L, -3);
-    lua_setfield(L, -2, "parameters");
-    lua_rawseti(L, -2, 1);
-    lua_setfield(L, -3, "params");
-    lua_rawseti(L, -3, 2);
-    lua_rawseti(L, -2, 1);
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &skeleton_key);
-  }
-  lua_rawgeti(L, -1, 1);
-  lua_rawgeti(L, -2, 2);
-  lua_remove(L, -3);
-}
-
-/* Three texts for one phone, and nothing else but another template's name. */
-static bool is_use_case(const struct om_build *b) {
-  return lua_isnil(b->L, b->fields + OM_FIELD_BODY) &&
-         lua_isnil(b->L, b->fields + OM_FIELD_HEADER) &&
-         lua_isnil(b->L, b->fields + OM_FIELD_BUTTONS) &&
-         lua_isnil(b->L, b->fields + OM_FIELD_TTL) && lua_isnil(b->L, b->fields + OM_FIELD_CHAT_ID);
-}
-
-static int build_use_case(struct om_build *b) {
-  push_skeleton(b->L);
-  b->wire = lua_gettop(b->L) - 1;
-  int failed = read_recipient(b);
-  failed = failed != 0 ? failed : read_template(b);
-  return failed != 0 ? failed : om_component_use_case(b, b->wire + 1);
-}
-
-static int build_any(struct om_build *b) {
-  lua_State *L = b->L;
-  push_wire(L);
-  b->wire = lua_gettop(L);
-  lua_createtable(L, 3, 0);
-  int components = lua_gettop(L);
-  read_ttl(b);
-  int failed = read_recipient(b);
-  failed = failed != 0 ? failed : read_template(b);
-  failed = failed != 0 ? failed : om_component_header(b, components);
-  failed = failed != 0 ? failed : om_component_body(b, components);
-  failed = failed != 0 ? failed : om_component_buttons(b, components);
-  if (failed == 0 && lua_rawlen(L, components) > 0) {
-    lua_pushvalue(L, components);
-    lua_setfield(L, b->wire, "params");
-  }
-  return failed;
-}
-
-int om_message_build(lua_State *L, int index, const struct om_message_defaults *defaults) {
+int om_message_read(lua_State *L, int index, const struct om_message_defaults *defaults, int encode,
+                    struct om_message *message) {
   if (!lua_istable(L, index)) {
     om_raise(L,
              "a message must be a table like { phone = …, name = …, action = …, next_step = … }, "
@@ -404,18 +329,34 @@ int om_message_build(lua_State *L, int index, const struct om_message_defaults *
              luaL_typename(L, index));
   }
   luaL_checkstack(L, OM_FIELDS + 40, NULL);
-  struct om_build b = {.L = L, .defaults = defaults};
-  int message = lua_absindex(L, index);
+  struct om_build b = {.L = L, .message = message, .encode = encode, .defaults = defaults};
+  index = lua_absindex(L, index);
+  memset(message, 0, offsetof(struct om_message, body));
   lua_pushnil(L);
-  b.changes = lua_gettop(L);
-  read_fields(&b, message);
+  message->changes = lua_gettop(L);
+  read_fields(&b, index);
   read_mode(&b);
-  int failed = is_use_case(&b) ? build_use_case(&b) : build_any(&b);
-  if (failed != 0) {
-    return failed;
+  read_ttl(&b);
+  int failed = read_recipient(&b);
+  failed = failed != 0 ? failed : read_template(&b);
+  failed = failed != 0 ? failed : om_component_header(&b);
+  failed = failed != 0 ? failed : om_component_body(&b);
+  return failed != 0 ? failed : om_component_buttons(&b);
+}
+
+int om_message_encode(lua_State *L, int encode) {
+  int table = lua_gettop(L);
+  for (int i = 0; i < OM_JSON_ATTEMPTS; i++) {
+    lua_settop(L, table);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, encode);
+    lua_pushvalue(L, table);
+    lua_call(L, 1, 2);
+    if (!lua_isnil(L, -2)) {
+      lua_pop(L, 1);
+      lua_replace(L, table);
+      return 0;
+    }
   }
-  lua_pushvalue(L, b.wire);
-  lua_insert(L, b.changes);
-  lua_settop(L, b.changes + 1);
-  return 0;
+  return om_fail(L, "invalid", NULL, "the message cannot be written as JSON: %s",
+                 lua_tostring(L, -1));
 }

@@ -3,13 +3,16 @@
  * Each Lua state has one om_state, in the registry and as upvalue of every function; it ends with
  * the Lua state. Loading starts no thread and opens nothing: nginx loads modules before it forks.
  */
+#define _GNU_SOURCE /* dladdr */
 #include "answer.h"
 #include "channel.h"
 #include "core.h"
 #include "database.h"
 #include "hmac.h"
+#include "ready.h"
 #include "signals.h"
 
+#include <dlfcn.h>
 #include <string.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -24,6 +27,7 @@ static int state_gc(lua_State *L) {
   struct om_state *state = (struct om_state *)lua_touserdata(L, 1);
   struct om_port *port = state->port;
   state->port = NULL;
+  om_pending_end(state);
   for (struct om_job *job = om_jobs_shift(&state->home); job != NULL;
        job = om_jobs_shift(&state->home)) {
     om_job_drop(job);
@@ -46,7 +50,21 @@ static int reference(lua_State *L, const char *module, const char *name) {
   return ref;
 }
 
-/* A codec of our own, so that nobody else's settings of lua-cjson reach us, nor ours them. */
+/* Keeps the library of the C function on top of the stack loaded. LuaJIT unloads what `require`
+ * loaded while its state closes, and may call a host's finalizer, and that one us, after it. */
+static void pin_library(lua_State *L) {
+  union {
+    lua_CFunction in;
+    const void *out;
+  } cast = {.in = lua_tocfunction(L, -1)};
+  Dl_info found;
+  if (cast.in != NULL && dladdr(cast.out, &found) != 0) {
+    dlopen(found.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+  }
+}
+
+/* A codec of our own, so that nobody else's settings of lua-cjson reach us, nor ours them. Without
+ * its kept buffer: a finalizer or a metamethod may encode while a text is being made of it. */
 static void open_json(lua_State *L, struct om_state *state) {
   lua_getglobal(L, "require");
   lua_pushliteral(L, "cjson.safe");
@@ -56,7 +74,14 @@ static void open_json(lua_State *L, struct om_state *state) {
   lua_getfield(L, -1, "decode_max_depth");
   lua_pushinteger(L, OM_JSON_MAX_DEPTH);
   lua_call(L, 1, 0);
+  lua_getfield(L, -1, "encode_keep_buffer");
+  lua_pushboolean(L, 0);
+  lua_call(L, 1, 0);
+  lua_getfield(L, -1, "decode_invalid_numbers"); /* NaN, and 0x10, which it would take for 16 */
+  lua_pushboolean(L, 0);
+  lua_call(L, 1, 0);
   lua_getfield(L, -1, "encode");
+  pin_library(L);
   state->encode = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_getfield(L, -1, "decode");
   state->decode = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -79,14 +104,14 @@ static void push_state(lua_State *L) {
   lua_setmetatable(L, -2);
   lua_newtable(L);
   state->tracked = luaL_ref(L, LUA_REGISTRYINDEX);
-  lua_newtable(L);
-  state->ready = luaL_ref(L, LUA_REGISTRYINDEX);
+  om_ready_init(L, state);
   open_json(L, state);
   state->explain = reference(L, "onemsg.codes", "explain");
   lua_rawgeti(L, LUA_REGISTRYINDEX, state->explain);
   om_check_home(L, -1);
   lua_pop(L, 1);
   state->report = reference(L, "onemsg.hooks", "report");
+  state->webhooks = reference(L, "onemsg.webhook", "parse");
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
 }

@@ -1,6 +1,7 @@
 /* operation.c: see operation.h. One function an operation: arguments to method, path and body. */
 #include "operation.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,39 +24,25 @@ static const struct om_work webhook_work = {"webhook", om_transfer_submit, om_tr
 
 /* ---- pieces ---- */
 
-/* Replaces the value on top of the stack by its JSON; 0, or 3 and `nil, err, info`. */
-static int encode(lua_State *L, struct om_state *state) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, state->encode);
-  lua_insert(L, -2);
-  lua_call(L, 1, 2);
-  if (lua_isnil(L, -2)) {
-    return om_fail(L, "invalid", NULL, "the message cannot be written as JSON: %s",
-                   lua_tostring(L, -1));
-  }
-  lua_pop(L, 1);
-  return 0;
-}
-
-/* Pushes what a GET of this path needs. */
-static int push_get(lua_State *L, const char *path) {
-  lua_pushliteral(L, "GET");
+/* A GET of this path, a literal. */
+static int get(lua_State *L, const char *path, struct om_request *request) {
   lua_pushstring(L, path);
-  lua_pushnil(L);
-  lua_pushnil(L);
+  request->method = "GET";
+  request->path = lua_gettop(L);
   return 0;
 }
 
-/* The table on top becomes the body of a POST to this path. */
-static int push_post(lua_State *L, struct om_state *state, const char *path) {
-  int body = lua_gettop(L);
-  int failed = encode(L, state);
+/* The table on top becomes the body of a POST to this path, a literal. */
+static int post(lua_State *L, struct om_state *state, const char *path,
+                struct om_request *request) {
+  int failed = om_message_encode(L, state->encode);
   if (failed != 0) {
     return failed;
   }
-  lua_pushliteral(L, "POST");
+  request->method = "POST";
+  request->body = lua_gettop(L);
   lua_pushstring(L, path);
-  lua_pushvalue(L, body);
-  lua_pushnil(L);
+  request->path = request->body + 1;
   return 0;
 }
 
@@ -76,29 +63,22 @@ static void append_escaped(lua_State *L, const char *text, size_t len) {
 /* ---- operations ---- */
 
 static int build_send(lua_State *L, struct om_state *state, const struct om_channel *channel,
-                      int first) {
-  int top = lua_gettop(L);
-  int failed = om_message_build(L, first, &channel->defaults);
+                      int first, struct om_request *request) {
+  int failed = om_message_read(L, first, &channel->defaults, state->encode, &request->message);
   if (failed != 0) {
-    channel->endpoint->statistics.counts[OM_COUNT_INVALID]++;
+    if (channel->endpoint != NULL) {
+      channel->endpoint->statistics.counts[OM_COUNT_INVALID]++;
+    }
     return failed;
   }
-  int changes = top + 2;
-  lua_pushvalue(L, top + 1);
-  failed = encode(L, state);
-  if (failed != 0) {
-    return failed;
-  }
-  int body = lua_gettop(L);
-  lua_pushliteral(L, "POST");
-  lua_pushnil(L);
-  lua_pushvalue(L, body);
-  lua_pushvalue(L, changes);
+  request->method = "POST";
+  request->is_message = true;
+  request->note = lua_istable(L, request->message.changes) ? request->message.changes : 0;
   return 0;
 }
 
 static int build_hook_info(lua_State *L, struct om_state *state, const struct om_channel *channel,
-                           int first) {
+                           int first, struct om_request *request) {
   size_t len = 0;
   (void)state;
   (void)channel;
@@ -111,30 +91,29 @@ static int build_hook_info(lua_State *L, struct om_state *state, const struct om
                    "a message id has 1 to %d characters and no NUL; give receipt.id as it came",
                    ID_MAX_BYTES);
   }
-  lua_pushliteral(L, "GET");
-  lua_pushliteral(L, "hookInfo?messageId=");
+  get(L, "hookInfo?messageId=", request);
   append_escaped(L, id, len);
-  lua_pushnil(L);
   lua_createtable(L, 0, 1);
+  request->note = lua_gettop(L);
   lua_pushvalue(L, first);
   lua_setfield(L, -2, "id");
   return 0;
 }
 
 static int build_status(lua_State *L, struct om_state *state, const struct om_channel *channel,
-                        int first) {
+                        int first, struct om_request *request) {
   (void)state;
   (void)channel;
   (void)first;
-  return push_get(L, "status");
+  return get(L, "status", request);
 }
 
 /* settings() reads; settings{ ackNotificationsOn = true } changes what it names. */
 static int build_settings(lua_State *L, struct om_state *state, const struct om_channel *channel,
-                          int first) {
+                          int first, struct om_request *request) {
   (void)channel;
   if (lua_isnoneornil(L, first)) {
-    return push_get(L, "settings");
+    return get(L, "settings", request);
   }
   if (!lua_istable(L, first)) {
     om_raise(L, "settings takes a table of what to change, or nothing to read, and got a %s",
@@ -148,12 +127,12 @@ static int build_settings(lua_State *L, struct om_state *state, const struct om_
   }
   lua_pop(L, 2);
   lua_pushvalue(L, first);
-  return push_post(L, state, "settings");
+  return post(L, state, "settings", request);
 }
 
 /* messages{ chatId =, min_time =, … }: the API's own names. */
 static int build_messages(lua_State *L, struct om_state *state, const struct om_channel *channel,
-                          int first) {
+                          int first, struct om_request *request) {
   static const char *const names[] = {"last",   "lastMessageNumber", "firstMessageNumber", "limit",
                                       "chatId", "min_time",          "max_time",           "msgId",
                                       NULL};
@@ -162,15 +141,14 @@ static int build_messages(lua_State *L, struct om_state *state, const struct om_
   (void)state;
   (void)channel;
   if (lua_isnoneornil(L, first)) {
-    return push_get(L, "messages");
+    return get(L, "messages", request);
   }
   if (!lua_istable(L, first)) {
     om_raise(L, "messages takes a table like { chatId = …, limit = 10 }, and got a %s",
              luaL_typename(L, first));
   }
   om_check_names(L, first, "messages", names);
-  lua_pushliteral(L, "GET");
-  lua_pushliteral(L, "messages");
+  get(L, "messages", request);
   for (int i = 0; names[i] != NULL; i++) {
     size_t len = 0;
     lua_getfield(L, first, names[i]);
@@ -197,23 +175,21 @@ static int build_messages(lua_State *L, struct om_state *state, const struct om_
     lua_remove(L, -2);
     mark = "&";
   }
-  lua_pushnil(L);
-  lua_pushnil(L);
   return 0;
 }
 
 static int build_webhook(lua_State *L, struct om_state *state, const struct om_channel *channel,
-                         int first) {
+                         int first, struct om_request *request) {
   (void)state;
   (void)channel;
   (void)first;
-  return push_get(L, "webhook");
+  return get(L, "webhook", request);
 }
 
 /* setWebhook(list [, before]): replaces the whole list. What may stand in one, and how it is
  * written, is onemsg.webhook's to say. */
 static int build_set_webhook(lua_State *L, struct om_state *state, const struct om_channel *channel,
-                             int first) {
+                             int first, struct om_request *request) {
   char path[sizeof "settings"];
   (void)channel;
   lua_getglobal(L, "require");
@@ -228,7 +204,7 @@ static int build_set_webhook(lua_State *L, struct om_state *state, const struct 
   }
   snprintf(path, sizeof path, "%s", lua_tostring(L, -1));
   lua_pop(L, 1);
-  return push_post(L, state, path);
+  return post(L, state, path, request);
 }
 
 /* What is wrong with a path for request, or NULL. It is appended to the base: it can neither leave
@@ -251,7 +227,7 @@ static const char *path_fault(const struct om_channel *channel, const char *path
 
 /* request(method, path [, body]). lua-cjson writes 14 digits of a number: longer ones as texts. */
 static int build_request(lua_State *L, struct om_state *state, const struct om_channel *channel,
-                         int first) {
+                         int first, struct om_request *request) {
   static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", NULL};
   size_t len = 0;
   int known = 0;
@@ -270,6 +246,10 @@ static int build_request(lua_State *L, struct om_state *state, const struct om_c
     path++;
     len--;
   }
+  int failed = om_operation_check_open(L, state, channel);
+  if (failed != 0) {
+    return failed; /* closed meanwhile: there is no token to look for */
+  }
   const char *fault = path_fault(channel, path, len);
   if (fault != NULL) {
     return om_fail(L, "invalid", NULL, "the path %s", fault);
@@ -283,19 +263,15 @@ static int build_request(lua_State *L, struct om_state *state, const struct om_c
   if (known != 0 && known != 4 && !lua_istable(L, first + 2)) {
     om_raise(L, "request takes a table as body for %s", method);
   }
-  lua_pushstring(L, methods[known]);
+  request->method = methods[known];
   lua_pushstring(L, path);
-  lua_pushnil(L);
-  if (lua_istable(L, first + 2)) {
-    lua_pushvalue(L, first + 2);
-    int failed = encode(L, state);
-    if (failed != 0) {
-      return failed;
-    }
-    lua_replace(L, -2);
+  request->path = lua_gettop(L);
+  if (!lua_istable(L, first + 2)) {
+    return 0;
   }
-  lua_pushnil(L);
-  return 0;
+  lua_pushvalue(L, first + 2);
+  request->body = request->path + 1;
+  return om_message_encode(L, state->encode);
 }
 
 const struct om_operation om_operations[] = {
@@ -312,7 +288,8 @@ const struct om_operation om_operations[] = {
 
 /* ---- beginning ---- */
 
-static int check_open(lua_State *L, struct om_channel *channel) {
+int om_operation_check_open(lua_State *L, const struct om_state *state,
+                            const struct om_channel *channel) {
   if (channel->endpoint == NULL) {
     return om_fail(L, "closed", "not_sent",
                    "this channel was closed; make a new one with onemsg.new");
@@ -322,60 +299,66 @@ static int check_open(lua_State *L, struct om_channel *channel) {
                    "this channel was in use before the process forked; make a new one with "
                    "onemsg.new");
   }
+  if (state->ended) {
+    return om_fail(L, "closed", "not_sent", "the Lua state is ending; nothing can begin in it");
+  }
   return 0;
 }
 
-static char *copy_bytes(const char *bytes, size_t len) {
-  char *copy = malloc(len + 1);
-  if (copy != NULL) {
-    memcpy(copy, bytes, len);
-    copy[len] = '\0';
+/* "base/path", malloced; NULL: no memory. */
+static char *join_url(const char *base, const char *path, size_t path_len) {
+  size_t base_len = strlen(base);
+  char *url = malloc(base_len + path_len + 2);
+  if (url != NULL) {
+    memcpy(url, base, base_len);
+    url[base_len] = '/';
+    memcpy(url + base_len + 1, path, path_len + 1);
   }
-  return copy;
+  return url;
 }
 
-static const char *static_method(const char *method) {
-  static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
-  for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-    if (strcmp(methods[i], method) == 0) {
-      return methods[i];
-    }
+/* The body, malloced, in an empty *body. False: no memory. */
+static bool write_body(lua_State *L, const struct om_request *request, struct om_json *body) {
+  if (request->is_message) {
+    return om_message_write(&request->message, body);
   }
-  return "GET";
+  if (request->body != 0) {
+    size_t len = 0;
+    const char *bytes = lua_tolstring(L, request->body, &len);
+    om_json_raw(body, bytes, len);
+  }
+  return !body->failed;
 }
 
-/* A transfer from the four values at `at`; NULL: no memory. Raises nothing. */
+/* The transfer that was asked for; NULL: no memory. Runs no Lua: the channel, which was open a
+ * moment ago, still is. */
 static struct om_transfer *make_transfer(lua_State *L, struct om_state *state,
-                                         const struct om_channel *channel, int at) {
+                                         const struct om_channel *channel,
+                                         const struct om_request *request) {
   size_t path_len = 0;
-  size_t body_len = 0;
-  const char *path = lua_tolstring(L, at + 1, &path_len);
-  const char *bytes = lua_tolstring(L, at + 2, &body_len);
+  struct om_json body = {NULL, 0, 0, false};
   char *url = NULL;
   struct om_port *port = om_state_port(state);
-  if (path != NULL) {
-    size_t base_len = strlen(channel->endpoint->base);
-    url = malloc(base_len + path_len + 2);
-    if (url != NULL) {
-      memcpy(url, channel->endpoint->base, base_len);
-      url[base_len] = '/';
-      memcpy(url + base_len + 1, path, path_len + 1);
-    }
+  if (request->path != 0) {
+    const char *path = lua_tolstring(L, request->path, &path_len);
+    url = join_url(channel->endpoint->base, path, path_len);
   }
-  char *body = bytes != NULL ? copy_bytes(bytes, body_len) : NULL;
-  if (port == NULL || (path != NULL && url == NULL) || (bytes != NULL && body == NULL)) {
+  bool whole = write_body(L, request, &body) && port != NULL;
+  if (!whole || (request->path != 0 && url == NULL)) {
     free(url);
-    free(body);
+    free(body.at);
     return NULL;
   }
-  return om_transfer_new(port, channel->endpoint, static_method(lua_tostring(L, at)), url, body,
-                         body_len, channel->timeout_ms);
+  return om_transfer_new(port, channel->endpoint, request->method, url, body.at, body.len,
+                         channel->timeout_ms);
 }
 
 int om_operation_begin(lua_State *L, struct om_state *state, struct om_channel *channel,
                        const struct om_operation *operation, int first, int group, bool track) {
+  struct om_request request;
+  memset(&request, 0, offsetof(struct om_request, message));
   luaL_checkstack(L, 20, NULL);
-  int failed = check_open(L, channel);
+  int failed = om_operation_check_open(L, state, channel);
   if (failed != 0) {
     return failed;
   }
@@ -384,13 +367,16 @@ int om_operation_begin(lua_State *L, struct om_state *state, struct om_channel *
   }
   om_pending_new(L, state);
   int pending = lua_gettop(L);
-  failed = operation->build(L, state, channel, first);
+  failed = operation->build(L, state, channel, first, &request);
   if (failed != 0) {
     return failed;
   }
-  int at = lua_gettop(L) - 3;
-  om_pending_keep(L, pending, lua_isnil(L, at + 3) ? 0 : at + 3, group);
-  struct om_transfer *transfer = make_transfer(L, state, channel, at);
+  om_pending_keep(L, pending, request.note, group);
+  failed = om_operation_check_open(L, state, channel); /* Lua ran in between */
+  if (failed != 0) {
+    return failed;
+  }
+  struct om_transfer *transfer = make_transfer(L, state, channel, &request);
   if (transfer == NULL) {
     return om_fail(L, "not_sent", NULL, "out of memory");
   }

@@ -138,13 +138,30 @@ static int read_word(lua_State *L, const struct option *option, const char *cons
 
 /* ---- token and channel ---- */
 
-/* `nil, err, info` for a file that errno keeps from us. What cannot be a path stays out of it. */
+/* Whether a text can be nothing but a path: of a file in a directory that there is. */
+static bool is_surely_path(const char *text) {
+  struct stat facts;
+  char directory[PATH_SHOWN_BYTES + 1];
+  const char *slash = strrchr(text, '/');
+  if ((text[0] != '/' && text[0] != '.') || slash == NULL || slash == text ||
+      slash - text > PATH_SHOWN_BYTES) {
+    return false;
+  }
+  snprintf(directory, sizeof directory, "%.*s", (int)(slash - text), text);
+  return stat(directory, &facts) == 0 && S_ISDIR(facts.st_mode);
+}
+
+/* `nil, err, info` for a file that errno keeps from us. What cannot be a path stays out of it, and
+ * so does a token_file that is not there: it may be the token itself. */
 static int fail_file(lua_State *L, const struct option *option, const char *path) {
   int error = errno;
   size_t len = strlen(path);
-  bool plain = len <= PATH_SHOWN_BYTES && om_text_check(path, len, 0) == OM_TEXT_OK;
-  return om_fail(L, "config", "invalid", "%s (%s) cannot be read: %s%s%s", option->name,
-                 option->variable, plain ? path : "", plain ? ": " : "", strerror(error));
+  bool shown =
+      option != &token_file || (error != ENOENT && error != ENAMETOOLONG) || is_surely_path(path);
+  bool plain = shown && len <= PATH_SHOWN_BYTES && om_text_check(path, len, 0) == OM_TEXT_OK;
+  return om_fail(L, "config", "invalid", "%s (%s) cannot be read: %s%s%s%s", option->name,
+                 option->variable, plain ? path : "", plain ? ": " : "", strerror(error),
+                 shown ? "" : "; give the path of a file with the token in it, not the token");
 }
 
 /* Pushes what the file holds. */
@@ -209,14 +226,14 @@ static void push_instance(lua_State *L, struct om_state *state, int token_at) {
   char *payload = (char *)lua_newuserdatauv(L, len + 1, 0);
   len = om_endpoint_jwt_payload(jwt, len, payload);
   if (len > 0) {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, state->decode);
-    lua_pushlstring(L, payload, len);
-    lua_call(L, 1, 1);
+    om_answer_decode(L, state, payload, len);
     if (lua_istable(L, -1)) {
       lua_getfield(L, -1, "instanceId");
       if (lua_type(L, -1) == LUA_TNUMBER) {
-        char digits[32]; /* an id of bare digits; what is no whole number is refused as a name */
-        snprintf(digits, sizeof digits, "%.14g", lua_tonumber(L, -1));
+        char digits[OM_DIGITS_BYTES]; /* an id of bare digits */
+        if (!om_answer_digits(L, -1, digits)) {
+          snprintf(digits, sizeof digits, "%.14g", lua_tonumber(L, -1)); /* refused as a name */
+        }
         lua_pushstring(L, digits);
       }
       if (lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) > 0 &&
@@ -295,21 +312,25 @@ static int read_default(lua_State *L, int anchors, const struct option *option,
   return 0;
 }
 
-static const char *country_fault(const char *code, size_t len) {
-  (void)len;
-  return om_phone_country(code) ? NULL : "must be a calling code of 1 to 3 digits, like 55";
+static const char *country_fault(const char *text, size_t len) {
+  return strlen(text) == len && om_phone_country(text) != NULL
+             ? NULL
+             : "must be a country's ISO code, like BR, or its calling code, like 55";
 }
 
 static int read_country(lua_State *L, int anchors, struct om_channel *channel) {
   lua_getfield(L, 1, "country");
-  if (lua_type(L, -1) == LUA_TNUMBER) {
-    lua_pushfstring(L, "%d", (int)om_check_whole(L, -1, "country", 1, 999));
-    lua_pushvalue(L, -1);
-    channel->defaults.country = lua_tostring(L, -1);
-    lua_setfield(L, anchors, "country");
-    return 0;
+  if (lua_type(L, -1) != LUA_TNUMBER) {
+    return read_default(L, anchors, &country, country_fault, &channel->defaults.country);
   }
-  return read_default(L, anchors, &country, country_fault, &channel->defaults.country);
+  lua_pushfstring(L, "%d", (int)om_check_whole(L, -1, "country", 1, 999));
+  const char *code = lua_tostring(L, -1), *fault = country_fault(code, strlen(code));
+  if (fault != NULL) {
+    return fail_option(L, &country, fault);
+  }
+  channel->defaults.country = code;
+  lua_setfield(L, anchors, "country");
+  return 0;
 }
 
 static int read_defaults(lua_State *L, int anchors, struct om_channel *channel) {
@@ -348,7 +369,7 @@ static bool is_readable_file(const char *path) {
 
 static int read_endpoint(lua_State *L, struct om_state *state, int anchors,
                          struct om_channel *channel) {
-  static const char *const versions[] = {"auto", "1.1", "2", NULL};
+  static const char *const versions[] = {"1.1", "auto", "2", NULL};
   struct om_endpoint_options options = {.base_url = BASE_URL_DEFAULT};
   char sentence[256];
   int version = 0;
@@ -366,21 +387,24 @@ static int read_endpoint(lua_State *L, struct om_state *state, int anchors,
     options.base_url = lua_tostring(L, -1);
   }
   failed = failed ? failed : push_text_option(L, &ca_file);
-  options.ca_file = failed || lua_isnil(L, -1) ? ca_from_environment() : lua_tostring(L, -1);
+  if (!failed && lua_isnil(L, -1)) {
+    lua_pushstring(L, ca_from_environment());
+  }
+  options.ca_file = failed ? NULL : lua_tostring(L, -1);
   failed = failed ? failed : push_text_option(L, &proxy);
   options.proxy = failed || lua_isnil(L, -1) ? NULL : lua_tostring(L, -1);
   failed = failed ? failed : read_connections(L, &options.max_connections);
   failed = failed ? failed
                   : read_seconds(L, &connect_timeout, CONNECT_TIMEOUT_DEFAULT_S,
                                  &options.connect_timeout_ms);
-  failed = failed ? failed : read_word(L, &http, versions, "must be auto, 1.1 or 2", &version);
+  failed = failed ? failed : read_word(L, &http, versions, "must be 1.1, auto or 2", &version);
   if (failed) {
     return failed;
   }
   if (options.ca_file != NULL && !is_readable_file(options.ca_file)) {
     return fail_file(L, &ca_file, options.ca_file);
   }
-  options.http_version = version == 1 ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS;
+  options.http_version = version == 0 ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS;
   channel->endpoint = om_endpoint_new(&options, sentence, sizeof sentence);
   return channel->endpoint != NULL ? 0 : om_fail(L, "config", "invalid", "%s", sentence);
 }

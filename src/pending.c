@@ -2,6 +2,8 @@
  * else here returns at once there as well. */
 #include "pending.h"
 
+#include "ready.h"
+
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -15,8 +17,11 @@
 enum { KEEPS_CHANGES = 1, KEEPS_GROUP = 2 };
 
 struct om_pending {
+  int ready_place;    /* first: see ready.h */
   struct om_job *job; /* NULL: not started */
   const struct om_work *work;
+  struct om_pending *next;  /* of the state's pendings that have a job */
+  struct om_pending **link; /* to this one */
   int keeps;
   lua_Integer place; /* core.place */
 };
@@ -32,7 +37,7 @@ struct om_port *om_state_port(struct om_state *state) {
     state->port = NULL;
     state->under_way = 0;
   }
-  if (state->port == NULL) {
+  if (state->port == NULL && !state->ended) {
     state->port = om_port_new();
   }
   return state->port;
@@ -43,8 +48,8 @@ static struct om_pending *check_pending(lua_State *L) {
 }
 
 struct om_pending *om_pending_new(lua_State *L, struct om_state *state) {
+  om_ready_pack(L, state);
   struct om_pending *pending = (struct om_pending *)lua_newuserdatauv(L, sizeof *pending, 1);
-  (void)state;
   memset(pending, 0, sizeof *pending);
   luaL_getmetatable(L, PENDING);
   lua_setmetatable(L, -2);
@@ -82,8 +87,6 @@ static void push_kept(lua_State *L, int index, const struct om_pending *pending,
   }
 }
 
-/* ---- coming home ---- */
-
 /* Appends the value on top of the stack to the list below it, whose length stands at [0]. Pops it.
  */
 static void append(lua_State *L) {
@@ -94,6 +97,8 @@ static void append(lua_State *L) {
   lua_pushinteger(L, count);
   lua_rawseti(L, -2, 0);
 }
+
+/* ---- coming home ---- */
 
 /* Takes the job out of the table at index. */
 static void forget(lua_State *L, int index, struct om_job *job) {
@@ -118,11 +123,7 @@ static void report(lua_State *L, struct om_state *state, struct om_job *job) {
       lua_pop(L, 1);
     }
     if (state->collecting && (state->collecting_groups || (pending->keeps & KEEPS_GROUP) == 0)) {
-      lua_rawgeti(L, LUA_REGISTRYINDEX, state->ready);
-      lua_pushvalue(L, index);
-      append(L);
-      lua_pop(L, 1);
-      state->ready_count++;
+      om_ready_put(L, state, index);
     }
     forget(L, index - 1, job);
     state->under_way--;
@@ -135,7 +136,7 @@ void om_pending_drain(lua_State *L, struct om_state *state) {
   if (state->port == NULL) {
     return;
   }
-  luaL_checkstack(L, 8, NULL);
+  luaL_checkstack(L, 12, NULL);
   om_port_take(state->port, &fresh);
   om_jobs_move(&state->home, &fresh);
   while (state->home.head != NULL) {
@@ -148,6 +149,37 @@ void om_pending_drain(lua_State *L, struct om_state *state) {
 static void keep_readable(struct om_state *state) {
   if (state->collecting && state->ready_count > 0 && state->port != NULL) {
     om_port_ring(state->port);
+  }
+}
+
+/* The pending owns the job from here on. */
+static void own(struct om_state *state, struct om_pending *pending, struct om_job *job) {
+  pending->job = job;
+  pending->next = state->pendings;
+  pending->link = &state->pendings;
+  if (pending->next != NULL) {
+    pending->next->link = &pending->next;
+  }
+  state->pendings = pending;
+}
+
+static void disown(struct om_pending *pending) {
+  struct om_job *job = pending->job;
+  if (job == NULL) {
+    return;
+  }
+  pending->job = NULL;
+  *pending->link = pending->next;
+  if (pending->next != NULL) {
+    pending->next->link = pending->link;
+  }
+  om_job_drop(job);
+}
+
+void om_pending_end(struct om_state *state) {
+  state->ended = true;
+  while (state->pendings != NULL) {
+    disown(state->pendings);
   }
 }
 
@@ -171,7 +203,7 @@ int om_pending_start(lua_State *L, struct om_state *state, int index, const stru
   struct om_pending *pending = (struct om_pending *)lua_touserdata(L, index);
   index = lua_absindex(L, index);
   pending->work = work;
-  pending->job = job;
+  own(state, pending, job);
   if (track && state->under_way >= UNREAD_MAX && state->under_way % UNREAD_STEP == 0) {
     om_pending_drain(L, state); /* what nobody ever asks for goes here */
     keep_readable(state);
@@ -198,11 +230,31 @@ int om_pending_start(lua_State *L, struct om_state *state, int index, const stru
   return fail_submit(L, work, submitted, error);
 }
 
+struct answering {
+  const struct om_work *work;
+  struct om_job *job;
+};
+
+/* answer(answering, changes), in protected mode. */
+static int run_answer(lua_State *L) {
+  const struct answering *it = (const struct answering *)lua_touserdata(L, 1);
+  return it->work->answer(L, om_state_of(L), it->job, 2);
+}
+
+/* The job is held meanwhile: Lua runs, and with it the pending's own finalizer may, even though it
+ * stands on the stack (a finalizer of its owner's may wait for it). */
 static int push_answer(lua_State *L, struct om_state *state, int index) {
   const struct om_pending *pending = (const struct om_pending *)lua_touserdata(L, index);
+  struct answering it = {pending->work, pending->job};
+  int top = lua_gettop(L);
+  luaL_checkstack(L, 4, NULL);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, state->answer);
+  lua_pushlightuserdata(L, &it);
   push_kept(L, index, pending, KEEPS_CHANGES);
-  int changes = lua_gettop(L);
-  return pending->work->answer(L, state, pending->job, changes);
+  om_job_hold(it.job);
+  int failed = lua_pcall(L, 2, LUA_MULTRET, 0);
+  om_job_drop(it.job);
+  return failed != 0 ? lua_error(L) : lua_gettop(L) - top;
 }
 
 int om_pending_wait(lua_State *L, struct om_state *state, int index, int64_t deadline_us) {
@@ -210,7 +262,7 @@ int om_pending_wait(lua_State *L, struct om_state *state, int index, int64_t dea
   struct om_job *job = pending->job;
   index = lua_absindex(L, index);
   if (job == NULL) {
-    return om_fail(L, "closed", "not_sent", "this operation was never begun");
+    return om_fail(L, "closed", "unknown", "this pending was collected, and its answer with it");
   }
   while (!job->done) {
     if (om_port_foreign(job->port)) {
@@ -227,6 +279,7 @@ int om_pending_wait(lua_State *L, struct om_state *state, int index, int64_t dea
     }
     om_pending_drain(L, state);
   }
+  om_ready_let_go(L, state, index);
   keep_readable(state);
   return push_answer(L, state, index);
 }
@@ -287,12 +340,7 @@ static int pending_cancel(lua_State *L) {
 }
 
 static int pending_gc(lua_State *L) {
-  struct om_pending *pending = check_pending(L);
-  struct om_job *job = pending->job;
-  pending->job = NULL;
-  if (job != NULL) {
-    om_job_drop(job);
-  }
+  disown(check_pending(L));
   return 0;
 }
 
@@ -339,19 +387,12 @@ void om_pending_open(lua_State *L, int core) {
       {"__gc", pending_gc}, {"__tostring", pending_tostring}, {NULL, NULL}};
   static const luaL_Reg inner[] = {
       {"group", core_group}, {"place", core_place}, {"wait_group", core_wait_group}, {NULL, NULL}};
-  int state = lua_gettop(L);
-  om_newmetatable(L, PENDING);
-  lua_pushvalue(L, state);
-  om_setfuncs(L, meta, 1);
-  lua_newtable(L);
-  lua_pushvalue(L, state);
-  om_setfuncs(L, methods, 1);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, core, "pending"); /* the table of methods */
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
-  lua_pushvalue(L, core);
-  lua_pushvalue(L, state);
-  om_setfuncs(L, inner, 1);
-  lua_pop(L, 1);
+  static const struct om_class class = {PENDING, "pending", meta, methods, inner};
+  struct om_state *state = (struct om_state *)lua_touserdata(L, -1);
+  om_class_open(L, &class, core);
+  if (state->answer == 0) {
+    lua_pushvalue(L, -1);
+    lua_pushcclosure(L, run_answer, 1);
+    state->answer = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
 }

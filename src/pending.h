@@ -15,17 +15,24 @@
 struct om_state {
   struct om_port *port; /* NULL before the first use and after the end */
   struct om_jobs home;  /* taken from the port, not yet reported */
-  int tracked; /* registry ref: table of luaL_ref, a job's `tracked` -> pending. Not keyed by
-                * the job: a hash that is full would be built anew at every send */
-  int ready;   /* registry ref: list of pendings for the next dispatch */
-  lua_Integer ready_count;
-  bool collecting;        /* somebody called fd or dispatch: fill `ready` */
+  int tracked;     /* registry ref: table of luaL_ref, a job's `tracked` -> pending. Not keyed by
+                    * the job: a hash that is full would be built anew at every send */
+  int ready;       /* registry refs: the pendings for the next dispatch by place, held weakly, */
+  int ready_held;  /* and those of them that nobody waited for yet, held */
+  int ready_count; /* the last place */
+  int ready_room;  /* with so many the places are given anew */
+  bool ready_gaps; /* `ready_held` lacks some */
+  bool collecting; /* somebody called fd or dispatch: fill `ready` */
   bool collecting_groups; /* with the pendings of groups too, which send_each made for itself */
   lua_Integer under_way;  /* tracked and not yet reported */
-  int encode;             /* registry refs: cjson's functions, codes.explain, hooks.report */
+  struct om_pending *pendings; /* all that have a job, newest first */
+  bool ended;                  /* the Lua state is closing: nothing begins any more */
+  int answer;                  /* registry ref: what runs om_work.answer */
+  int encode; /* registry refs: cjson's functions, codes.explain, hooks.report, … */
   int decode;
   int explain;
   int report;
+  int webhooks; /* webhook.parse */
 };
 
 struct om_pending;
@@ -41,8 +48,8 @@ struct om_work {
 
 struct om_state *om_state_of(lua_State *L); /* from upvalue 1 */
 
-/* The state's port, made when there is none or when it was inherited over a fork. NULL: no memory.
- */
+/* The state's port, made when there is none or when it was inherited over a fork. NULL: no memory,
+ * or the Lua state has ended. */
 struct om_port *om_state_port(struct om_state *state);
 
 /* Pushes a pending that has no job yet. */
@@ -62,8 +69,12 @@ int om_pending_wait(lua_State *L, struct om_state *state, int index, int64_t dea
 /* Blocks until the list at index (a group) is no longer empty, or the deadline passed. */
 void om_pending_wait_group(lua_State *L, struct om_state *state, int index, int64_t deadline_us);
 
-/* Takes home what is done, without waiting. Raises nothing but memory errors, and loses nothing. */
+/* Takes home what is done, without waiting. Raises nothing but memory errors, and loses nothing;
+ * runs no Lua. */
 void om_pending_drain(lua_State *L, struct om_state *state);
+
+/* The Lua state ends: pendings made by finalizers after this one's turn would keep their jobs. */
+void om_pending_end(struct om_state *state);
 
 /* Makes the metatable of pendings, and puts what send_each.lua and resty/onemsg need of them into
  * `core`. The state is on top of the stack, and stays there. */

@@ -1,191 +1,320 @@
 /* phone.c: from what people paste to E.164 digits, or to the reason why not.
  *
- * One walk sorts every code point into digit, plus, bracket, skipped, refused; the digits then show
- * what kind of number it is. It knows the form of numbers, not the numbering plans: no length per
- * country, and no rewriting of Brazilian, Mexican or Argentinian mobiles, which WhatsApp does.
+ * phone_digits.c sorts out what was written. The digits are then read in every way that the
+ * numbering plans allow: as a foreign number behind an exit code, as a national one with or without
+ * its trunk prefix, as one behind a calling code. A way counts when its number has a length that
+ * numbers of that calling code have, and counts more when it has it behind that first digit. Two
+ * numbers that count the same are a guess, and refused. Which ranges are assigned is not asked:
+ * they change every month, and a table that is a year old would refuse people.
  *
  * Pure: no state, any thread.
  */
 #include "phone.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#include "utf8.h"
+#include "phone_digits.h"
 
-/* Space while reading: "00" and a trunk 0 before the longest number, and one more to see "long". */
-#define READ_DIGITS (OM_PHONE_MAX_DIGITS + 4)
-
-struct range {
-  uint32_t first, last;
+/* One numbering plan, and the name of a country that has it. */
+struct plan {
+  const char code[OM_PHONE_COUNTRY_DIGITS + 1];
+  const char *trunks, *exits; /* prefixes, between blanks; see the table */
+  uint16_t fits[10];
 };
-
-/* Skipped wherever they stand. Sorted, as are all tables here. */
-static const struct range skipped[] = {
-    {0x0009, 0x0009}, {0x0020, 0x0020}, {0x002D, 0x002F}, /* tab, blank, - . / */
-    {0x00A0, 0x00A0}, {0x00AD, 0x00AD},                   /* no-break space, soft hyphen */
-    {0x061C, 0x061C}, {0x1680, 0x1680}, {0x180E, 0x180E}, /* Arabic mark, rare blanks */
-    {0x2000, 0x2015}, /* typographic blanks, zero-width and direction marks, dashes */
-    {0x202A, 0x202F}, /* embeddings and overrides, narrow no-break space */
-    {0x205F, 0x206F}, /* mathematical space, word joiner, isolates */
-    {0x2212, 0x2212}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}, /* minus, ideographic space, BOM */
+struct country_name {
+  const char iso[3], code[OM_PHONE_COUNTRY_DIGITS + 1];
 };
-
-/* The zero of every other set of ten decimal digits in Unicode 14 (category Nd). */
-static const uint32_t zeros[] = {
-    0x0660,  0x06F0,  0x07C0,  0x0966,  0x09E6,  0x0A66,  0x0AE6,  0x0B66,  0x0BE6,  0x0C66,
-    0x0CE6,  0x0D66,  0x0DE6,  0x0E50,  0x0ED0,  0x0F20,  0x1040,  0x1090,  0x17E0,  0x1810,
-    0x1946,  0x19D0,  0x1A80,  0x1A90,  0x1B50,  0x1BB0,  0x1C40,  0x1C50,  0xA620,  0xA8D0,
-    0xA900,  0xA9D0,  0xA9F0,  0xAA50,  0xABF0,  0xFF10,  0x104A0, 0x10D30, 0x11066, 0x110F0,
-    0x11136, 0x111D0, 0x112F0, 0x11450, 0x114D0, 0x11650, 0x116C0, 0x11730, 0x118E0, 0x11950,
-    0x11C50, 0x11D50, 0x11DA0, 0x16A60, 0x16AC0, 0x16B50, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC,
-    0x1D7F6, 0x1E140, 0x1E2F0, 0x1E950, 0x1FBF0,
-};
-#define FULLWIDTH_PLUS 0xFF0B
-
-/* Where the letters are, by block: it only chooses between two ways to say no. */
-static const struct range letters[] = {
-    {'A', 'Z'},         {'a', 'z'},         {0x00AA, 0x00AA},   {0x00B5, 0x00B5},
-    {0x00BA, 0x00BA},   {0x00C0, 0x00D6},   {0x00D8, 0x00F6},   {0x00F8, 0x1FFF},
-    {0x2C00, 0x2DFF},   {0x3005, 0x3007},   {0x3040, 0xD7FF},   {0xF900, 0xFDCF},
-    {0xFE70, 0xFEFC},   {0xFF21, 0xFF3A},   {0xFF41, 0xFF5A},   {0xFF66, 0xFFDC},
-    {0x10000, 0x1CFFF}, {0x1D400, 0x1D7CB}, {0x1E000, 0x1EFFF}, {0x20000, 0x3FFFF},
-};
-
-/* Calling codes whose numbers keep a leading 0 when dialled from abroad: Italy, Ivory Coast, Benin,
- * Congo, San Marino. */
-static const char *const keeps_zero[] = {"225", "229", "242", "378", "39"};
+#include "phone_table.h"
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
-static bool within(uint32_t c, const struct range *table, size_t count) {
-  for (size_t i = 0; i < count && c >= table[i].first; i++)
-    if (c <= table[i].last)
-      return true;
-  return false;
-}
-
-static bool is_foreign_digit(uint32_t c) {
-  for (size_t i = 0; i < COUNT(zeros) && c >= zeros[i]; i++)
-    if (c - zeros[i] < 10)
-      return true;
-  return c == FULLWIDTH_PLUS;
-}
-
-static bool keeps(const char *code, size_t len) {
-  for (size_t i = 0; i < COUNT(keeps_zero); i++)
-    if (strlen(keeps_zero[i]) == len && memcmp(keeps_zero[i], code, len) == 0)
-      return true;
-  return false;
-}
-
-/* What has been read of a number. */
-struct number {
-  char digits[READ_DIGITS];
-  size_t count; /* digits met; those beyond READ_DIGITS are counted, not kept */
-  bool plus;    /* a "+" was met */
-  bool open;    /* within a bracket that opened after bracket_at digits */
-  size_t bracket_at;
-};
-
-/* A bracket closes. "(0)" behind a country code is the trunk prefix of national calls and goes; at
- * the front it is a national number's own; elsewhere nobody knows what it is. */
-static enum om_phone_fault close_bracket(struct number *n) {
-  bool lone_zero = n->open && n->count == n->bracket_at + 1 && n->bracket_at < READ_DIGITS &&
-                   n->digits[n->bracket_at] == '0';
-  n->open = false;
-  if (!lone_zero || n->bracket_at == 0)
-    return OM_PHONE_OK;
-  bool zeros_first = n->bracket_at > 2 && memcmp(n->digits, "00", 2) == 0;
-  size_t code_at = !n->plus && zeros_first ? 2 : 0, code_len = n->bracket_at - code_at;
-  if ((!n->plus && !zeros_first) || code_len > OM_PHONE_COUNTRY_DIGITS ||
-      n->digits[code_at] == '0' || keeps(n->digits + code_at, code_len))
-    return OM_PHONE_ZERO;
-  n->count = n->bracket_at;
-  return OM_PHONE_OK;
-}
-
-static enum om_phone_fault take(struct number *n, uint32_t c) {
-  if (c >= '0' && c <= '9') {
-    if (n->count < READ_DIGITS)
-      n->digits[n->count] = (char)c;
-    n->count++;
-  } else if (c == '+') {
-    if (n->plus || n->count > 0)
-      return OM_PHONE_PLUS;
-    n->plus = true;
-  } else if (c == '(') {
-    n->open = true;
-    n->bracket_at = n->count;
-  } else if (c == ')') {
-    return close_bracket(n);
-  } else if (!within(c, skipped, COUNT(skipped))) {
-    return is_foreign_digit(c)                  ? OM_PHONE_DIGITS
-           : within(c, letters, COUNT(letters)) ? OM_PHONE_LETTER
-                                                : OM_PHONE_CHARACTER;
-  }
-  return OM_PHONE_OK;
-}
+/* ---- numbering plans ---- */
 
 static bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-/* "12020721369.0" would pass for another, longer number. No one writes a lone digit as the last
- * group, so it is a float's text. */
-static bool is_decimal(const char *text, size_t len) {
-  while (len > 0 && text[len - 1] == ' ')
-    len--;
-  return len > 2 && is_digit(text[len - 1]) && text[len - 2] == '.' && is_digit(text[len - 3]);
-}
-
-static enum om_phone_fault read_number(const char *text, size_t len, struct number *n) {
-  size_t used;
-  uint32_t c;
-  for (size_t at = 0; at < len; at += used) {
-    used = om_utf8_decode(text + at, len - at, &c);
-    if (used == 0)
-      return OM_PHONE_UTF8;
-    enum om_phone_fault fault = take(n, c);
-    if (fault != OM_PHONE_OK)
-      return fault;
+static const struct plan *plan_of(const char *digits, size_t count) {
+  for (size_t i = 0; i < COUNT(plans); i++) {
+    size_t len = strlen(plans[i].code);
+    if (count >= len && memcmp(plans[i].code, digits, len) == 0)
+      return &plans[i]; /* no code begins with another */
   }
-  if (n->count == 0)
-    return OM_PHONE_EMPTY;
-  return is_decimal(text, len) ? OM_PHONE_DECIMAL : OM_PHONE_OK;
+  return NULL;
 }
 
-bool om_phone_country(const char *text) {
-  size_t len = strspn(text, "0123456789");
-  return len >= 1 && len <= OM_PHONE_COUNTRY_DIGITS && text[len] == '\0' && text[0] != '0';
+/* The digits that the first prefix of a list takes away from the front, 0: it is not there. */
+static size_t matches(const char *prefix, const char *digits, size_t count) {
+  size_t i = 0;
+  while (is_digit(prefix[i]) || prefix[i] == '.') {
+    if (i >= count || (prefix[i] != '.' && prefix[i] != digits[i]))
+      return 0;
+    i++;
+  }
+  if (prefix[i] == '>' && count - i < (size_t)strtoul(prefix + i + 1, NULL, 10))
+    return 0;
+  return i;
+}
+
+static const char *next(const char *prefix) {
+  prefix += strcspn(prefix, " ");
+  return *prefix == ' ' ? prefix + 1 : prefix;
+}
+
+/* How well digits are a number of a plan: by length behind that first digit; by length alone, if no
+ * trunk prefix or 0 stands first. */
+enum fit { FIT_NONE, FIT_LENGTH, FIT_BOTH };
+
+static enum fit fit(const struct plan *plan, const char *digits, size_t count) {
+  unsigned any = 0, bit = count < 16 ? 1u << count : 0;
+  if (count == 0)
+    return FIT_NONE;
+  if ((plan->fits[digits[0] - '0'] & bit) != 0)
+    return FIT_BOTH;
+  for (const char *prefix = plan->trunks; *prefix != '\0'; prefix = next(prefix))
+    if (matches(prefix, digits, count) != 0)
+      return FIT_NONE;
+  for (size_t i = 0; i < COUNT(plan->fits); i++)
+    any |= plan->fits[i];
+  return (any & bit) != 0 && digits[0] != '0' ? FIT_LENGTH : FIT_NONE;
+}
+
+/* ---- ways to read ---- */
+
+/* The best number so far. */
+struct found {
+  char digits[OM_PHONE_MAX_DIGITS + 1];
+  enum fit fit;
+  bool two;      /* another one is as good */
+  bool no_code;  /* a way failed because no calling code begins so */
+  bool bad_zero; /* … because a 0 stands where none can */
+};
+
+static void consider(struct found *f, const struct plan *plan, const char *digits, size_t count,
+                     enum fit how) {
+  size_t code_len = strlen(plan->code), total = code_len + count;
+  if (how == FIT_NONE || how < f->fit || total < OM_PHONE_MIN_DIGITS || total > OM_PHONE_MAX_DIGITS)
+    return;
+  char all[OM_PHONE_MAX_DIGITS + 1];
+  memcpy(all, plan->code, code_len);
+  memcpy(all + code_len, digits, count);
+  all[total] = '\0';
+  f->two = how == f->fit && (f->two || strcmp(all, f->digits) != 0);
+  f->fit = how;
+  memcpy(f->digits, all, sizeof all);
+}
+
+/* Argentina: a mobile is area code and number behind 9 from abroad, with 15 in between from
+ * within. Area codes are 11, or three or four digits from 2 or 3 on. True: it was one. */
+static bool from_argentina(struct found *f, const struct plan *plan, const char *digits,
+                           size_t count) {
+  char mobile[11] = "9";
+  if (strcmp(plan->code, "54") != 0)
+    return false;
+  if (count >= 2 && memcmp(digits, "15", 2) == 0)
+    return true; /* without an area code */
+  if (count != 12)
+    return false;
+  size_t area = memcmp(digits, "11", 2) == 0 ? 2 : digits[0] != '2' && digits[0] != '3' ? 0 : 3;
+  if (area == 3 && memcmp(digits + 3, "15", 2) != 0)
+    area = 4;
+  if (area == 0 || memcmp(digits + area, "15", 2) != 0)
+    return false;
+  memcpy(mobile + 1, digits, area);
+  memcpy(mobile + 1 + area, digits + area + 2, 10 - area);
+  consider(f, plan, mobile, sizeof mobile, FIT_BOTH);
+  return true;
+}
+
+/* Digits behind a calling code or in a country: as they stand, and without what is dialled before
+ * them. Of several such prefixes the shortest that leaves a number is meant. */
+static void read_plan(struct found *f, const struct plan *plan, const char *digits, size_t count) {
+  if (from_argentina(f, plan, digits, count))
+    return;
+  enum fit plain = fit(plan, digits, count), best = FIT_NONE;
+  const char *rest = digits;
+  for (const char *prefix = plan->trunks; *prefix != '\0' && best != FIT_BOTH;
+       prefix = next(prefix)) {
+    size_t len = matches(prefix, digits, count);
+    if (len == 0)
+      continue;
+    if (from_argentina(f, plan, digits + len, count - len))
+      return;
+    enum fit how = fit(plan, digits + len, count - len);
+    if (how > best) {
+      best = how;
+      rest = digits + len;
+    }
+  }
+  consider(f, plan, rest, count - (size_t)(rest - digits), best);
+  consider(f, plan, digits, count, plain);
+  f->bad_zero |= plain == FIT_NONE && best == FIT_NONE && count > 0 && digits[0] == '0';
+}
+
+/* Digits that begin with a calling code; zero_at as in struct om_phone_digits, from here. */
+static void read_foreign(struct found *f, const char *digits, size_t count, size_t zero_at) {
+  const struct plan *plan = plan_of(digits, count);
+  if (plan == NULL) {
+    f->no_code |= count > 0 && digits[0] != '0';
+    f->bad_zero |= count > 0 && digits[0] == '0';
+    return;
+  }
+  size_t len = strlen(plan->code);
+  digits += len;
+  count -= len;
+  if (zero_at == OM_PHONE_NO_ZERO) {
+    read_plan(f, plan, digits, count);
+  } else if (zero_at != len || count < 2) {
+    f->bad_zero = true;
+  } else {
+    read_plan(f, plan, digits + 1, count - 1);
+    /* Italy's numbers keep their 0; in brackets it may be one, or somebody's habit. */
+    bool two = f->fit == FIT_BOTH || plan->fits[digits[1] - '0'] != 0;
+    if (fit(plan, digits, count) == FIT_BOTH) {
+      consider(f, plan, digits, count, FIT_BOTH);
+      f->two |= two;
+    }
+  }
+}
+
+static void read_behind(struct found *f, const struct om_phone_digits *n, size_t skip) {
+  size_t zero_at = n->zero_at == OM_PHONE_NO_ZERO ? OM_PHONE_NO_ZERO
+                   : n->zero_at < skip            ? 0
+                                                  : n->zero_at - skip;
+  read_foreign(f, n->digits + skip, n->count - skip, zero_at);
+}
+
+/* What stands for "+": the country's own exit codes, and 00, which people write wherever they are.
+ * Where an exit code begins with 00 itself, 001 in Korea, 00 is another way to read the digits, but
+ * not one to send by, since it makes numbers of what the code leaves without one; but for numbers
+ * of the country itself. True: an exit code was there. */
+static bool read_exits(struct found *f, const struct plan *home, const struct om_phone_digits *n) {
+  bool any = false;
+  for (const char *prefix = home->exits; *prefix != '\0'; prefix = next(prefix)) {
+    size_t len = matches(prefix, n->digits, n->count);
+    if (len > 0 && plan_of(n->digits + len, n->count - len) != NULL) {
+      any = true;
+      read_behind(f, n, len);
+    }
+  }
+  if (matches("00", n->digits, n->count) == 0)
+    return any;
+  const struct plan *plan = plan_of(n->digits + 2, n->count - 2);
+  if (!any || plan == home) {
+    read_behind(f, n, 2);
+  } else if (plan != NULL && f->fit != FIT_NONE) {
+    size_t skip = 2 + strlen(plan->code);
+    consider(f, plan, n->digits + skip, n->count - skip,
+             fit(plan, n->digits + skip, n->count - skip) == FIT_BOTH ? f->fit : FIT_NONE);
+  }
+  return true;
+}
+
+/* Digits as they are written in a country: a number of it, or a foreign one behind an exit code. */
+static void read_home(struct found *f, const struct plan *home, const struct om_phone_digits *n) {
+  struct found own = {.fit = FIT_NONE};
+  size_t code_len = strlen(home->code);
+  if (n->zero_at == OM_PHONE_NO_ZERO)
+    read_plan(&own, home, n->digits, n->count);
+  /* "49 151 …" of somebody who lives in Germany may be meant with a + before it. */
+  if (own.fit != FIT_NONE && n->count > code_len && memcmp(n->digits, home->code, code_len) == 0) {
+    const char *rest = n->digits + code_len;
+    if (fit(home, rest, n->count - code_len) == FIT_BOTH)
+      consider(&own, home, rest, n->count - code_len, own.fit);
+  }
+  if (!read_exits(f, home, n))
+    *f = own;
+  else if (own.fit == FIT_BOTH && strcmp(own.digits, f->digits) != 0)
+    f->two = true; /* no number begins with an exit code, so it is none by itself */
+}
+
+/* "+49 30 123456/57": what stands before the slash is already a number, and no area code is as
+ * long. Dashes between blanks also group digits; one or two behind the last are a second extension.
+ */
+#define AREA_DIGITS      5
+#define EXTENSION_DIGITS 2
+
+static bool is_two(const struct om_phone_digits *n, const struct found *f) {
+  const struct plan *plan = plan_of(f->digits, strlen(f->digits));
+  size_t code_len = strlen(plan->code), own = strlen(f->digits) - code_len;
+  for (size_t at = 1; at < n->count && at < OM_PHONE_READ_DIGITS; at++) {
+    size_t behind = n->count - at;
+    bool split =
+        (n->slashes >> at & 1) != 0 || ((n->dashes >> at & 1) != 0 && behind <= EXTENSION_DIGITS);
+    if (split && own > behind && own - behind > AREA_DIGITS &&
+        fit(plan, f->digits + code_len, own - behind) != FIT_NONE)
+      return true;
+  }
+  return false;
+}
+
+/* ---- public ---- */
+
+const char *om_phone_country(const char *text) {
+  if (strlen(text) == 2 && !is_digit(text[0])) {
+    char iso[2] = {(char)(text[0] & ~0x20), (char)(text[1] & ~0x20)};
+    for (size_t i = 0; i < COUNT(countries); i++)
+      if (memcmp(countries[i].iso, iso, 2) == 0)
+        return countries[i].code;
+    return NULL;
+  }
+  for (size_t i = 0; i < COUNT(plans); i++)
+    if (strcmp(plans[i].code, text) == 0)
+      return plans[i].code;
+  return NULL;
+}
+
+/* Why nothing was found. */
+static enum om_phone_fault why(const struct found *f, const struct om_phone_digits *n,
+                               const struct plan *home) {
+  bool foreign = n->plus || matches("00", n->digits, n->count) != 0;
+  size_t count = n->count - (foreign && !n->plus ? 2 : 0);
+  if (n->zero_at != OM_PHONE_NO_ZERO)
+    return OM_PHONE_ZERO;
+  if (home != NULL && !foreign)
+    return OM_PHONE_NOT_THERE;
+  if (f->bad_zero)
+    return OM_PHONE_ZERO;
+  if (count < OM_PHONE_MIN_DIGITS)
+    return OM_PHONE_SHORT;
+  if (count > OM_PHONE_MAX_DIGITS)
+    return OM_PHONE_LONG;
+  return f->no_code ? OM_PHONE_CODE : OM_PHONE_LENGTH;
 }
 
 enum om_phone_fault om_phone_normalize(const char *text, size_t len, const char *country,
                                        char out[OM_PHONE_MAX_DIGITS + 1]) {
-  struct number n = {.count = 0};
-  size_t skip = 0, code_len = 0;
+  struct om_phone_digits n;
+  struct found f = {.fit = FIT_NONE};
+  const struct plan *home = NULL;
   out[0] = '\0';
-  enum om_phone_fault fault = read_number(text, len, &n);
+  enum om_phone_fault fault = om_phone_digits_read(text, len, &n);
   if (fault != OM_PHONE_OK)
     return fault;
-  if (!n.plus && n.count > 1 && memcmp(n.digits, "00", 2) == 0) {
-    skip = 2;
-  } else if (!n.plus && n.digits[0] == '0') {
-    if (!country || !om_phone_country(country))
-      return OM_PHONE_NATIONAL;
-    code_len = strlen(country);
-    skip = keeps(country, code_len) ? 0 : 1;
+  if (country != NULL && country[0] != '\0') {
+    const char *code = om_phone_country(country);
+    home = code != NULL ? plan_of(code, strlen(code)) : NULL;
   }
-  size_t total = n.count - skip + code_len;
-  if (code_len == 0 && total > 0 && n.digits[skip] == '0')
-    return OM_PHONE_ZERO;
-  if (total < OM_PHONE_MIN_DIGITS)
-    return OM_PHONE_SHORT;
-  if (total > OM_PHONE_MAX_DIGITS)
-    return OM_PHONE_LONG;
-  if (code_len > 0)
-    memcpy(out, country, code_len);
-  memcpy(out + code_len, n.digits + skip, n.count - skip);
-  out[total] = '\0';
+  if (n.plus)
+    read_behind(&f, &n, 0);
+  else if (home != NULL)
+    read_home(&f, home, &n);
+  else if (matches("00", n.digits, n.count) != 0)
+    read_behind(&f, &n, 2);
+  else if (country != NULL && country[0] != '\0')
+    return OM_PHONE_COUNTRY;
+  else if (n.digits[0] == '0')
+    return OM_PHONE_NATIONAL;
+  else
+    read_behind(&f, &n, 0);
+  if (f.fit == FIT_NONE)
+    return why(&f, &n, home);
+  if (f.two)
+    return OM_PHONE_AMBIGUOUS;
+  if (is_two(&n, &f))
+    return OM_PHONE_TWO;
+  memcpy(out, f.digits, sizeof f.digits);
   return OM_PHONE_OK;
 }
 
@@ -206,9 +335,26 @@ const char *om_phone_explain(enum om_phone_fault fault) {
   case OM_PHONE_NATIONAL:
     return "begins with 0 and no country is set: give the international form, such as "
            "+12020721369, or set country";
+  case OM_PHONE_NOT_THERE:
+    return "is no number of the country that is set, by its length: give it whole, with its area "
+           "code, or in international form with +, such as +12020721369";
+  case OM_PHONE_COUNTRY:
+    return "needs a country, and the one given is none: write its ISO code, like BR, or its "
+           "calling code, like 55; or give the international form, such as +12020721369";
+  case OM_PHONE_CODE:
+    return "begins with no country's calling code: give the international form, such as "
+           "+12020721369, or set country";
+  case OM_PHONE_LENGTH:
+    return "has more or fewer digits than numbers of that country: give one number, whole, in "
+           "international form, such as +12020721369, or set country";
+  case OM_PHONE_AMBIGUOUS:
+    return "may be read as two different numbers: give the international form with +, such as "
+           "+12020721369";
+  case OM_PHONE_TWO:
+    return "looks like two numbers, or like one with an extension: give one number";
   case OM_PHONE_ZERO:
-    return "has a 0 where the country code begins, or a (0) that is not clear: give the "
-           "international form without it";
+    return "has a 0 where none can stand: give the international form without it, such as "
+           "+12020721369";
   case OM_PHONE_DECIMAL:
     return "is a decimal or negative number, as spreadsheets make them: give its digits as text";
   case OM_PHONE_SHORT:

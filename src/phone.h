@@ -1,14 +1,16 @@
-/* phone.h: the form of a recipient's number. Pure: no Lua, no I/O, no allocation, any thread.
+/* phone.h: a recipient's number. Pure: no Lua, no I/O, no allocation, any thread.
  *
  * A number leaves as E.164 digits without "+", 7 to 15 of them, the first 1-9 (PLATFORM.md 5.4).
- * What people paste is cleaned: blanks, dashes, . ( ) /, invisible marks, one "+" at the front, a
- * leading "00", and the "(0)" of "+44 (0)20 …". What would be a guess is refused: letters, two
- * numbers in one, line breaks, a national number without a country. Digits of other scripts, and
- * the full-width plus that comes with them, are refused, never dropped or mapped.
+ * What people paste is cleaned: blanks, dashes, . ( ) /, invisible marks, "tel:", one "+" at the
+ * front, an exit code, the trunk prefix, also the "(0)" of "+44 (0)20 …". What would be a guess is
+ * refused: letters, two numbers in one, line breaks, a national number without a country, what can
+ * be read as two numbers. Digits of other scripts, and the full-width plus that comes with them,
+ * are refused, never dropped or mapped.
  *
- * National or international: "+" or "00" is international, a single leading 0 is national, and
- * anything else is taken as international, country or not: it is the form that the API asks for,
- * and whether "55 1191 2345" begins with a country code nobody can tell.
+ * National or international: with a country, digits are national unless "+", "00" or that country's
+ * exit code stands first. Without one, digits that begin with neither "+" nor 0 are international,
+ * and those behind a single 0 are refused. Either way the calling code must exist, and the number
+ * have a length that numbers there have; whether its range is assigned is not asked.
  */
 #ifndef OM_PHONE_H
 #define OM_PHONE_H
@@ -28,6 +30,12 @@ enum om_phone_fault {
   OM_PHONE_PLUS,      /* a "+" that is not at the front, or two */
   OM_PHONE_DIGITS,    /* digits, or the plus, of another script */
   OM_PHONE_NATIONAL,  /* a leading 0 and no country is set */
+  OM_PHONE_NOT_THERE, /* a country is set, and its numbers have other lengths */
+  OM_PHONE_COUNTRY,   /* a country is needed, and the one given is not known */
+  OM_PHONE_CODE,      /* no calling code begins so */
+  OM_PHONE_LENGTH,    /* numbers of that calling code have other lengths */
+  OM_PHONE_AMBIGUOUS, /* two ways to read it give two numbers */
+  OM_PHONE_TWO,       /* "+1 202 555 0123/0124": two, or one with an extension */
   OM_PHONE_ZERO,      /* "+0…", "000…", or a "(0)" that is no trunk prefix for certain */
   OM_PHONE_DECIMAL,   /* "12020721369.0": a number that went through a spreadsheet or a float */
   OM_PHONE_SHORT,
@@ -35,18 +43,25 @@ enum om_phone_fault {
   OM_PHONE_UTF8
 };
 
-/* text: len bytes, not NUL-terminated. country: calling code ("55"), for which om_phone_country is
- * true, or NULL; anything else counts as NULL. With a country a single leading 0 gives way to it,
- * except in the few countries whose numbers really begin with 0 (Italy, Ivory Coast …), where it
- * stays. Countries with another trunk prefix than 0 (Hungary's 06, Russia's 8) need international
- * numbers.
- * Writes digits and a NUL; the digits normalise to themselves. The fault is the first one met,
- * reading from the start. Anything but OM_PHONE_OK leaves out as "". */
+/* text: len bytes, not NUL-terminated. country: whatever om_phone_country knows, or NULL or
+ * "" for none; with anything else only "+" and "00" are understood. Writes digits and a NUL;
+ * without a country the digits normalise to themselves. The fault is the first one met, reading
+ * from the start. Anything but OM_PHONE_OK leaves out as "". */
 enum om_phone_fault om_phone_normalize(const char *text, size_t len, const char *country,
                                        char out[OM_PHONE_MAX_DIGITS + 1]);
 
-/* Whether text is a calling code in form: 1 to 3 digits, the first 1-9, no "+". */
-bool om_phone_country(const char *text);
+/* The calling code of a country, static storage: text is its ISO code ("BR", any case) or the
+ * calling code itself, without "+". NULL: there is no such country. */
+const char *om_phone_country(const char *text);
+
+/* One spelling for all spellings of one person's number, to compare by; not one to send to. False:
+ * text is neither a number in international form nor 7 to 15 digits, and out holds nothing. Mexico
+ * with and without 1, Argentina with and without 9, Brazil with and without the ninth digit, Ivory
+ * Coast and Benin before and after they had ten digits, a trunk prefix behind the calling code. */
+bool om_phone_key(const char *text, size_t len, char out[OM_PHONE_MAX_DIGITS + 1]);
+
+/* The other spelling, if a key has one. */
+bool om_phone_longer(const char *key, char out[OM_PHONE_MAX_DIGITS + 1]);
 
 /* A sentence part for people, static storage: what is wrong and what to do. It reads on after the
  * field's name: "has a letter: …". */

@@ -66,39 +66,7 @@ pid_t om_process(void) {
   return pid;
 }
 
-/* ---- lists and jobs ---- */
-
-void om_jobs_init(struct om_jobs *list) {
-  list->head = NULL;
-  list->tail = &list->head;
-}
-
-void om_jobs_append(struct om_jobs *list, struct om_job *job) {
-  job->next = NULL;
-  *list->tail = job;
-  list->tail = &job->next;
-}
-
-struct om_job *om_jobs_shift(struct om_jobs *list) {
-  struct om_job *job = list->head;
-  if (job == NULL) {
-    return NULL;
-  }
-  list->head = job->next;
-  if (list->head == NULL) {
-    list->tail = &list->head;
-  }
-  job->next = NULL;
-  return job;
-}
-
-void om_jobs_move(struct om_jobs *to, struct om_jobs *from) {
-  if (from->head != NULL) {
-    *to->tail = from->head;
-    to->tail = from->tail;
-    om_jobs_init(from);
-  }
-}
+/* ---- jobs ---- */
 
 void om_job_init(struct om_job *job, const struct om_job_type *type, struct om_port *port) {
   job->type = type;

@@ -11,30 +11,12 @@
 #ifndef OM_PORT_H
 #define OM_PORT_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "jobs.h"
+
 #include <sys/types.h>
 
 /* sun_path holds 108 bytes with its NUL; see unix(7). */
 #define OM_PORT_PATH_BYTES 108
-
-struct om_port;
-struct om_job;
-
-struct om_job_type {
-  const char *name;
-  void (*destroy)(struct om_job *job); /* frees the job; on any thread, no lock held */
-};
-
-struct om_job {
-  const struct om_job_type *type;
-  struct om_port *port; /* counted; where the job goes when it is done */
-  struct om_job *next;  /* belongs to whoever has the job in a list */
-  int refs;             /* __atomic */
-  bool done;            /* owner's thread only; set by om_port_take */
-  int tracked;          /* owner's thread only: its place in the state's table, 0: none */
-};
 
 /* What an engine says to a job. */
 enum om_submitted {
@@ -43,20 +25,6 @@ enum om_submitted {
   OM_SUBMIT_STOPPED, /* the process is ending, or the handle was closed */
   OM_SUBMIT_FAILED   /* no thread or no memory: errno says which */
 };
-
-/* A list of jobs, oldest first. */
-struct om_jobs {
-  struct om_job *head;
-  struct om_job **tail;
-};
-
-/* Any thread. An empty list; append moves the caller's reference into it; shift moves it out again.
- */
-void om_jobs_init(struct om_jobs *list);
-void om_jobs_append(struct om_jobs *list, struct om_job *job);
-struct om_job *om_jobs_shift(struct om_jobs *list);
-/* Moves all of `from` to the end of `to`. */
-void om_jobs_move(struct om_jobs *to, struct om_jobs *from);
 
 /* Owner. Fills the head of a zeroed job with one reference, the caller's; holds the port. */
 void om_job_init(struct om_job *job, const struct om_job_type *type, struct om_port *port);

@@ -13,7 +13,7 @@
 
 #include "port.h"
 
-#define OM_SQL_MAX_STATEMENTS   1000        /* a unit; it holds the write lock while it runs */
+#define OM_SQL_MAX_STATEMENTS   4000        /* a unit: ten for each of 400 confirmations */
 #define OM_SQL_MAX_VALUES       1000        /* a statement; PostgreSQL's own limit is 65,535 */
 #define OM_SQL_MAX_UNIT_BYTES   (16u << 20) /* texts and values of one unit */
 #define OM_SQL_MAX_ROWS         100000      /* a unit's answer: more belongs in pages */
@@ -82,6 +82,7 @@ struct om_sql_error {
   enum om_sql_fault fault;
   int code;    /* the database's own; 0: none */
   bool lost;   /* the transaction is gone, with everything in it */
+  bool open;   /* of a commit: it may have been stored all the same, or be one day */
   bool broken; /* the connection is of no more use: close it and open another */
   char text[OM_SQL_TEXT_BYTES];
 };
@@ -127,7 +128,7 @@ struct om_sql_driver {
   bool (*release)(void *connection, struct om_sql_error *error);
   bool (*undo)(void *connection, struct om_sql_error *error);
   /* True: durable, and still where others will look for it. False: nothing of it is to be
-   * acknowledged; rollback is still to be called. */
+   * acknowledged; rollback is still to be called. Unless error->open, nothing was stored. */
   bool (*commit)(void *connection, struct om_sql_error *error);
   void (*rollback)(void *connection);
   /* Upkeep between two batches (quiet: and nobody waits). True: a quiet call would be useful. */

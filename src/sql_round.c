@@ -5,7 +5,9 @@
  * whole and run again with them, as are the next GUARDED batches. Some faults take the transaction
  * with them, savepoints or not (a full disk, INSERT OR ROLLBACK): then nothing of the batch has
  * happened, the unit at fault is answered, and the others are run again, each in a transaction of
- * its own, so that none can fail by a neighbour twice. No answer leaves before the commit that
+ * its own, so that none can fail by a neighbour twice. What fails at the commit (a deferred key, a
+ * disk that is full just then) tells nothing of whose fault it is: then each is run alone, and
+ * fails by itself or not at all. No answer leaves before the commit that
  * makes it true. */
 #include "sql_round.h"
 
@@ -246,12 +248,19 @@ static void settle_batch(struct om_sql_round *round, struct om_jobs *batch, int6
   }
 }
 
-/* The transaction came to nothing. guilty: by this unit; NULL: as a whole. */
+/* The transaction came to nothing, as far as is known. guilty: by this unit; NULL: as a whole.
+ * committing: its commit failed, maybe for what one of many has done. Was nothing stored, then each
+ * is tried alone. Is that open, none is: it could be stored twice. */
 static void lose_batch(struct om_sql_round *round, struct om_jobs *batch,
-                       const struct om_sql_unit *guilty, const struct om_sql_error *error) {
+                       const struct om_sql_unit *guilty, bool committing,
+                       const struct om_sql_error *error) {
   if (error->fault == OM_SQL_BUSY) {
     put_back(round, batch, false);
     wait_for_lock(round, error);
+    return;
+  }
+  if (guilty == NULL && committing && !error->open && batch->head->next != NULL) {
+    put_back(round, batch, true);
     return;
   }
   if (guilty == NULL) {
@@ -274,6 +283,7 @@ void om_sql_round_write(struct om_sql_round *round) {
   struct om_sql_error error = {.fault = OM_SQL_FINE};
   const struct om_sql_unit *guilty = NULL;
   struct om_jobs batch;
+  bool committing = false;
   int64_t count = round->connection != NULL && round->retry_us == 0 ? take_batch(round, &batch) : 0;
   if (count == 0) {
     return;
@@ -282,7 +292,8 @@ void om_sql_round_write(struct om_sql_round *round) {
   round->guarded -= guarded;
   if (round->driver->begin(round->connection, false, &error)) {
     guilty = run_batch(round, &batch, guarded, &error);
-    if (guilty == NULL) {
+    committing = guilty == NULL;
+    if (committing) {
       error = (struct om_sql_error){.fault = OM_SQL_FINE};
       if (round->driver->commit(round->connection, &error)) {
         round->pause_us = 0;
@@ -300,5 +311,5 @@ void om_sql_round_write(struct om_sql_round *round) {
     put_back(round, &batch, false);
     return;
   }
-  lose_batch(round, &batch, guilty, &error);
+  lose_batch(round, &batch, guilty, committing, &error);
 }

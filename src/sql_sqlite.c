@@ -20,9 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NAME_MAX_BYTES 480  /* SQLite: 512, with its suffixes */
-#define QUIET_PAGES    64   /* when nobody waits, a log this long is moved into the database */
-#define FULL_PAGES     4096 /* 16 MiB of log: now, even if somebody waits */
+#define QUIET_PAGES 64   /* when nobody waits, a log this long is moved into the database */
+#define FULL_PAGES  4096 /* 16 MiB of log: now, even if somebody waits */
 
 /* The cache holds the upper parts of the indexes of a million confirmations. A log that grew while
  * somebody read for long is cut down to 32 MiB. Quoted words that are no names are mistakes. */
@@ -42,13 +41,12 @@ static bool no_space(int number) {
   return number == ENOSPC || number == EDQUOT || number == EFBIG;
 }
 
-static bool fail_for_system(struct om_sql_error *error, const char *name, int code, int number) {
+bool om_sqlite_fail_for_system(struct om_sql_error *error, const char *name, int code, int number) {
+  const char *stored = error->open ? "it may not have been stored" : "nothing was stored";
   if (no_space(number)) {
-    return om_sql_fail(
-        error, OM_SQL_FULL, code,
-        "no space left for %s (%s); nothing was stored; free some space, and it goes "
-        "on by itself",
-        name, strerror(number));
+    return om_sql_fail(error, OM_SQL_FULL, code,
+                       "no space left for %s (%s); %s; free some space, and it goes on by itself",
+                       name, strerror(number), stored);
   }
   if (number == EACCES || number == EPERM || number == EROFS) {
     return om_sql_fail(
@@ -57,34 +55,45 @@ static bool fail_for_system(struct om_sql_error *error, const char *name, int co
         "for this user",
         name, strerror(number));
   }
-  return om_sql_fail(error, OM_SQL_IO, code, "the disk failed under %s (%s); nothing was stored",
-                     name, number == EIO ? strerror(number) : sqlite3_errstr(code));
-}
-
-/* May this user write it? 0, or an error number. */
-static int forbidden(const char *directory, const char *name) {
-  if (faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) != 0 ||
-      (faccessat(AT_FDCWD, name, R_OK | W_OK, AT_EACCESS) != 0 && errno != ENOENT)) {
-    return errno;
+  if (number == ENOMEM) {
+    return om_sql_fail(error, OM_SQL_MEMORY, code, "out of memory; %s", stored);
   }
-  return 0;
+  return om_sql_fail(error, OM_SQL_IO, code, "the disk failed under %s (%s); %s", name,
+                     number == EIO || number == EMFILE || number == ENFILE ? strerror(number)
+                                                                           : sqlite3_errstr(code),
+                     stored);
 }
 
 /* SQLite says "cannot open" for many reasons; what it was doing last may have been something else.
  */
 static bool fail_to_open(struct om_sql_error *error, const char *name, int code, int number) {
-  char directory[NAME_MAX_BYTES];
+  char directory[OM_SQLITE_NAME_BYTES];
   snprintf(directory, sizeof directory, "%.*s/", (int)(strrchr(name, '/') - name), name);
-  int why = forbidden(directory, name);
+  int why = om_sqlite_forbidden(directory, name);
   error->broken = true; /* another connection may be allowed to, one day */
-  return fail_for_system(error, name, code, why != 0 ? why : number);
+  return om_sqlite_fail_for_system(error, name, code, why != 0 ? why : number);
+}
+
+/* What fails while the log is written was not stored, for the mark of the commit comes last. What
+ * fails behind that, when the log is synchronised or its index brought up to date, may have been.
+ */
+static bool may_be_stored(int code, int number) {
+  int kind = code & 0xff;
+  return kind != SQLITE_CONSTRAINT && kind != SQLITE_BUSY && kind != SQLITE_LOCKED &&
+         kind != SQLITE_FULL && !(code == SQLITE_IOERR_WRITE && no_space(number));
 }
 
 bool om_sqlite_fail(struct om_sqlite *sqlite, int code, struct om_sql_error *error) {
   sqlite3 *db = sqlite->db;
   const char *name = sqlite->name;
+  if (db == NULL || (code & 0xff) == SQLITE_NOMEM || code == SQLITE_IOERR_NOMEM) {
+    error->lost = db == NULL || sqlite3_get_autocommit(db) != 0;
+    error->open = sqlite->committing;
+    return om_sqlite_fail_for_system(error, name, code, ENOMEM);
+  }
   int number = errno != 0 ? errno : sqlite3_system_errno(db);
   error->lost = sqlite3_get_autocommit(db) != 0;
+  error->open = sqlite->committing && may_be_stored(code, number);
   switch (code & 0xff) {
   case SQLITE_CONSTRAINT:
     return om_sql_fail(error, OM_SQL_CONFLICT, code, "%s", sqlite3_errmsg(db));
@@ -94,7 +103,7 @@ bool om_sqlite_fail(struct om_sqlite *sqlite, int code, struct om_sql_error *err
                        "another process kept %s locked for too long; nothing was stored; try again",
                        name);
   case SQLITE_FULL:
-    return fail_for_system(error, name, code, ENOSPC);
+    return om_sqlite_fail_for_system(error, name, code, ENOSPC);
   case SQLITE_READONLY:
   case SQLITE_CANTOPEN:
   case SQLITE_PERM:
@@ -111,19 +120,21 @@ bool om_sqlite_fail(struct om_sqlite *sqlite, int code, struct om_sql_error *err
                        name, sqlite3_errmsg(db));
   case SQLITE_IOERR:
     error->broken = !no_space(number);
-    return fail_for_system(error, name, code, number);
-  case SQLITE_NOMEM:
-    return om_sql_fail(error, OM_SQL_MEMORY, code, "out of memory");
+    return om_sqlite_fail_for_system(error, name, code, number);
   default:
     return om_sql_fail(error, OM_SQL_STATEMENT, code, "%s", sqlite3_errmsg(db));
   }
+}
+
+bool om_sqlite_inside(struct om_sqlite *sqlite, struct om_sql_error *error) {
+  return sqlite3_get_autocommit(sqlite->db) == 0 || om_sqlite_fail(sqlite, SQLITE_NOMEM, error);
 }
 
 /* ---- the connection ---- */
 
 static void close_connection(void *connection, bool briefly) {
   struct om_sqlite *sqlite = connection;
-  if (briefly && sqlite->db != NULL) {
+  if (sqlite->db != NULL && (!om_sqlite_settle(sqlite) || briefly)) {
     sqlite3_db_config(sqlite->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
   }
   om_sqlite_forget_all(sqlite);
@@ -142,34 +153,23 @@ static int on_commit(void *connection, sqlite3 *db, const char *schema, int page
   return SQLITE_OK;
 }
 
-/* Makes an empty file for SQLite, for this user only, whatever the umask says. */
-static bool create_file(const char *name, struct om_sql_error *error) {
-  int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) {
-    return errno == EEXIST || fail_for_system(error, name, SQLITE_CANTOPEN, errno);
-  }
-  bool fine = fchmod(fd, 0600) == 0;
-  int number = errno;
-  close(fd); /* nobody in this process has it open yet: no lock is lost */
-  return fine || fail_for_system(error, name, SQLITE_CANTOPEN, number);
-}
-
 static bool use_log(struct om_sqlite *sqlite, struct om_sql_error *error) {
   sqlite3_stmt *statement = NULL;
+  bool log = false;
   int code = sqlite3_prepare_v2(sqlite->db, "PRAGMA journal_mode=WAL", -1, &statement, NULL);
   code = code == SQLITE_OK ? sqlite3_step(statement) : code;
-  if (code != SQLITE_ROW) {
-    om_sqlite_fail(sqlite, code, error);
-    sqlite3_finalize(statement);
-    return false;
+  if (code == SQLITE_ROW) {
+    const char *mode = (const char *)sqlite3_column_text(statement, 0);
+    log = mode != NULL && strcmp(mode, "wal") == 0;
+    code = sqlite3_step(statement); /* only now a new database's first page is written */
   }
-  const char *mode = (const char *)sqlite3_column_text(statement, 0);
-  bool fine = mode != NULL && strcmp(mode, "wal") == 0;
+  bool fine = code == SQLITE_DONE || om_sqlite_fail(sqlite, code, error);
   sqlite3_finalize(statement);
-  return fine ||
-         om_sql_fail(error, OM_SQL_CONFIG, 0,
-                     "%s cannot have a write-ahead log where it is; move it to a local disk",
-                     sqlite->name);
+  return fine &&
+         (log || om_sql_fail(error, OM_SQL_CONFIG, 0,
+                             "%s cannot have a write-ahead log where it is; move it to a local "
+                             "disk",
+                             sqlite->name));
 }
 
 static bool set_up_connection(struct om_sqlite *sqlite, struct om_sql_error *error) {
@@ -187,6 +187,11 @@ static bool set_up_connection(struct om_sqlite *sqlite, struct om_sql_error *err
   if (!use_log(sqlite, error)) {
     return false;
   }
+  code = sqlite3_exec(db, "SELECT 1 FROM sqlite_schema LIMIT 1", NULL, NULL, NULL);
+  if (code != SQLITE_OK) {
+    return om_sqlite_fail(sqlite, code, error);
+  }
+  om_sqlite_watch(sqlite); /* all its files are open now */
   sqlite3_wal_hook(db, on_commit, sqlite);
   for (int i = 0; i < OM_SQLITE_OWN; i++) {
     code =
@@ -206,7 +211,7 @@ static void *open_connection(const char *name, bool create, struct om_sql_error 
   }
   sqlite->name = name;
   sqlite->trusted = true;
-  bool fine = !create || create_file(name, error);
+  bool fine = !create || om_sqlite_create(name, error);
   if (fine && access(name, F_OK) != 0 && errno == ENOENT) {
     fine =
         om_sql_fail(error, OM_SQL_MOVED, 0,
@@ -214,6 +219,7 @@ static void *open_connection(const char *name, bool create, struct om_sql_error 
                     "to begin with an empty one",
                     name);
   }
+  fine = fine && om_sqlite_one_name(name, error);
   if (fine) {
     int code =
         sqlite3_open_v2(name, &sqlite->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
@@ -237,28 +243,16 @@ static bool run_own(void *connection, int which, struct om_sql_error *error) {
   int code = sqlite3_step(sqlite->own[which]);
   bool fine = code == SQLITE_DONE || om_sqlite_fail(sqlite, code, error);
   sqlite3_reset(sqlite->own[which]);
+  fine = fine && (which == COMMIT || which == ROLLBACK || om_sqlite_inside(sqlite, error));
   sqlite->trusted = false;
   return fine;
-}
-
-/* A file that was deleted or replaced still takes what is written to it, and nobody will find it.
- */
-static bool in_place(struct om_sqlite *sqlite, struct om_sql_error *error) {
-  int moved = 0;
-  sqlite3_file_control(sqlite->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-  if (moved == 0) {
-    return true;
-  }
-  error->broken = true;
-  return om_sql_fail(error, OM_SQL_MOVED, 0,
-                     "%s was deleted or replaced while it was in use; this unit is not in it",
-                     sqlite->name);
 }
 
 static bool begin(void *connection, bool reads, struct om_sql_error *error) {
   struct om_sqlite *sqlite = connection;
   sqlite->reads = reads;
-  return in_place(sqlite, error) && run_own(sqlite, reads ? BEGIN_READ : BEGIN_WRITE, error);
+  return om_sqlite_in_place(sqlite, error) &&
+         run_own(sqlite, reads ? BEGIN_READ : BEGIN_WRITE, error);
 }
 
 static bool savepoint(void *connection, struct om_sql_error *error) {
@@ -274,7 +268,16 @@ static bool undo(void *connection, struct om_sql_error *error) {
 }
 
 static bool commit(void *connection, struct om_sql_error *error) {
-  return run_own(connection, COMMIT, error) && in_place(connection, error);
+  struct om_sqlite *sqlite = connection;
+  sqlite->committing = true;
+  bool fine = run_own(sqlite, COMMIT, error);
+  sqlite->committing = false;
+  if (fine) {
+    error->open = true;
+    fine = om_sqlite_in_place(sqlite, error);
+    error->open = !fine;
+  }
+  return fine;
 }
 
 static void rollback(void *connection) {
@@ -293,6 +296,11 @@ static bool idle(void *connection, bool quiet) {
   if (sqlite->log_pages < wanted) {
     return !quiet && sqlite->log_pages >= QUIET_PAGES;
   }
+  struct om_sql_error ignored = {.fault = OM_SQL_FINE};
+  sqlite->reads = false;
+  if (!om_sqlite_in_place(sqlite, &ignored)) {
+    return false; /* the next unit will say so */
+  }
   int pages = 0;
   int moved = 0;
   int code = sqlite3_wal_checkpoint_v2(sqlite->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
@@ -302,79 +310,9 @@ static bool idle(void *connection, bool quiet) {
   return !all && !quiet;
 }
 
-/* ---- the target ---- */
-
-/* The file's own directory, without links; NULL: *error. */
-static char *directory_of(const char *target, struct om_sql_error *error) {
-  const char *slash = strrchr(target, '/');
-  char *asked = slash == NULL ? strdup(".") : strndup(target, (size_t)(slash - target) + 1);
-  char *real = asked != NULL ? realpath(asked, NULL) : NULL;
-  int number = errno;
-  if (real == NULL && (number == ENOENT || number == ENOTDIR)) {
-    om_sql_fail(error, OM_SQL_CONFIG, 0, "the directory %s does not exist; create it first",
-                asked != NULL ? asked : "");
-  } else if (real == NULL) {
-    fail_for_system(error, target, SQLITE_CANTOPEN, number);
-  }
-  free(asked);
-  return real;
-}
-
-static bool check_permission(const char *directory, const char *name, bool exists,
-                             struct om_sql_error *error) {
-  struct stat info;
-  if (exists && stat(name, &info) == 0 && !S_ISREG(info.st_mode)) {
-    return om_sql_fail(error, OM_SQL_CONFIG, 0, "%s is %s; name a file", name,
-                       S_ISDIR(info.st_mode) ? "a directory" : "no regular file");
-  }
-  int why = forbidden(directory, name);
-  return why == 0 || fail_for_system(error, name, SQLITE_CANTOPEN, why);
-}
-
-static char *check(const char *target, bool *exists, struct om_sql_error *error) {
-  const char *slash = strrchr(target, '/');
-  const char *file = slash != NULL ? slash + 1 : target;
-  if (*file == '\0' || strcmp(file, ".") == 0 || strcmp(file, "..") == 0 || target[0] == ':') {
-    om_sql_fail(error, OM_SQL_CONFIG, 0,
-                "\"%s\" names no file; write sqlite: and the path of one, like "
-                "sqlite:/var/lib/onemsg/confirmations.db",
-                target);
-    return NULL;
-  }
-  char *directory = directory_of(target, error);
-  if (directory == NULL) {
-    return NULL;
-  }
-  char *name = malloc(NAME_MAX_BYTES);
-  int length = name == NULL ? 0
-                            : snprintf(name, NAME_MAX_BYTES, "%s/%s",
-                                       strcmp(directory, "/") == 0 ? "" : directory, file);
-  if (length <= 0 || length >= NAME_MAX_BYTES) {
-    om_sql_fail(error, name == NULL ? OM_SQL_MEMORY : OM_SQL_CONFIG, 0,
-                "the path of the database is too long: %d bytes, and at most %d can be", length,
-                NAME_MAX_BYTES - 1);
-    free(directory);
-    free(name);
-    return NULL;
-  }
-  char *real = realpath(name, NULL); /* a link to a file is that file */
-  *exists = real != NULL;
-  if (real != NULL) {
-    free(name);
-    name = real;
-  }
-  bool fine = check_permission(directory, name, *exists, error);
-  free(directory);
-  if (!fine) {
-    free(name);
-    return NULL;
-  }
-  return name;
-}
-
 const struct om_sql_driver om_sql_sqlite = {
     .scheme = "sqlite:",
-    .check = check,
+    .check = om_sqlite_check,
     .open = open_connection,
     .close = close_connection,
     .begin = begin,

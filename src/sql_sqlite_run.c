@@ -330,6 +330,7 @@ bool om_sqlite_run(void *connection, struct om_sql_unit *unit, struct om_sql_sta
   fine = fine && step_all(sqlite, unit, statement, prepared->statement, error);
   sqlite3_reset(prepared->statement);
   sqlite3_clear_bindings(prepared->statement);
+  fine = fine && om_sqlite_inside(sqlite, error);
   if (fine && sqlite3_total_changes(sqlite->db) != before) {
     statement->changes = sqlite3_changes(sqlite->db);
   }

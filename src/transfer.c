@@ -59,6 +59,14 @@ struct om_transfer *om_transfer_new(struct om_port *port, struct om_endpoint *en
   return transfer;
 }
 
+bool om_transfer_reads(const struct om_transfer *transfer) {
+  return strcmp(transfer->method, "GET") == 0;
+}
+
+bool om_transfer_left(const struct om_transfer *transfer) {
+  return transfer->asked && transfer->handed_bytes == transfer->body_bytes && !transfer->refused;
+}
+
 /* ---- start and stop ---- */
 
 /* the_lock is held. NULL and errno: it could not be made. */
@@ -71,7 +79,6 @@ static struct om_engine *start(void) {
     return NULL;
   }
   om_jobs_init(&engine->inbox);
-  om_jobs_init(&engine->waiting);
   om_jobs_init(&engine->finished);
   pthread_mutex_init(&engine->lock, NULL);
   pthread_condattr_init(&attributes);
@@ -82,7 +89,7 @@ static struct om_engine *start(void) {
   engine->pid = om_process();
   engine->timer_us = engine->due_us = INT64_MAX;
   engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  engine->watches.epoll_fd = -1;
+  engine->watches.epoll_fd = engine->watches.dead_fd = -1;
   int error = ENOMEM;
   if (om_engine_open(engine)) {
     sigfillset(&all);
@@ -162,7 +169,14 @@ static void resume_in_parent(void) {
   pthread_mutex_unlock(&the_lock);
 }
 
+/* The thread stood still, so what it noted of its sockets is whole. libcurl is left alone: it would
+ * say goodbye on connections that the parent still uses. */
 static void resume_in_child(void) {
+  if (the_engine != NULL && !blind && the_engine->wake_fd >= 0) {
+    om_watches_abandon(&the_engine->watches);
+    close(the_engine->wake_fd);
+    the_engine->wake_fd = -1;
+  }
   pthread_mutex_unlock(&the_lock);
 }
 
@@ -182,11 +196,13 @@ static struct om_engine *running_engine(void) {
 
 /* the_lock is held, so that the process cannot end under it. */
 static enum om_submitted enqueue(struct om_engine *engine, struct om_transfer *transfer) {
-  if (__atomic_add_fetch(&engine->load, 1, __ATOMIC_RELAXED) > OM_QUEUE_MAX) {
+  int all = __atomic_add_fetch(&engine->load, 1, __ATOMIC_RELAXED);
+  int own = __atomic_add_fetch(&transfer->endpoint->in_flight, 1, __ATOMIC_RELAXED);
+  if (all > OM_QUEUE_MAX && own > OM_QUEUE_SHARE) {
     __atomic_sub_fetch(&engine->load, 1, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&transfer->endpoint->in_flight, 1, __ATOMIC_RELAXED);
     return OM_SUBMIT_FULL;
   }
-  __atomic_add_fetch(&transfer->endpoint->in_flight, 1, __ATOMIC_RELAXED);
   transfer->submitted_us = om_now_us();
   pthread_mutex_lock(&engine->lock);
   om_jobs_append(&engine->inbox, &transfer->job);

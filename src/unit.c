@@ -187,7 +187,7 @@ static int count_values(lua_State *L, int statement) {
   return highest < 1 ? 0 : (int)highest - 1;
 }
 
-static void check_statement(lua_State *L, int statement) {
+static void check_statement(lua_State *L, int word, int statement) {
   size_t length = 0;
   if (lua_type(L, -1) != LUA_TTABLE) {
     om_raise(L,
@@ -216,7 +216,7 @@ static void check_statement(lua_State *L, int statement) {
     om_raise(L, "statement %d has placeholders up to $%d and %d values%s", statement, places,
              values, places > values ? "; use sql.null to store NULL" : "");
   }
-  lua_pushliteral(L, "expect");
+  lua_pushvalue(L, word);
   lua_rawget(L, -2);
   if (!lua_isnil(L, -1)) {
     om_check_whole(L, -1, "expect", 0, OM_SQL_MAX_ROWS);
@@ -224,7 +224,7 @@ static void check_statement(lua_State *L, int statement) {
   lua_pop(L, 1);
 }
 
-int om_unit_check(lua_State *L, int index) {
+int om_unit_check(lua_State *L, int index, int word) {
   if (lua_type(L, index) != LUA_TTABLE) {
     om_raise(L, "a unit is a list of statements, like { { \"SELECT 1\" } }, and this is a %s",
              luaL_typename(L, index));
@@ -237,7 +237,7 @@ int om_unit_check(lua_State *L, int index) {
   luaL_checkstack(L, 8, NULL);
   for (int i = 1; i <= (int)count; i++) {
     lua_rawgeti(L, index, i);
-    check_statement(L, i);
+    check_statement(L, word, i);
     lua_pop(L, 1);
   }
   return (int)count;
@@ -293,9 +293,7 @@ static bool copy_value(lua_State *L, struct om_sql_unit *unit, struct om_sql_val
   }
 }
 
-/* The statement on top of the stack. Only what check_statement has seen is there, or, if a
- * finalizer of the host has changed it since, NULLs and an empty text, which the database refuses.
- */
+/* The statement on top of the stack, which is as check_statement has seen it. */
 static bool copy_statement(lua_State *L, int word, struct om_sql_unit *unit,
                            struct om_sql_statement *statement) {
   statement->expect = -1;
@@ -306,10 +304,7 @@ static bool copy_statement(lua_State *L, int word, struct om_sql_unit *unit,
   }
   lua_pop(L, 1);
   lua_rawgeti(L, -1, 1);
-  statement->text = "";
-  if (lua_type(L, -1) == LUA_TSTRING) {
-    statement->text = copy_string(L, unit, -1, &statement->text_len);
-  }
+  statement->text = copy_string(L, unit, -1, &statement->text_len);
   lua_pop(L, 1);
   if (statement->text == NULL) {
     return false;
@@ -339,8 +334,7 @@ bool om_unit_copy(lua_State *L, int index, int word, struct om_sql_unit *unit, i
   bool reads = true;
   for (int i = 0; i < count; i++) {
     lua_rawgeti(L, index, i + 1);
-    bool fine =
-        lua_type(L, -1) == LUA_TTABLE && copy_statement(L, word, unit, &unit->statements[i]);
+    bool fine = copy_statement(L, word, unit, &unit->statements[i]);
     lua_pop(L, 1);
     if (!fine) {
       return false;

@@ -8,10 +8,11 @@
 /* What can be done with a unit under way; see pending.h. */
 extern const struct om_work om_unit_work;
 
-/* Raises unless the table at index is a list of statements. Returns their number. */
-int om_unit_check(lua_State *L, int index);
+/* Raises unless the table at index is a list of statements. Returns their number. Like the copy, it
+ * runs no Lua. word: where on the stack the string "expect" is. */
+int om_unit_check(lua_State *L, int index, int word);
 /* Copies them into the unit. Raises nothing, and allocates nothing in Lua: the unit is nobody's
- * yet. word: where on the stack the string "expect" is. False: no memory. */
+ * yet. False: no memory. */
 bool om_unit_copy(lua_State *L, int index, int word, struct om_sql_unit *unit, int count);
 /* Pushes nil, err, info { outcome, class, retry, statement, code }; returns 3. statement 0: none.
  */

@@ -1,15 +1,21 @@
-/* watch.h: which descriptors epoll watches for libcurl. Transfer thread only.
+/* watch.h: the descriptors of libcurl: which epoll watches, and what is known of the connections
+ * behind them. Transfer thread only.
  *
- * Lazily: a descriptor stays registered when libcurl stops caring for it, and goes only when an
- * event arrives that nobody wants. Against an API that is a round trip away that saves two system
- * calls a request, 17 % of the processor time at 256 in flight (MEASURED.md). It is safe only where
- * we see every open and close; what libcurl opens by itself (its resolver's wake-up) is kept exact.
+ * Lazily: a descriptor stays registered when libcurl stops caring for it. Against an API that is a
+ * round trip away that saves two system calls a request, 17 % of the processor time at 256 in
+ * flight. It is safe only where we see every open and close; what libcurl opens by itself (its
+ * resolver's wake-up) is kept exact.
+ *
+ * So an idle connection is watched, too: one on which anything happens (an end, an alert, an answer
+ * that nobody asked for) is cut, and libcurl finds it dead. libcurl's own look at it takes bytes
+ * that lie there for life, and the next request for their question.
  */
 #ifndef OM_WATCH_H
 #define OM_WATCH_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <sys/epoll.h>
 
@@ -18,15 +24,44 @@
 
 struct om_watch;
 
+#define OM_WATCH_LISTS 1024
+
 struct om_watches {
-  int epoll_fd; /* -1: closed */
+  int epoll_fd;    /* -1: closed */
+  int dead_fd;     /* -1: none; the end of a stream whose other end is closed */
+  int64_t now_us;  /* when epoll answered last */
+  uint64_t opened; /* sockets so far */
   struct om_watch *all;
   size_t room;
+  int lists[OM_WATCH_LISTS]; /* of sockets by their local port; [0]: it is not known yet. fd + 1 */
+};
+
+/* A connection: a descriptor, and which of all that ever had its number. */
+struct om_connection {
+  int fd; /* -1: none */
+  uint64_t serial;
+};
+
+/* How long a server keeps an idle connection, as far as it was seen to close one. */
+struct om_patience {
+  int64_t idle_us;  /* a connection that was idle for longer is not used; 0: not known */
+  int64_t until_us; /* known until then */
+};
+
+/* The two ends of a connection, as libcurl tells them. */
+struct om_ends {
+  const char *remote_ip;
+  const char *local_ip;
+  int remote_port;
+  int local_port;
 };
 
 /* False: no descriptor left. */
 bool om_watches_open(struct om_watches *watches);
 void om_watches_close(struct om_watches *watches);
+/* In a forked child, where the thread is not: closes its copies of the descriptors. What the parent
+ * has is untouched. */
+void om_watches_abandon(struct om_watches *watches);
 
 /* libcurl cares for these events of fd from now on; 0: none. False: no memory. */
 bool om_watch_want(struct om_watches *watches, int fd, unsigned wanted);
@@ -34,9 +69,28 @@ bool om_watch_want(struct om_watches *watches, int fd, unsigned wanted);
 void om_watch_opened(struct om_watches *watches, int fd);
 void om_watch_closing(struct om_watches *watches, int fd);
 
-/* What of an event concerns libcurl: a set of bits, and *broken for an error or hang-up. Stops
- * watching what nobody wants. */
+/* What of an event concerns libcurl: a set of bits, and *broken for an error or hang-up. Cuts an
+ * idle connection, stops watching what nobody wants. */
 unsigned om_watch_happened(struct om_watches *watches, const struct epoll_event *event,
                            bool *broken);
+
+/* The connection with these ends; fd -1: none that we know of. */
+struct om_connection om_watch_find(struct om_watches *watches, const struct om_ends *ends);
+/* Whether a request may be written: others are under way on it, or nothing has come in since the
+ * last answer, and nothing is about to. silent_at_first: nor may anything have come before the
+ * first request. */
+bool om_watch_is_fit(const struct om_watches *watches, struct om_connection connection,
+                     bool silent_at_first);
+/* A request is handed to the connection, or is over. The connection may be gone by then. patience
+ * is its server's, and outlives it. */
+void om_watch_begin(struct om_watches *watches, struct om_connection connection,
+                    struct om_patience *patience);
+void om_watch_end(struct om_watches *watches, struct om_connection connection);
+/* Whether it is still open, and nothing has come in since. */
+bool om_watch_is_silent(const struct om_watches *watches, struct om_connection connection,
+                        int64_t since_us);
+/* Ends the connection under libcurl: it, and every request that is under way there, finds the end
+ * of the stream. */
+void om_watch_cut(struct om_watches *watches, struct om_connection connection);
 
 #endif

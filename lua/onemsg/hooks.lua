@@ -360,7 +360,8 @@ function M.report(id, decoded)
   local order = {}
   for _, item in ipairs(items(list)) do
     local event = #report.hooks < M.ITEMS and event_of(item, instance_of(decoded))
-    if event and (event.id == nil or event.id == id) then
+    local nameless = event and event.id == nil and (item.id == nil or item.id == cjson.null) -- it stands in our report
+    if event and (event.id == id or nameless) then
       event.id = nil
       state = M.fold(state, event)
       report.hooks[#report.hooks + 1] = event

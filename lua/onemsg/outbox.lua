@@ -47,8 +47,8 @@ function M.open(store, names, named)
     if not opened then return nil, err, info end
     db = opened
   end
-  local box = setmetatable({ db = db, owned = db ~= store, names = names, token = token(), claims = 0, place = 0 },
-    Outbox)
+  local box = setmetatable({ db = db, owned = db ~= store, names = names, token = token(), claims = 0, place = 0,
+    open_claims = {} }, Outbox)
   local ok, err, info = schema.migrate(db, schema.steps(states.changes()))
   if ok and named then ok, err, info = box:look() end
   if not ok then

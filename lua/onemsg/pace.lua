@@ -18,6 +18,10 @@ M.BACKOFF_MOST = 900
 M.RETRY_AFTER_MOST = 3600 -- a server that asks for more is not believed (PLATFORM.md 2.1)
 M.PROBE_FIRST = 5     -- seconds from opening to the first probe
 M.PROBE_MOST = 300
+M.HOOK_FIRST = 60     -- the same between messages that try, where only their delivery tells: hooks need time
+M.HOOK_MOST = 900
+M.ILL_TRIED = 24      -- after so many probes that say "ill", some two hours, one message tries all the same
+M.SENT_PROVES = 300   -- seconds after `sent` without a failure that count as well
 M.PARK = 3600         -- seconds to set a template aside when its refusal names no time
 M.DOUBTS = 20         -- answers in a row that leave open what happened, before the channel is probed
 
@@ -79,34 +83,49 @@ function M.backoff(about, random)
 end
 
 --- The breaker -----------------------------------------------------------------------------------------------------
+--
+-- What was complained about is what must be shown to be well: a fault that an answer told of is lifted by an answer, one
+-- that a delivery told of (told = "hook") by a delivery. There are several ways out: GET /status and one message that
+-- tries; a message that left since and arrived; a person (flow:resume).
 
-local function probe_wait(tries)
-  return math.min(M.PROBE_MOST, M.PROBE_FIRST * 2 ^ math.min(tries, 30))
+local function probe_wait(gate_told, tries)
+  local first, most = M.PROBE_FIRST, M.PROBE_MOST
+  if gate_told == "hook" then first, most = M.HOOK_FIRST, M.HOOK_MOST end
+  return math.min(most, first * 2 ^ math.min(tries, 30))
+end
+
+local function closed(now)
+  return { breaker = "closed", tries = 0, next_at = 0, reason = "", told = "answer", sent_at = 0, closed_at = now }
 end
 
 --- A fault of the whole channel was seen.
--- @tparam table why reason = a sentence; wait = seconds that the fault asks for; fault = "channel" (default) or "doubt"
--- @treturn ?table changes; nil when the gate is open already
+-- @tparam table why reason = a sentence; wait = seconds that the fault asks for; fault = "channel" (default) or "doubt";
+--   told = "answer" (default) or "hook"; left_at = when the message left that tells of it
+-- @treturn ?table changes; nil when the gate is open already, or the message left before the trial began
 -- @treturn boolean true: it was closed, so somebody should be told
 function M.trip(gate, now, why)
   if gate.breaker == "open" then return nil, false end
-  local tries = gate.breaker == "trial" and gate.tries + 1 or 0
-  local fault = why.fault or "channel"
-  local wait = fault == "doubt" and tries == 0 and 0 or probe_wait(tries)
-  return { breaker = "open", reason = why.reason, fault = fault, tries = tries,
-           next_at = now + math.max(wait, why.wait or 0) }, gate.breaker == "closed"
+  if gate.breaker == "trial" and why.left_at and why.left_at < gate.opened_at then return nil, false end
+  local trial = gate.breaker == "trial"
+  local tries, fault = trial and gate.tries + 1 or 0, why.fault or "channel"
+  local told = trial and gate.told == "hook" and "hook" or why.told or "answer"
+  local wait = fault == "doubt" and tries == 0 and 0 or probe_wait(trial and told or "answer", tries)
+  return { breaker = "open", reason = why.reason, fault = fault, tries = tries, told = told, opened_at = now,
+           sent_at = 0, next_at = now + math.max(wait, why.wait or 0) }, not trial
 end
 
---- The probe was answered.
--- @tparam boolean healthy the channel says that it is connected. That does not prove that messages leave (billing,
---   quality: PLATFORM.md 1.7), so after a channel fault one message tries; after mere doubt the gate closes.
-function M.probed(gate, now, healthy)
-  if not healthy then
-    return { tries = gate.tries + 1, next_at = now + probe_wait(gate.tries + 1) }
-  elseif gate.fault == "doubt" then
-    return { breaker = "closed", tries = 0, next_at = 0, reason = "" }
+--- The probe (GET /status) was answered.
+-- @tparam string verdict "well", "ill", or "open": the answer does not say. "Well" does not prove that messages leave
+--   (billing, quality: PLATFORM.md 1.7), so after a channel fault one message tries; after mere doubt the gate closes.
+--   What does not say is no obstacle to a trial. What is ill for long is tried all the same, but not after doubt: a
+--   refusal costs nothing, one more message in doubt does.
+function M.probed(gate, now, verdict)
+  if verdict == "well" and gate.fault == "doubt" then return closed(gate.closed_at) end
+  local tries = gate.tries + 1
+  if verdict == "ill" and (gate.fault == "doubt" or tries % M.ILL_TRIED ~= 0) then
+    return { tries = tries, next_at = now + probe_wait(gate.told, tries) }
   end
-  return { breaker = "trial", next_at = now }
+  return { breaker = "trial", next_at = now, opened_at = now, tries = verdict == "ill" and tries or gate.tries }
 end
 
 --- A message was answered while the gate was in trial.
@@ -114,8 +133,28 @@ end
 -- @treturn ?table changes
 function M.tried(gate, now, proven)
   if gate.breaker ~= "trial" then return nil end
-  if proven then return { breaker = "closed", tries = 0, next_at = 0, reason = "", closed_at = now } end
-  return { tries = gate.tries + 1, next_at = now + probe_wait(gate.tries) }
+  if proven and gate.told ~= "hook" then return closed(now) end
+  return { tries = gate.tries + 1, next_at = now + probe_wait(gate.told, gate.tries) }
 end
+
+--- There is news of a message that left.
+-- @tparam ?number left_at when it left
+-- @tparam string word its state by now
+-- @treturn ?table changes
+function M.heard(gate, now, left_at, word)
+  if gate.breaker == "closed" or not left_at or left_at < gate.opened_at then return nil end
+  if word == "delivered" or word == "read" then return closed(now) end
+  if word == "sent" and gate.sent_at == 0 then return { sent_at = now } end
+  return nil
+end
+
+--- A message of the trial was reported as sent, and nothing bad was heard for a while: when that is enough.
+-- @treturn ?number nil: no such message
+function M.proven_at(gate)
+  return gate.breaker == "trial" and gate.sent_at > 0 and gate.sent_at + M.SENT_PROVES or nil
+end
+
+--- The gate is well again, by a person's word or by what proven_at says.
+function M.closed(now) return closed(now) end
 
 return M

@@ -1,13 +1,13 @@
---- The rules: which events are confirmed, to whom, in which words. DESIGN.md section 6; the words are in README.md.
+--- The rules: which events are confirmed, to whom, in which words. The words are in rules.md.
 --
 --   local rules = require "onemsg.rules"
 --   local set = assert(rules.load(source, { name = "rules.lua" }))
 --   for _, decision in ipairs(set:decide(event)) do … end
 --
 -- Values in, values out: nothing here reads, writes or waits, except `open`, which reads its file. Any nginx context.
--- In rules/: sandbox (confinement and budget) with library and pattern; words (what a script sees); source
--- (lines, version); check with match and text (mistakes, readiness); decide (the decision); example; file (following a
--- file).
+-- In rules/: sandbox (confinement) with meter and cost (the budget), library and pattern; words (what a script sees),
+-- complaint (mistakes and their lines), kept (what functions share); source (lines, version); check with match and text
+-- (mistakes, readiness); decide (the decision); example; file (following a file).
 local check = require "onemsg.base.check"
 local declared = require "onemsg.rules.check"
 local decide = require "onemsg.rules.decide"
@@ -17,10 +17,15 @@ local sandbox = require "onemsg.rules.sandbox"
 local scanner = require "onemsg.rules.source"
 local text = require "onemsg.rules.text"
 local words = require "onemsg.rules.words"
+local complaint = require "onemsg.rules.complaint"
+local cost = require "onemsg.rules.cost"
+local kept = require "onemsg.rules.kept"
+local utf8 = require "onemsg.base.utf8"
 
 local M = {}
 
 local format = string.format
+local MAX_SENTENCE = 400 -- characters of what is said of a mistake
 
 local Ruleset = {}
 Ruleset.__index = Ruleset
@@ -45,18 +50,44 @@ local function used(set, name)
   return uses
 end
 
--- Everything after the text was found to be Lua; mistakes come as complaints.
+-- Everything after the script has run: what it declared is judged, and its examples are run.
 local function build(scan, environment, version, scope)
   local unfinished = words.unfinished(environment.declared)
   if unfinished then
-    sandbox.complain(format("%s %s has no { … } behind its name", unfinished.word, text.plain(unfinished.name)),
+    complaint.complain(format("%s %s has no { … } behind its name", unfinished.word, text.plain(unfinished.name)),
       unfinished.line)
   end
   local set = decide.prepare(declared.check(environment.declared, scan))
-  if #set.confirm == 0 then sandbox.complain("it holds no confirm: nothing would ever be sent") end
+  if #set.confirm == 0 then complaint.complain("it holds no confirm: nothing would ever be sent") end
   set.version, set.scope = version, scope
   example.run(set, environment.declared, scan)
   return set
+end
+
+-- A script from its text to what decides; nil, a sentence and a line for a mistake in it. May raise: a mistake of ours.
+local function make(source, name)
+  if #source > file.MAX_BYTES then return nil, "it is larger than 1 MiB" end
+  local environment = words.new()
+  local chunk, scope, line = sandbox.compile(source, name, environment)
+  if not chunk then return nil, scope, line end
+  local pool = cost.pool(cost.LOAD)
+  local ok, result, where = sandbox.run(chunk, nil, cost.LOAD, scope, pool)
+  environment.freeze()
+  if not ok then return nil, result, where end
+  scope.kept = kept.of(scope.source, { environment.own, environment.declared })
+  cost.begin(cost.EXAMPLES, pool)
+  ok, result = pcall(build, scanner.scan(source), environment, scanner.version(source), scope)
+  cost.finish(pool)
+  if ok then return result end
+  local sentence, at = complaint.complaint(result)
+  if sentence then return nil, sentence, at end
+  error(result, 0)
+end
+
+-- What is said of a mistake of ours that a script met: no script ends the process that loads it.
+local function met(raised)
+  local message = type(raised) == "string" and raised:match("^[^\r\n]*"):gsub("^%S-%.lua:%d+: ", "") or "an error"
+  return "it cannot be judged, which is a mistake of onemsg's; what is written here leads to it: " .. message
 end
 
 --- Loads a rules script.
@@ -74,31 +105,19 @@ function M.load(source, options)
   end
   local name = check.options("rules.load", options, { name = "string" }).name or "rules.lua"
   if #name > 50 or name:find("%c") then check.misuse("rules.load: name must be a text of 50 characters at most") end
-  local function refuse(sentence, line)
+  local judged = complaint.judge(nil)
+  local ok, result, sentence, line = pcall(make, source, name)
+  if not ok then result, sentence, line = nil, met(result), complaint.judge(nil) end
+  complaint.judge(judged)
+  if not result then
+    sentence = utf8.repair(sentence:sub(1, 4 * MAX_SENTENCE):gsub("%c", " "), MAX_SENTENCE)
     return nil, line and format("config: %s:%d: %s", name, line, sentence) or format("config: %s: %s", name, sentence)
-  end
-  if #source > file.MAX_BYTES then return refuse("it is larger than 1 MiB") end
-
-  local environment = words.new()
-  local scan = scanner.scan(source)
-  local chunk, scope, line = sandbox.compile(source, name, environment, scan.joins)
-  if not chunk then return refuse(scope, line) end
-  if scan.fault then return refuse(scan.fault[2], scan.fault[1]) end
-  local ok, result, where = sandbox.run(chunk, nil, sandbox.SCRIPT, scope)
-  environment.freeze()
-  if not ok then return refuse(result, where) end
-  local version = scanner.version(source)
-  ok, result = pcall(build, scan, environment, version, scope)
-  if not ok then
-    local sentence, at = sandbox.complaint(result)
-    if sentence then return refuse(sentence, at) end
-    error(result, 0) -- a mistake of ours, not of the script
   end
 
   local names = {}
   for at, rule in ipairs(result.confirm) do names[at] = rule.name end
   return setmetatable({
-    version = version, name = name, rules = names, templates = result.templates,
+    version = result.version, name = name, rules = names, templates = result.templates,
     uses = used(result, name), set = result,
   }, Ruleset)
 end
@@ -120,7 +139,7 @@ end
 -- @treturn table a list of decisions, one unless rules say `also`. Each has `confirm` (boolean), `rule` (name or nil),
 --   `reason` and `version`. With confirm = true: `body` (texts in the template's order), `values` (the same by name),
 --   `name`, `action`, `next_step`, `phone` and `chat_id` as the script gives them (with neither, `needs_phone` is
---   true), and where the rules say so `template`, `language`, `namespace`, `channel`, `header`, `buttons`, `once_per`,
+--   true), `country`, and where the rules say so `template`, `language`, `namespace`, `channel`, `header`, `buttons`, `once_per`,
 --   `ttl` and `give_up_after` (seconds), `text` ("clean" …), `otherwise` ({ after = seconds or nil, send, text,
 --   on_unknown }) and `quiet` ({ from, to = seconds after midnight, zone }). With confirm = false `reason` begins
 --   with "skipped: "; when no rule matched, `trace` has one line for every rule.

@@ -2,6 +2,7 @@
 -- Pure, but for fetch, which calls channel:request. Answers are read leniently (every form that channels were seen to
 -- give), messages are checked strictly: what does not fit is told before a byte leaves.
 local check = require "onemsg.base.check"
+local plain = require "onemsg.base.utf8"
 local cjson = require "cjson.safe"
 local codes = require "onemsg.codes"
 local fit = require "onemsg.template.fit"
@@ -186,9 +187,9 @@ function M.language(code)
     if not lang then lang, region = code:match("^%s*(%a%a%a?)[_%-%s](%a%a)%s*$") end
     if lang then
       local likely = lang:lower() .. (region and "_" .. region:upper() or "")
-      return nil, ("invalid: language %q is not exact; did you mean %s?"):format(code:sub(1, 40), likely)
+      return nil, ("invalid: language %q is not exact; did you mean %s?"):format(plain.cut(code, 40), likely)
     end
-    return nil, ("invalid: %q is not a language code such as en or pt_BR"):format(code:sub(1, 40))
+    return nil, ("invalid: %q is not a language code such as en or pt_BR"):format(plain.cut(code, 40))
   end
   return nil, "invalid: the language must be a code such as \"en\" or \"pt_BR\""
 end

@@ -3,6 +3,7 @@
 -- merge, write and read back; 1MSG has no compare-and-swap, so what another wrote in between is noticed and told.
 -- Pure, but for add and remove, which call channel:webhook and channel:setWebhook and wait as those do.
 local misuse = require "onemsg.base.check".misuse
+local plain = require "onemsg.base.utf8"
 
 local M = {}
 
@@ -23,12 +24,12 @@ function M.mask(url)
   if not head then return "***" end
   head = head:gsub("://[^/]*@", "://***@")
   path = path:gsub("([^/]+)(/?)", function(segment, slash)
-    local plain = #segment < 12 or #segment < 24 and segment:find("^[%l_-]+$")
-    return (plain and segment or "***") .. slash
+    local harmless = #segment < 12 or #segment < 24 and segment:find("^[%l_-]+$")
+    return (harmless and segment or "***") .. slash
   end)
   query = query:gsub("=[^&#]*", "=***"):gsub("#.*", "")
   if query:find("^%?[^=]+$") then query = "?***" end
-  return (head .. path .. query):gsub("[%c]", "?"):sub(1, 200)
+  return plain.cut((head .. path .. query):gsub("[%c]", "?"), 200)
 end
 
 local function loopback(host)
@@ -157,7 +158,7 @@ function M.written(list, before)
   end
   -- lua-cjson can't tell an empty list from an empty object; clearing by settings is the documented way
   if count == 0 then return { webhookUrl = "" }, "settings" end
-  return { webhookUrl = urls }, "webhook"
+  return { webhookUrl = count == 1 and urls[1] or urls }, "webhook" -- PLATFORM.md 9
 end
 
 local sick = { disabled = true, inactive = true, failed = true, failing = true, off = true, blocked = true }

@@ -61,7 +61,7 @@ function M.open(options)
     return nil, err, info
   end
   flow.worker = worker.new(flow)
-  flow.rules_version = flow.rules:current(flow.now()).version
+  flow.rules_version = flow_options.ruleset(flow, flow.now()).version
   return flow
 end
 
@@ -87,7 +87,7 @@ end
 
 --- The rules to decide by now. A file that changed, or that is bad and leaves the last good rules at work, is told once.
 function Flow:ruleset(now)
-  local set, problem = self.rules:current(now)
+  local set, problem = flow_options.ruleset(self, now)
   if problem ~= self.rules_problem or set.version ~= self.rules_version then
     local reason = problem or self.rules_problem and "the rules file is good again" or "new rules are at work"
     self.rules_problem, self.rules_version = problem, set.version
@@ -221,7 +221,9 @@ end
 
 --- Sends, retries, recovers and expires until told to stop; then waits for the sends in flight, at most the lease.
 -- @tparam ?table options stop() → true to end; asked at least four times a second
--- @treturn number messages whose answer was recorded
+-- @treturn ?number messages whose answer was recorded
+-- @treturn string with nil: "store: …", when it ended with answers that the store had refused for 5 s. An alert
+--   "unrecorded" for each says what came of it; the next work or drain of this workflow tries again
 -- @raise on an unknown option or a wrong type; so do submit and drain
 function Flow:work(options)
   if self.closed then return closed() end
@@ -232,7 +234,8 @@ end
 --- Works until nothing is in flight and nothing more becomes due.
 -- @tparam ?table options timeout in seconds (default 0): what becomes due within it is waited for; when it is over,
 --   what is still in flight stays so, and the next work or drain takes it up; stop() → true to end, as for work
--- @treturn number messages whose answer was recorded
+-- @treturn ?number messages whose answer was recorded
+-- @treturn string with nil: "store: …", when the time (at least 5 s where none was given) ended with a store that failed
 function Flow:drain(options)
   if self.closed then return closed() end
   options = check.options("drain", options, TAKES.drain)

@@ -18,6 +18,7 @@ package.path = "lua/?.lua;spec/?.lua;" .. package.path
 package.cpath = "build/5.4/?.so;" .. package.cpath
 
 local socket = require "socket"
+local files = require "support.files"
 local nginx = require "support.nginx"
 local support = require "support.server"
 local sys = require "support.sys"
@@ -59,14 +60,6 @@ local SEES = "ngx.thread = thread COSOCKET = require 'cosocket' TARGET = COSOCKE
 
 local fake = support.fake { journal = false, set = { check = "off" } }
 
-local function read(path)
-  local file = io.open(path)
-  if not file then return "" end
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
 local function launch(blind)
   local resty_http = os.getenv "RESTY_HTTP"
   return nginx.start {
@@ -82,7 +75,7 @@ end
 local function cpu(worker)
   local main, all = 0, 0
   for task in io.popen("ls /proc/" .. worker .. "/task"):lines() do
-    local ns = tonumber(read(("/proc/%d/task/%s/schedstat"):format(worker, task)):match "^%d+") or 0
+    local ns = tonumber(files.content(("/proc/%d/task/%s/schedstat"):format(worker, task)):match "^%d+") or 0
     all = all + ns
     if tonumber(task) == worker then main = ns end
   end
@@ -240,7 +233,7 @@ local function api_alone(latency)
   return ms(said:match "\n%s+50%%%s+(%S+)")
 end
 
-local function rss_mb(pid) return (tonumber(read("/proc/" .. pid .. "/status"):match "VmRSS:%s+(%d+)") or 0) / 1024 end
+local function rss_mb(pid) return (tonumber(files.content("/proc/" .. pid .. "/status"):match "VmRSS:%s+(%d+)") or 0) / 1024 end
 
 --- So many sends through one worker; resident memory after each tenth.
 local function memory(sends)

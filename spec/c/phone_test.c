@@ -43,15 +43,31 @@ static const struct row rows[] = {
          "123456",
          NULL, "447911123456"),
     /* lengths */
-    GOOD("1234567", NULL, "1234567"),
-    GOOD("123456789012345", NULL, "123456789012345"),
-    GOOD("+123456789012345", NULL, "123456789012345"),
-    GOOD("00123456789012345", NULL, "123456789012345"),
+    GOOD("2908123", NULL, "2908123"),                 /* Saint Helena: 7 in all */
+    GOOD("436641234567890", NULL, "436641234567890"), /* Austria: as many as there can be */
+    BAD("+290812", NULL, SHORT),
+    BAD("+1 202 555 012", NULL, LENGTH),
+    BAD("123456789012345", NULL, LENGTH),
+    BAD("00123456789012345", NULL, LENGTH),
+    BAD("+999 1234567", NULL, CODE),
+    BAD("89123456789", NULL, CODE), /* Russia's trunk prefix, and no country */
     BAD("123456", NULL, SHORT),
     BAD("+123456", NULL, SHORT),
     BAD("1234567890123456", NULL, LONG),
     BAD("5511912345678 5511912345679", NULL, LONG),
     BAD("12020721369/12020721370", NULL, LONG),
+    /* two numbers, or a second extension */
+    BAD("+49 170 1234567 / 8", NULL, TWO),
+    BAD("+49 170 1234567 - 8", NULL, TWO),
+    BAD("+49 30 1234/5678901", NULL, TWO),
+    BAD("0170 1234567/8", "49", TWO),
+    BAD("+1 202 555 0123/0124", NULL, LENGTH),
+    BAD("+44 7700 900123 - 124", NULL, LENGTH),
+    GOOD("+49 030/123456", NULL, "4930123456"),
+    GOOD("+1 202/555/0123", NULL, "12025550123"),
+    GOOD("06/12/34/56/78", "33", "33612345678"),
+    GOOD("+55 11 98765 - 4321", NULL, "5511987654321"),
+    GOOD("+49 170 12 34 - 567", NULL, "491701234567"),
     BAD("1111111111111111111111111111111111111111111111111111111111111111", NULL, LONG),
     /* the trunk prefix */
     GOOD("+44 (0)20 7946 0958", NULL, "442079460958"),
@@ -60,10 +76,26 @@ static const struct row rows[] = {
     GOOD("+49(0)171 1234567", NULL, "491711234567"),
     GOOD("+351 (0) 912345678", NULL, "351912345678"),
     GOOD("+1 (202) 072-1369", NULL, "12020721369"),
-    BAD("+4930 (0)1234567", NULL, ZERO),   /* not behind the country code */
-    BAD("44 (0)20 7946 0958", NULL, ZERO), /* country code or not: nobody knows */
+    BAD("+4930 (0)1234567", NULL, ZERO), /* not behind the country code */
+    GOOD("44 (0)20 7946 0958", NULL, "442079460958"),
+    BAD("44 (0)20 7946 0958", "44", ZERO), /* national, and a (0) in the middle */
+    GOOD("+44 07911 123456", NULL, "447911123456"),
+    GOOD("44 0161 496 0000", NULL, "441614960000"),
+    GOOD("+49 0151 23456789", NULL, "4915123456789"),
+    GOOD("+7 (8) 912 345-67-89", NULL, "79123456789"),
+    GOOD("+36 06 20 123 4567", NULL, "36201234567"),
+    GOOD("+54 11 15 2345-6789", NULL, "5491123456789"),
+    GOOD("+39 06 698 12345", NULL, "390669812345"),
+    GOOD("+225 07 12 34 56 78", NULL, "2250712345678"),
+    GOOD("+225 07 12 34 56", NULL, "22507123456"), /* as before 2021 */
+    GOOD("+242 06 123 4567", NULL, "242061234567"),
+    GOOD("+229 01 95 12 34 56", NULL, "2290195123456"),
+    BAD("+34 0612 345 678", NULL, ZERO), /* Spain has no trunk prefix */
     BAD("+(0)44 20 7946 0958", NULL, ZERO),
-    BAD("+39 (0)6 6982 1234", NULL, ZERO), /* in Italy the 0 may belong to the number */
+    GOOD("+39 (0)6 6982 1234", NULL, "390669821234"), /* in Italy the 0 belongs to the number … */
+    BAD("+39 (0)312 345 6789", NULL, AMBIGUOUS),      /* … or does not */
+    BAD("+44 (0) (0)20 7946 0958", NULL, ZERO),
+    BAD("+44 (0)", NULL, ZERO),
     BAD("00 (0) 44 20 7946 0958", NULL, ZERO),
     BAD("000 44 7911 123456", NULL, ZERO),
     BAD("+00447911123456", NULL, ZERO),
@@ -74,24 +106,67 @@ static const struct row rows[] = {
     BAD("(020) 7946 0958", NULL, NATIONAL),
     BAD("(0)20 7946 0958", NULL, NATIONAL),
     BAD("020 7946 0958", "", NATIONAL),
-    BAD("020 7946 0958", "+44", NATIONAL),
-    BAD("020 7946 0958", "4400", NATIONAL),
+    BAD("020 7946 0958", "+44", COUNTRY),
+    BAD("020 7946 0958", "4400", COUNTRY),
+    BAD("7911 123456", "XX", COUNTRY),
+    BAD("7911 123456", "999", COUNTRY),
+    GOOD("+44 7911 123456", "XX", "447911123456"),
+    GOOD("0044 7911 123456", "XX", "447911123456"),
     GOOD("020 7946 0958", "44", "442079460958"),
+    GOOD("020 7946 0958", "GB", "442079460958"),
+    GOOD("020 7946 0958", "uk", "442079460958"),
     GOOD("(0)20 7946 0958", "44", "442079460958"),
-    GOOD("(020) 7946 0958", "44", "442079460958"),
-    GOOD("07 89 88 12 34", "225", "2250789881234"), /* Ivory Coast: the 0 stays */
-    GOOD("06 6982 1234", "39", "390669821234"),
-    GOOD("0 12345678901234", "1", "112345678901234"),
-    BAD("0 123456789012345", "1", LONG),
-    BAD("01234", "55", SHORT),
+    GOOD("20 7946 0958", "44", "442079460958"),
+    GOOD("(11) 98765-4321", "55", "5511987654321"),
+    GOOD("0 11 98765-4321", "BR", "5511987654321"),
+    GOOD("0 21 11 98765-4321", "BR", "5511987654321"), /* by a carrier's 21 … */
+    GOOD("021 98765-4321", "BR", "5521987654321"),     /* … and in Rio */
+    GOOD("(202) 555-0123", "US", "12025550123"),
+    GOOD("1 (202) 072-1369", "1",
+         "12020721369"), /* the exchange is not assigned, and need not be */
+    GOOD("98765 43210", "91", "919876543210"),
+    GOOD("5109 6468", "KW", "96551096468"),
+    GOOD("55 1234 5678", "52", "525512345678"),
+    GOOD("045 55 1234 5678", "52", "525512345678"),
+    GOOD("1 55 1234 5678", "52", "5215512345678"), /* WhatsApp's own form */
+    GOOD("8 (912) 345-67-89", "7", "79123456789"),
+    GOOD("8 (701) 234-56-78", "KZ", "77012345678"),
+    GOOD("800 555 35 35", "7", "78005553535"), /* free, not behind 8 */
+    GOOD("8 029 491-19-11", "375", "375294911911"),
+    GOOD("06 20 123 4567", "36", "36201234567"),
+    GOOD("06 6982 1234", "IT", "390669821234"),
+    GOOD("312 345 6789", "39", "393123456789"),
+    GOOD("07 12 34 56 78", "225", "2250712345678"),
+    GOOD("0 74 12 34 56", "241", "24174123456"), /* Gabon: a 0 before eight digits only … */
+    GOOD("07 41 23 45", "241", "24107412345"),
+    GOOD("011 15-2345-6789", "54", "5491123456789"),
+    GOOD("0351 15 512-3456", "AR", "5493515123456"),
+    GOOD("02966 15-412345", "AR", "5492966412345"),
+    GOOD("11 2345-6789", "54", "541123456789"),
+    BAD("15 2345-6789", "54", NOT_THERE), /* whose area code? */
+    BAD("555-0123", "1", NOT_THERE),
+    BAD("5511912345678", "55", NOT_THERE), /* international, and no + */
+    BAD("4915123456789", "49", AMBIGUOUS),
+    BAD("01234", "55", NOT_THERE),
     BAD("0", NULL, NATIONAL),
-    BAD("0", "55", SHORT),
+    BAD("0", "55", NOT_THERE),
     BAD("00", NULL, SHORT),
-    /* a country changes nothing else */
-    GOOD("11912345678", "55", "11912345678"),
-    GOOD("5511912345678", "55", "5511912345678"),
+    /* foreign numbers with a country */
     GOOD("+12020721369", "55", "12020721369"),
     GOOD("0012020721369", "55", "12020721369"),
+    GOOD("0055 11 98765-4321", "55", "5511987654321"), /* 0055 is a carrier's exit code, too */
+    GOOD("0015 1 202 072 1369", "55", "12020721369"),
+    GOOD("011 44 20 7946 0958", "1", "442079460958"),
+    GOOD("010 44 20 7946 0958", "81", "442079460958"),
+    GOOD("8-10-44-20-7946-0958", "RU", "442079460958"),
+    GOOD("0011 44 20 7946 0958", "AU", "442079460958"),
+    BAD("0011 44 20 7946 0958", NULL, LENGTH),
+    BAD("011 44 20 7946 0958", NULL, NATIONAL),
+    GOOD("0044 20 7946 0958", "AU", "442079460958"),
+    GOOD("001 44 20 7946 0958", "82", "442079460958"),
+    BAD("00 1 202 555 0123", "82", AMBIGUOUS), /* 001, Korea's exit code, and +20 for Egypt */
+    BAD("001 853 0800 501", "82", ZERO),       /* a free number in Macau, not +1 853 … */
+    BAD("010 31 14020", "81", NOT_THERE),      /* nor a number in Japan */
     /* refusals */
     BAD("", NULL, EMPTY),
     BAD(" ", NULL, EMPTY),
@@ -100,7 +175,12 @@ static const struct row rows[] = {
     BAD("\xE2\x80\x8B", NULL, EMPTY),
     BAD("12020721369x12", NULL, LETTER),
     BAD("+12020721369 ext 12", NULL, LETTER),
-    BAD("tel:+12020721369", NULL, LETTER),
+    GOOD("tel:+12020721369", NULL, "12020721369"),
+    GOOD(" TEL: 020 7946 0958", "44", "442079460958"),
+    BAD("tel:+12020721369;ext=5", NULL, CHARACTER),
+    BAD("tel+12020721369", NULL, LETTER),
+    BAD("tel:", NULL, EMPTY),
+    BAD("+tel:12020721369", NULL, LETTER),
     BAD("Maria", NULL, LETTER),
     BAD("maria1234567@example.com", NULL, LETTER),
     BAD("1.2020721369e+10", NULL, LETTER),
@@ -132,7 +212,7 @@ static const struct row rows[] = {
     BAD("12020721369.0", NULL, DECIMAL),
     BAD("+12020721369.0 ", NULL, DECIMAL),
     BAD("12020721369.5", NULL, DECIMAL),
-    GOOD("+1.202.072.10", NULL, "120207210"),
+    GOOD("+1.202.072.13.69", NULL, "12020721369"),
     BAD("+1202072136\xD9\xA9", NULL, DIGITS),
     BAD("\xDB\xB1\xDB\xB2\xDB\xB0", NULL, DIGITS),
     BAD("\xE0\xA5\xA7\xE0\xA5\xA8", NULL, DIGITS),
@@ -174,7 +254,7 @@ static void check_any(const char *text, size_t len, const char *country) {
   }
   CHECK(count >= OM_PHONE_MIN_DIGITS && count <= OM_PHONE_MAX_DIGITS && one.out[0] != '0', "\"%s\"",
         one.out);
-  fault = om_phone_normalize(one.out, count, country, two.out);
+  fault = om_phone_normalize(one.out, count, NULL, two.out);
   CHECK(fault == OM_PHONE_OK && strcmp(one.out, two.out) == 0, "\"%s\" then \"%s\"", one.out,
         two.out);
 }
@@ -183,7 +263,7 @@ static void check_random(void) {
   static const char *const pieces[] = {"+", "0",        "00",           "(0)",  "(",   ")",
                                        "1", "44",       "39",           "7911", " ",   "-",
                                        ".", "\xC2\xA0", "\xE2\x80\x8F", "a",    "\xFF"};
-  static const char *const countries[] = {NULL, "1", "44", "225", "999", "", "+1", "12345"};
+  static const char *const countries[] = {NULL, "1", "44", "225", "39", "", "XX", "AR"};
   const uint32_t piece_count = sizeof pieces / sizeof *pieces;
   unsigned good = 0;
   for (int i = 0; i < 100000; i++) {
@@ -204,13 +284,69 @@ static void check_random(void) {
   CHECK(good > 1000, "only %u random numbers were good: the properties were not tried", good);
 }
 
+/* Spellings of one person, each list apart from the others. */
+static const char *const people[][6] = {
+    {"525512345678", "5215512345678", "+52 1 55 1234 5678", "+52 01 55 1234 5678"},
+    {"541112345678", "5491112345678", "+54 9 11 1234-5678", "+54 11 15 1234-5678"},
+    {"551187654321", "5511987654321", "+55 (011) 98765-4321"},
+    {"551112345678", "5511912345678"},
+    {"22507654321", "2250707654321", "+225 07 07 65 43 21"},
+    {"2250507654321"}, /* another operator's: never had eight digits */
+    {"22544654321", "2250544654321"},
+    {"22502654321", "2250102654321"},
+    {"22520221234", "2252720221234"},
+    {"22520381234", "2252720381234"},
+    {"22520881234", "2252120881234"},
+    {"22520001234", "2252520001234"},
+    {"22997123456", "2290197123456"},
+    {"584121234567", "5804121234567"},
+    {"442079460958", "+44 (0)20 7946 0958", "4402079460958"},
+    {"551123456789"},  /* a line … */
+    {"5511923456789"}, /* … and a mobile that never had eight digits */
+    {"12125550123"},
+    {"12015550123"},
+    {"79123456789", "+7 8 912 345-67-89"},
+    {"390669812345"},
+    {"39669812345"},
+    {"9991234567"}, /* no calling code: as it stands */
+    {"99912345678"},
+};
+
+static void check_people(void) {
+  const size_t count = sizeof people / sizeof *people;
+  char keys[sizeof people / sizeof *people][OM_PHONE_MAX_DIGITS + 1];
+  char key[OM_PHONE_MAX_DIGITS + 1], again[OM_PHONE_MAX_DIGITS + 1];
+  for (size_t i = 0; i < count; i++) {
+    CHECK(om_phone_key(people[i][0], strlen(people[i][0]), keys[i]), "\"%s\"", people[i][0]);
+    for (size_t k = 1; k < 6 && people[i][k]; k++)
+      CHECK(om_phone_key(people[i][k], strlen(people[i][k]), key) && strcmp(key, keys[i]) == 0,
+            "\"%s\" is \"%s\", not \"%s\"", people[i][k], key, keys[i]);
+    CHECK(om_phone_key(keys[i], strlen(keys[i]), key) && strcmp(key, keys[i]) == 0,
+          "\"%s\" is not its own key", keys[i]);
+    bool two = om_phone_longer(keys[i], key);
+    CHECK(!two || (om_phone_key(key, strlen(key), again) && strcmp(again, keys[i]) == 0),
+          "\"%s\", the other spelling, has another key than \"%s\"", key, keys[i]);
+    for (size_t k = 0; k < i; k++)
+      CHECK(strcmp(keys[i], keys[k]) != 0, "\"%s\" and \"%s\" are joined", people[i][0],
+            people[k][0]);
+  }
+  CHECK(!om_phone_key("@maria", 6, key) && !om_phone_key("12020721369@lid", 15, key) &&
+            !om_phone_key("123456", 6, key) && !om_phone_key("", 0, key),
+        "a key of no number");
+}
+
 static void check_words(void) {
-  static const char *const yes[] = {"1", "55", "999"};
-  static const char *const no[] = {"", "0", "044", "+1", "1234", "5 5", "55\n", "br"};
-  for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
-    CHECK(om_phone_country(yes[i]), "\"%s\"", yes[i]);
-  for (size_t i = 0; i < sizeof no / sizeof *no; i++)
-    CHECK(!om_phone_country(no[i]), "\"%s\"", no[i]);
+  static const char *const countries[][2] = {
+      {"1", "1"},    {"55", "55"},  {"380", "380"}, {"BR", "55"},   {"br", "55"},  {"KZ", "7"},
+      {"DO", "1"},   {"IT", "39"},  {"VA", "39"},   {"UK", "44"},   {"gB", "44"},  {"", NULL},
+      {"0", NULL},   {"044", NULL}, {"+1", NULL},   {"1234", NULL}, {"5 5", NULL}, {"55\n", NULL},
+      {"999", NULL}, {"XX", NULL},  {"BRA", NULL},  {"5", NULL},    {"B", NULL},   {"[2", NULL},
+  };
+  for (size_t i = 0; i < sizeof countries / sizeof *countries; i++) {
+    const char *code = om_phone_country(countries[i][0]), *want = countries[i][1];
+    CHECK(want ? code && strcmp(code, want) == 0 : !code, "\"%s\": %s", countries[i][0],
+          code ? code : "none");
+  }
   for (int a = OM_PHONE_OK; a <= OM_PHONE_UTF8 + 1; a++)
     for (int b = OM_PHONE_OK; b < a; b++)
       CHECK(strcmp(om_phone_explain((enum om_phone_fault)a),
@@ -230,6 +366,7 @@ int main(void) {
             strcmp(out, "12020721369") == 0,
         "len ends the text, not the NUL: %s", out);
   check_random();
+  check_people();
   check_words();
   return test_end();
 }

@@ -84,6 +84,15 @@ describe("the list of webhooks", function()
     assert.same({ theirs[1] }, (channel:webhook()))
   end)
 
+  it("is written in the form that every version of the API takes", function()
+    for _, case in ipairs { { {}, "settings", "" }, { { "https://a.example/" }, "webhook", "https://a.example/" },
+      { "https://a.example/", "webhook", "https://a.example/" },
+      { { "https://a.example/", "https://b.example/" }, "webhook", { "https://a.example/", "https://b.example/" } } } do
+      local body, path = webhook.written(case[1])
+      assert.same({ case[2], case[3] }, { path, body.webhookUrl })
+    end
+  end)
+
   it("is a list of texts", function()
     for _, case in ipairs { { { url = "https://a.example" } }, { { [2] = "https://a.example" } }, { { 5 } }, { 5 }, { nil },
       { { "https://a.example" }, "https://a.example" } } do

@@ -19,7 +19,7 @@ local function merge(base, more)
   return base
 end
 
---- Options for a fake, all explicit.
+--- Options for a fake, all explicit; HTTP/2 where the server offers it.
 -- @tparam table fake of support.server
 -- @tparam ?table more options that replace them
 -- @treturn table
@@ -29,7 +29,7 @@ function M.options(fake, more)
     base_url = env.FAKE_HTTP_URL, ca_file = env.ONE_MSG_CA_FILE, token = env.ONE_MSG_TOKEN,
     template = env.ONE_MSG_TEMPLATE, namespace = env.ONE_MSG_TEMPLATE_NAMESPACE,
     language = env.ONE_MSG_TEMPLATE_LANGUAGE,
-    timeout = 10,
+    timeout = 60, connect_timeout = 60, http = "auto",
   }, more)
 end
 
@@ -40,8 +40,19 @@ function M.new(fake, more) return assert(onemsg.new(M.options(fake, more))) end
 function M.to(raw, more)
   return assert(onemsg.new(merge({
     base_url = raw.url, ca_file = raw.ca_file, token = M.TOKEN, channel = "RAW1", template = "action_success",
-    namespace = "ns", language = "en", timeout = 10,
+    namespace = "ns", language = "en", timeout = 60, connect_timeout = 60, http = "auto",
   }, more)))
+end
+
+--- A fake, and a channel to it. -> fake, channel, finish()
+-- @tparam ?table options of the fake
+function M.with_fake(options, more)
+  local fake = require "support.server".fake(options or {})
+  local channel = M.new(fake, more)
+  return fake, channel, function()
+    channel:close()
+    fake:stop()
+  end
 end
 
 --- Maria's message.
@@ -58,7 +69,7 @@ local serial = 0
 -- @treturn string digits
 function M.phone(ending)
   serial = serial + 1
-  return ("1%03d%06d%02d"):format(sys.getpid() % 1000, serial, ending)
+  return ("491%03d%06d%02d"):format(sys.getpid() % 1000, serial, ending)
 end
 
 return M

@@ -44,6 +44,12 @@ const behaviours = {
   internal: (stream) => stream.close(NGHTTP2_INTERNAL_ERROR),
   cancel: (stream) => stream.close(NGHTTP2_CANCEL),
   hang: () => {},
+  hang_one: (stream) => {
+    if (stream.session.hanging) accept(stream);
+    stream.session.hanging = true;
+  },
+  black: (stream) => (stream.session.serial === 1 ? undefined : accept(stream)), // its first connection only
+  http11: () => {}, // see below
   half_answer: (stream) => {
     stream.respond({ ":status": 200, "content-type": "application/json", "content-length": BODY.length });
     stream.write(BODY.slice(0, 20), () => setTimeout(() => stream.close(NGHTTP2_INTERNAL_ERROR), 20));
@@ -56,7 +62,22 @@ const server = http2.createSecureServer({
   cert: fs.readFileSync(file("server.pem")),
   key: fs.readFileSync(file("server.key")),
   settings: { maxConcurrentStreams: 256 },
+  allowHTTP1: process.argv[2] === "http11",
 });
+// HTTP/1.1, and over HTTP/2 nothing but the wish for it.
+if (process.argv[2] === "http11") {
+  server.on("request", (request, response) => {
+    if (request.httpVersion === "2.0") return;
+    let body = "";
+    request.on("data", (chunk) => (body += chunk));
+    request.on("end", () => {
+      const entry = { http: request.httpVersion, verb: request.method, path: request.url, phone: JSON.parse(body).phone, body };
+      fs.writeSync(journal, JSON.stringify(entry) + "\n");
+      response.setHeader("content-type", "application/json");
+      response.end(BODY);
+    });
+  });
+}
 server.on("connection", (socket) => {
   const port = socket.remotePort;
   tcp.set(port, socket);
@@ -71,6 +92,11 @@ server.on("session", (session) => {
 server.on("stream", (stream, headers) => {
   const nth = ++stream.session.streams;
   const session = stream.session;
+  if (process.argv[2] === "http11") {
+    stream.on("error", () => {});
+    stream.close(http2.constants.NGHTTP2_HTTP_1_1_REQUIRED);
+    return;
+  }
   const chunks = [];
   stream.on("error", () => {});
   stream.on("data", (chunk) => chunks.push(chunk));

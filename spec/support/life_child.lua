@@ -6,7 +6,7 @@ local onemsg = require "onemsg"
 local sys = require "support.sys"
 
 local channel = assert(onemsg.new {
-  base_url = base_url, ca_file = ca_file, token = token, template = "action_success", timeout = 5,
+  base_url = base_url, ca_file = ca_file, token = token, template = "action_success", timeout = 60,
   namespace = "fa4e1a5e_0000_4fa4_9a4e_0123456789ab", language = "en",
 })
 local message = { phone = "12020721300", name = "Maria", action = "payment", next_step = "Thank you." }

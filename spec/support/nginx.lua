@@ -5,23 +5,27 @@
 --     server:get "/send"                    body, status
 --     local burst = server:burst(list of paths)   requests on connections of their own, all under way
 --     burst:collect([seconds])              list of { status =, body =, at = } in the order of the paths; nil: cut off
---     server:signal "HUP"; server.master; server:workers(); server:stop(); server:quit(seconds)
+--     server:signal "HUP"; server.master; server:workers(); server:stop(); server:quit()
 --     server:complaints()                   what stands in the error log at [error] and above
 --
 -- Handlers find the globals onemsg (module) and channel, made in init_by_lua, and text(phone): a message.
 
 local socket = require "socket"
+local places = require "onemsg.base.nginx"
+local files = require "support.files"
 local sys = require "support.sys"
 local support = require "support.server"
 
 local M = {}
 local Server = {}
 Server.__index = Server
+local read, output = files.content, files.output
+
 local Burst = {}
 Burst.__index = Burst
 
 local PORT_LOW, PORT_HIGH = 32001, 32700
-local START_S, STOP_S, ANSWER_S = 10, 10, 30
+local ANSWER_S = 60
 
 local CONF = [[
 load_module $modules/ndk_http_module.so;
@@ -36,7 +40,6 @@ events { worker_connections 4096; }
 http {
   access_log off;
   default_type text/plain;
-  keepalive_requests 100000000;
   client_body_temp_path $dir/tmp;
   proxy_temp_path $dir/tmp;
   fastcgi_temp_path $dir/tmp;
@@ -66,26 +69,27 @@ http {
 }
 ]]
 
-local function read(path)
-  local file = io.open(path, "rb")
-  if not file then return "" end
-  local content = file:read "*a"
-  file:close()
-  return content or "" -- a file of /proc whose process has just ended
+local serial = 0
+
+--- Phones that nobody used before, in this process, in turn with all the plain endings.
+function M.phones(count)
+  local list = {}
+  for i = 1, count do
+    serial = serial + 1
+    list[i] = ("1202%05d%02d"):format(serial, serial % 20)
+  end
+  return list
 end
 
-local function output(command)
-  local pipe = assert(io.popen(command))
-  local said = pipe:read "*a"
-  pipe:close()
-  return (said:gsub("%s+$", ""))
+--- A path for each phone: "/send?phone=…".
+function M.paths(list, location)
+  local out = {}
+  for i, phone in ipairs(list) do out[i] = (location or "/send") .. "?phone=" .. phone end
+  return out
 end
 
 local function modules_directory()
-  for _, dir in ipairs { "/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules" } do
-    if read(dir .. "/ngx_http_lua_module.so") ~= "" then return dir end
-  end
-  error "nginx's Lua module is missing: apt-get install libnginx-mod-http-lua"
+  return assert(places.modules(), "nginx's Lua module is missing: apt-get install libnginx-mod-http-lua")
 end
 
 --- The lines of a configuration by which Debian's nginx has Lua.
@@ -100,7 +104,8 @@ function M.alive(pid)
   return state ~= nil and state ~= "Z" and state ~= "X"
 end
 
-local function free_port()
+--- A port that was free a moment ago, below those that the kernel gives away by itself.
+function M.free_port()
   for _ = 1, 100 do
     local port = math.random(PORT_LOW, PORT_HIGH)
     local probe = socket.tcp()
@@ -116,11 +121,39 @@ local function options_text(fake, more)
   local options = {
     base_url = fake.env.FAKE_HTTP_URL, token = fake.env.ONE_MSG_TOKEN, template = fake.env.ONE_MSG_TEMPLATE,
     namespace = fake.env.ONE_MSG_TEMPLATE_NAMESPACE, language = "en", max_connections = 256,
+    timeout = 60, connect_timeout = 60,
   }
   for name, value in pairs(more or {}) do options[name] = value end
   local parts = {}
   for name, value in pairs(options) do parts[#parts + 1] = ("%s = %q"):format(name, value) end
   return table.concat(parts, ", ")
+end
+
+local TAKEN = "taken"
+
+--- Writes the configuration and starts it: true when its workers are there, TAKEN when somebody was faster at the port.
+local function launch(self, values, o)
+  local dir = self.dir
+  local conf = assert(io.open(dir .. "/nginx.conf", "wb"))
+  local text = CONF
+  for _ = 1, 2 do -- what was filled in may name $dir and $port itself
+    text = text:gsub("%$(%l+)%f[^%w_]", function(name) return values[name] and tostring(values[name]) end)
+  end
+  conf:write(text)
+  conf:close()
+  local binary = output "command -v nginx || echo /usr/sbin/nginx"
+  self.master = tonumber(output(("%s %s -c %s/nginx.conf -e %s/error.log >%s/start.log 2>&1 & echo $!")
+    :format(o.environment or "", binary, dir, dir, dir)))
+  return support.eventually(function()
+    local pid = tonumber(read(dir .. "/nginx.pid"):match "%d+")
+    if pid then
+      self.master = pid
+      return #self:workers() == (o.workers or 1)
+    elseif read(dir .. "/start.log"):find("still could not bind", 1, true) then
+      assert(io.open(dir .. "/error.log", "w")):close()
+      return TAKEN
+    end
+  end)
 end
 
 --- Start an nginx of our own, and return when its workers are there.
@@ -130,7 +163,7 @@ end
 --   prepare (a function of that directory), environment ("NAME=value …")
 function M.start(o)
   local dir = support.directory()
-  local self = setmetatable({ dir = dir, port = free_port() }, Server)
+  local self = setmetatable({ dir = dir }, Server)
   assert(os.execute("chmod 755 " .. dir .. " && mkdir -p " .. dir .. "/tmp && touch " .. dir .. "/error.log"))
   for name, content in pairs(o.files or {}) do
     local file = assert(io.open(dir .. "/" .. name, "wb"))
@@ -147,22 +180,12 @@ function M.start(o)
     main = o.main or "", http = o.http or "", server = o.server or "", locations = o.locations or "",
     before = o.before or "", init = o.init or "",
   }
-  local conf = assert(io.open(dir .. "/nginx.conf", "wb"))
-  local text = CONF
-  for _ = 1, 2 do -- what was filled in may name $dir and $port itself
-    text = text:gsub("%$(%l+)%f[^%w_]", function(name) return values[name] and tostring(values[name]) end)
-  end
-  conf:write(text)
-  conf:close()
-  local binary = output "command -v nginx || echo /usr/sbin/nginx"
-  self.master = tonumber(output(("%s %s -c %s/nginx.conf -e %s/error.log >%s/start.log 2>&1 & echo $!")
-    :format(o.environment or "", binary, dir, dir, dir)))
-  assert(support.eventually(function()
-    local pid = tonumber(read(dir .. "/nginx.pid"):match "%d+")
-    if not pid then return false end
-    self.master = pid
-    return #self:workers() == (o.workers or 1)
-  end, START_S), read(dir .. "/start.log") .. read(dir .. "/error.log"))
+  repeat
+    self.port = M.free_port()
+    values.port = self.port
+    local up = launch(self, values, o)
+    assert(up, read(dir .. "/start.log") .. read(dir .. "/error.log"))
+  until up ~= TAKEN
   return self
 end
 
@@ -189,27 +212,26 @@ function Server:reload()
     local new = 0
     for _, pid in ipairs(self:workers()) do new = new + (was[pid] and 0 or 1) end
     return new >= 1
-  end, START_S), "no new worker after HUP")
+  end), "no new worker after HUP")
   return old
 end
 
---- Wait until processes are gone; the seconds it took, or nil.
-function M.gone(pids, seconds)
-  local from = sys.now()
+--- Wait until processes are gone: true, or nil when they stay.
+function M.gone(pids)
   return support.eventually(function()
     for _, pid in ipairs(pids) do
       if M.alive(pid) then return false end
     end
-    return sys.now() - from
-  end, seconds or STOP_S)
+    return true
+  end)
 end
 
---- QUIT, and the seconds until the last process is gone; nil when it took longer.
-function Server:quit(seconds, name)
+--- QUIT, or another signal, and the end of the last process: true, or nil when one stays.
+function Server:quit(name)
   local all = self:workers()
   all[#all + 1] = self.master
   self:signal(name or "QUIT")
-  return M.gone(all, seconds)
+  return M.gone(all)
 end
 
 --- Stop it, surely, and remove its directory.
@@ -217,7 +239,7 @@ function Server:stop()
   local all = self:workers()
   all[#all + 1] = self.master
   if M.alive(self.master) then self:signal "TERM" end
-  if not M.gone(all, STOP_S) then
+  if not M.gone(all) then
     for _, pid in ipairs(all) do os.execute(("kill -KILL %d 2>/dev/null"):format(pid)) end
     M.gone(all)
   end
@@ -290,8 +312,8 @@ end
 
 --- Wait for all answers.
 -- @treturn table by index { status =, body =, at = sys.now() }; absent: the connection ended without a whole answer
-function Burst:collect(seconds)
-  local until_, answers, texts, index, open = sys.now() + (seconds or ANSWER_S), {}, {}, {}, {}
+function Burst:collect()
+  local until_, answers, texts, index, open = sys.now() + ANSWER_S, {}, {}, {}, {}
   for i, client in ipairs(self.clients) do
     texts[i], index[client], open[#open + 1] = {}, i, client
   end

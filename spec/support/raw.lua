@@ -1,15 +1,19 @@
 --- Servers for faults that nginx can't do; see raw_server.lua (HTTP/1.1, plain) and h2_server.js (HTTP/2, TLS) for the
--- behaviours.
+-- behaviours, talker.js for what one may say out of turn.
 --
 --     local raw = require "support.raw"
 --     local s = raw.http("close", { answer = 1 })     -- the first request of a connection is answered, then this
 --     local s = raw.h2("goaway_older", { answer = 1 })
+--     local s = raw.talker("tls")                     -- plain, tls or h2
+--     s:say("408")    s:said()    s:hold()    s:release()
 --     s.url, s.ca_file    s:count(phone)    s:journal()    s:stop()
 --
 -- A server ends by itself within a second or two after this process.
 
 local cjson = require "cjson"
+local mime = require "mime"
 local fake_server = require "onemsg.fake.server"
+local files = require "support.files"
 local server = require "support.server"
 
 local M = {}
@@ -19,12 +23,30 @@ local HERE = debug.getinfo(1, "S").source:match "^@(.*)raw%.lua$"
 local Raw = {}
 Raw.__index = Raw
 
+--- The whole lines of the journal; the server may be writing one more.
+local function lines_of(raw)
+  return files.content(raw.dir .. "/raw.jsonl"):gmatch "([^\n]*)\n"
+end
+
 --- Requests whose body arrived whole, oldest first.
 -- @treturn table list of { connection, request, verb, path, phone, body }
 function Raw:journal()
   local list = {}
-  for line in io.lines(self.dir .. "/raw.jsonl") do list[#list + 1] = cjson.decode(line) end
+  for line in lines_of(self) do
+    local entry = cjson.decode(line)
+    if not entry.said then list[#list + 1] = entry end
+  end
   return list
+end
+
+--- How often a talker has spoken out of turn.
+-- @treturn number
+function Raw:said()
+  local n = 0
+  for line in lines_of(self) do
+    if line:find('^{"said"') then n = n + 1 end
+  end
+  return n
 end
 
 --- How many whole requests there were, for a phone or in all.
@@ -43,24 +65,20 @@ function Raw:stop()
   os.execute("kill " .. self.pid .. " 2>/dev/null; rm -rf '" .. self.dir .. "'")
 end
 
-local function output(command)
-  local pipe = assert(io.popen(command))
-  local text = pipe:read "*a"
-  pipe:close()
-  return (text:gsub("%s+$", ""))
+--- Whole or not at all: the server reads it at any time.
+local function write(path, text)
+  local file = assert(io.open(path .. ".new", "w"))
+  file:write(text)
+  file:close()
+  assert(os.rename(path .. ".new", path))
 end
 
 local function start(program, behaviour, options, dir)
   local own = fake_server.own_pid()
   local command = ("%s %s --dir '%s' --answer %d --owner %d >'%s/raw.log' 2>&1 & echo $!")
     :format(program, behaviour, dir, options and options.answer or 0, own, dir)
-  local pid = output(command)
-  local function read(name)
-    local file = io.open(dir .. name)
-    local text = file and file:read "*a" or ""
-    if file then file:close() end
-    return text
-  end
+  local pid = files.output(command)
+  local function read(name) return files.content(dir .. name) end
   local port = server.eventually(function()
     return tonumber(read "/raw.port") or read "/raw.log" ~= "" and "none"
   end)
@@ -84,6 +102,17 @@ function M.http(behaviour, options)
   return it
 end
 
+--- A text that makes the server of raw.http "tell" answer so, wherever in a path or a body it stands.
+-- @tparam string status "429 Too Many Requests"
+-- @tparam string body
+-- @tparam ?string head more lines of the head, each with its line end
+-- @treturn string
+function M.ask(status, body, head)
+  local text = ("HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s")
+    :format(status, #body, head or "", body)
+  return "say=" .. mime.b64(text):gsub("[\r\n=]", ""):gsub("+", "-"):gsub("/", "_")
+end
+
 --- A TLS server that speaks HTTP/2 only. Needs node.
 -- @tparam string behaviour a key of behaviours in h2_server.js
 -- @tparam ?table options answer
@@ -93,6 +122,23 @@ function M.h2(behaviour, options)
   assert(fake_server.certificates(dir))
   local it = start("node '" .. HERE .. "h2_server.js'", behaviour, options, dir)
   it.url, it.ca_file = ("https://127.0.0.1:%d"):format(it.port), dir .. "/ca.pem"
+  return it
+end
+
+--- A server that answers, and then says something that nobody asked for. Needs node.
+-- @tparam string over "plain", "tls" or "h2"
+-- @treturn table with say(kind), a key of KINDS in talker.js ("nothing"), hold() and release()
+function M.talker(over)
+  local dir = server.directory()
+  local secure = over ~= "plain"
+  if secure then assert(fake_server.certificates(dir)) end
+  write(dir .. "/kind", "nothing")
+  local it = start("node '" .. HERE .. "talker.js'", "--over " .. over, nil, dir)
+  it.url = ("%s://127.0.0.1:%d"):format(secure and "https" or "http", it.port)
+  it.ca_file = secure and dir .. "/ca.pem" or nil
+  function it.say(_, kind) write(dir .. "/kind", kind) end
+  function it.hold() write(dir .. "/held", "") end
+  function it.release() os.remove(dir .. "/held") end
   return it
 end
 

@@ -6,6 +6,7 @@
 -- the port once it listens, DIR/raw.jsonl one JSON line for every request whose body arrived whole.
 -- It ends when the process OWNER is gone. luasocket only; started by raw.lua.
 
+local mime = require "mime"
 local socket = require "socket"
 local cjson = require "cjson"
 
@@ -96,7 +97,7 @@ local function whole(connection)
   local body = connection:read_body(length)
   if not body then return nil end
   connection:note(head, body)
-  return true
+  return { path = head:match "^%u+ (%S+)", body = body }
 end
 
 local BODY = '{"sent":true,"id":"wamid.UkFX","message":"Sent","description":"Message has been sent to the provider"}'
@@ -145,8 +146,37 @@ local function after_part(part, act)
   end
 end
 
+--- Answers what each request asks for (raw.ask), on the connection it came on.
+local function tell(connection)
+  repeat
+    local request = whole(connection)
+    if not request then return end
+    local asked = (request.path .. " " .. request.body):gsub("%%(%x%x)", function(hex)
+      return string.char(tonumber(hex, 16))
+    end):match "say=([%w_-]*)" or ""
+    connection:send((mime.unb64((asked:gsub("-", "+"):gsub("_", "/")) .. ("="):rep(-#asked % 4))))
+  until false
+end
+
+--- Read the whole request, send a beginning, then the same text for as long as the client takes it.
+local function endless(beginning, text)
+  return after_whole(function(connection)
+    if not connection:send(beginning) then return end
+    repeat until not connection:send(text)
+  end)
+end
+
+local CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
 --- What can be asked for.
 local BEHAVIOURS = {
+  tell            = tell,
+  forbids         = says_and_stays "HTTP/1.1 403 Forbidden\r\nRetry-After: 9\r\nContent-Length: 0\r\n\r\n",
+  endless_line    = endless("HTTP/1.1 200 OK\r\nX: ", ("x"):rep(65536)),
+  endless_lines   = endless("HTTP/1.1 200 OK\r\n", ("X: y\r\n"):rep(4096)),
+  endless_100     = endless("", ("HTTP/1.1 100 Continue\r\nX: y\r\n\r\n"):rep(500)),
+  endless_chunk   = endless(CHUNKED .. "1;", ("x"):rep(65536)),
+  endless_trailer = endless(CHUNKED .. "0\r\n", ("T: " .. ("y"):rep(60) .. "\r\n"):rep(1000)),
   accept          = after_whole(function(c) c:send(answer(BODY)) end),
   close           = after_whole(Connection.close),
   reset           = after_whole(Connection.reset),

@@ -17,7 +17,7 @@ function M.new()
 end
 
 local function receive(client)
-  client:settimeout(5)
+  client:settimeout(60)
   local line = client:receive "*l"
   if not line then return nil end
   local post = { verb = line:match "^%u+", path = line:match "^%u+ (%S+)", headers = {}, at = socket.gettime() }
@@ -32,11 +32,11 @@ end
 
 --- Take posts, each answered at once.
 -- @tparam number count at most so many
--- @tparam ?number seconds at most so long (5)
+-- @tparam ?number seconds at most so long (60)
 -- @tparam ?number status of the answers (200)
 -- @treturn table list of { verb, path, headers, body, at }
 function Receiver:take(count, seconds, status)
-  local posts, ending = {}, socket.gettime() + (seconds or 5)
+  local posts, ending = {}, socket.gettime() + (seconds or 60)
   while #posts < count do
     self.listener:settimeout(math.max(ending - socket.gettime(), 0))
     local client = self.listener:accept()

@@ -125,21 +125,30 @@ function M.fake(options)
   for name, value in pairs(options or {}) do all[name] = value end
   local temporary = not all.dir and M.directory() or nil
   all.dir = all.dir or temporary
-  return setmetatable({ env = assert(fake_server.start(all)), temporary = temporary }, Fake)
+  local env = assert(fake_server.start(all))
+  env.ONE_MSG_TIMEOUT, env.ONE_MSG_CONNECT_TIMEOUT = "600", "600" -- on a slow machine no answer is late
+  return setmetatable({ env = env, temporary = temporary }, Fake)
+end
+
+--- So long a spec waits for what must come: a defect makes it wait for ever, a slow machine never so long.
+M.PATIENCE = 60
+
+--- How many were accepted: who takes more than 15 s on the way learns of deliveries, too.
+function M.accepted(states)
+  return (states.accepted or 0) + (states.sent or 0) + (states.delivered or 0) + (states.read or 0)
 end
 
 --- Wait until a test holds, without a sleep of a fixed length.
 -- @tparam function test
--- @tparam ?number seconds at most (5)
--- @return what the test returned; nil when it never held
-function M.eventually(test, seconds)
-  local socket = require "socket"
-  local ending = socket.gettime() + (seconds or 5)
+-- @return what the test returned; nil when it did not hold within PATIENCE
+function M.eventually(test)
+  local socket, sys = require "socket", require "support.sys"
+  local ending = sys.now() + M.PATIENCE
   repeat
     local value = test()
     if value then return value end
     socket.sleep(0.01)
-  until socket.gettime() > ending
+  until sys.now() > ending
 end
 
 return M

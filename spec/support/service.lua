@@ -76,7 +76,7 @@ end
 -- @treturn table headers, names in lower case
 function Service:request(method, path, body, headers)
   local client = assert(socket.connect("127.0.0.1", self.nginx.port))
-  client:settimeout(20)
+  client:settimeout(60)
   local head = { ("%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close"):format(method, path) }
   if body then head[2] = "Content-Length: " .. #body end
   for name, value in pairs(headers or {}) do head[#head + 1] = name .. ": " .. value end
@@ -137,7 +137,7 @@ function Service:state(id, ...)
     require("support.server").eventually(function()
       shown = assert(flow:show(id))
       return wanted[shown.state]
-    end, 10)
+    end)
   end)
   return shown.state, shown
 end

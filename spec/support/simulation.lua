@@ -166,6 +166,13 @@ function Simulation:states(id)
   return table.concat(states, " ")
 end
 
+--- "state: reason" of each step of a confirmation, a line each.
+function M.history(flow, id)
+  local lines = {}
+  for n, line in ipairs(flow:show(id).history) do lines[n] = line.state .. ": " .. line.reason end
+  return table.concat(lines, "\n")
+end
+
 function Simulation:close()
   self.flow:close()
   M.remove(self.path)

@@ -1,4 +1,5 @@
 --- support.store: a directory for databases, and another process that holds their lock. For specs only.
+local files = require "support.files"
 local sys = require "support.sys"
 
 local M = {}
@@ -12,13 +13,7 @@ function M.sh(command)
   return ok == true or ok == 0
 end
 
---- The output of a shell command, without its last newline.
-function M.output(command)
-  local pipe = assert(io.popen(command))
-  local out = pipe:read "*a"
-  pipe:close()
-  return (out:gsub("\n$", ""))
-end
+M.output, M.read, M.write = files.output, files.read, files.write
 
 function M.directory()
   local name = os.tmpname()
@@ -46,12 +41,24 @@ function M.read(path)
   return text
 end
 
---- Waits until condition() is true; fails after 10 s.
+--- Waits until condition() is true; fails after a minute.
 function M.until_true(condition, what)
-  local deadline = sys.now() + 10
+  local deadline = sys.now() + 60
   while not condition() do
     assert(sys.now() < deadline, "waited in vain for " .. what)
     sys.sleep(0.001)
+  end
+end
+
+--- A directory for one case, and where its store is. -> directory, path, finish(), which removes it and sees to it that no
+-- thread and no descriptor is left
+function M.case()
+  collectgarbage()
+  local threads, fds, directory = sys.threads(), sys.fds(), M.directory()
+  return directory, directory .. "/store.db", function()
+    M.remove(directory)
+    assert(threads == sys.threads(), ("%d threads, %d before"):format(sys.threads(), threads))
+    assert(fds == sys.fds(), ("%d descriptors, %d before"):format(sys.fds(), fds))
   end
 end
 
@@ -87,6 +94,16 @@ function M.run(directory, program, before)
   os.remove(file)
   return out
 end
+
+--- The same with support.faults in between the program and the C library.
+-- @treturn string its output, and "exit N" as its last line
+function M.run_with_faults(directory, program)
+  local shim = (os.getenv "B" or "build") .. "/" .. (rawget(_G, "jit") and "luajit" or "5.4") .. "/support/faults.so"
+  return M.run(directory, program, "exec 2>&1; trap 'echo exit $?' EXIT; LD_PRELOAD=\"$PWD/" .. shim .. "\"")
+end
+
+--- Does this interpreter bear being preloaded? Not one with a sanitizer in it, or inside valgrind.
+M.can_fault = os.getenv "RUNNER" == nil
 
 --- Runs work in a forked child, which leaves with the code it returns (99: it raised). -> pid
 function M.child(work)

@@ -33,7 +33,7 @@ function M.new(fake)
   -- @tparam string verb
   -- @tparam string method with its query
   -- @tparam ?table|string body
-  -- @tparam ?table options timeout (5 s), token, channel, type
+  -- @tparam ?table options timeout (60 s), token, channel, type
   -- @treturn ?number status; nil and why when no whole answer came
   -- @treturn string text
   -- @treturn table headers
@@ -41,7 +41,7 @@ function M.new(fake)
     options = options or {}
     local chunks = {}
     local text = type(body) == "table" and cjson.encode(body) or body
-    http.TIMEOUT = options.timeout or 5
+    http.TIMEOUT = options.timeout or 60
     local ok, status, headers = http.request {
       url = env.FAKE_HTTP_URL .. "/" .. (options.channel or env.ONE_MSG_INSTANCE_ID) .. "/" .. method,
       method = verb, redirect = false,

@@ -1,6 +1,7 @@
 --- onemsg.base.check: a mistake of a programmer is raised at the line that made it, and told without one to others; and the
 -- options of a call, held against what it takes.
 local duration = require "onemsg.base.duration"
+local plain = require "onemsg.base.utf8"
 local suggest = require "onemsg.base.suggest"
 
 local M = {}
@@ -59,7 +60,7 @@ function M.read(call, given, takes, noun)
   for name, value in pairs(given) do
     local kinds = takes[name]
     if not kinds then
-      local shown = tostring(name):sub(1, NAME_BYTES)
+      local shown = plain.cut(tostring(name), NAME_BYTES)
       local near = suggest.phrase(shown, takes)
       if near == "" then near = "; it has " .. table.concat(suggest.words(takes), ", ") end
       return nil, ("%s has no %s '%s'%s"):format(call, noun, shown, near)

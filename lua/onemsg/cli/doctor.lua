@@ -275,10 +275,7 @@ local function nginx()
   for dir in ((os.getenv "PATH" or "") .. ":/usr/sbin:/usr/local/openresty/nginx/sbin"):gmatch "[^:]+" do
     binary = binary or exists(dir .. "/nginx") and dir .. "/nginx" or exists(dir .. "/openresty") and dir .. "/openresty"
   end
-  for _, dir in ipairs { "/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules" } do
-    module = module or exists(dir .. "/ngx_http_lua_module.so")
-  end
-  module = module or binary and binary:find("openresty", 1, true)
+  module = require "onemsg.base.nginx".modules() or binary and binary:find("openresty", 1, true)
   for template in package.path:gmatch "[^;]+" do
     lua = lua or exists((template:gsub("%?", "resty/onemsg/yield")))
   end

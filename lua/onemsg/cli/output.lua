@@ -1,8 +1,8 @@
 --- onemsg.cli.output: what the command prints: text for people or, with --json, JSON lines; results on standard output,
 -- the rest on standard error. Never a token; a phone as its last four digits unless the caller says otherwise.
 local canonical = require "onemsg.base.canonical"
-local cjson = require "cjson"
 local utf8 = require "onemsg.base.utf8"
+local codec = require "onemsg.base.json"
 
 local M = {}
 
@@ -33,7 +33,7 @@ end
 
 --- Canonical JSON, its keys sorted.
 function M.encode(value)
-  local text = canonical.text(value) or canonical.text(repaired(value)) or cjson.encode(repaired(value))
+  local text = canonical.text(value) or canonical.text(repaired(value)) or codec.encode(repaired(value))
   for _, name in ipairs(LISTS) do text = text:gsub('"' .. name .. '":{}', '"' .. name .. '":[]') end
   return text
 end
@@ -99,10 +99,6 @@ function Output:changes(changes)
   for _, name in ipairs(names) do self:line("          changed: %s: %s", name, table.concat(changes[name], "; ")) end
 end
 
-local function width(text)
-  return #text - select(2, text:gsub("[\128-\191]", ""))
-end
-
 --- Rows of texts as columns; the first row is the head.
 function Output:columns(rows)
   if self.json then return end
@@ -110,12 +106,12 @@ function Output:columns(rows)
   for _, row in ipairs(rows) do
     for n = 1, #row do
       row[n] = one_line(tostring(row[n]))
-      widths[n] = math.max(widths[n] or 0, width(row[n]))
+      widths[n] = math.max(widths[n] or 0, utf8.length(row[n]))
     end
   end
   for _, row in ipairs(rows) do
     local cells = {}
-    for n = 1, #row do cells[n] = row[n] .. (n < #row and (" "):rep(widths[n] - width(row[n])) or "") end
+    for n = 1, #row do cells[n] = row[n] .. (n < #row and (" "):rep(widths[n] - utf8.length(row[n])) or "") end
     write(self, (table.concat(cells, "  "):gsub("%s+$", "")))
   end
 end

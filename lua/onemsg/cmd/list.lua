@@ -11,6 +11,7 @@ local M = {
     { "rule", "NAME", "of this rule" },
     { "type", "TYPE", "of this event type" },
     { "phone", "NUMBER", "to this number, as people write numbers" },
+    { "country", "CODE", "of a national number, such as BR or 55; else the channel's" },
     { "since", "TIME", "changed within this time, such as 2h", seconds = true },
     { "limit", "N", "at most so many (100; 1000 at most)", number = 1 },
   },
@@ -22,7 +23,7 @@ function M.run(call)
   if not flow then return call:fail(err, info) end
   local options = call.options
   local by = { state = options.state, rule = options.rule, type = options.type, limit = options.limit,
-    phone = options.phone,
+    phone = options.phone, country = options.country,
     since = options.since and flow.now() - options.since or nil }
   local ok, list
   ok, list, err, info = pcall(flow.list, flow, by)

@@ -7,6 +7,7 @@ local M = {
   arguments = { { "FILE", "the message as JSON, as channel:send takes it; - for standard input", optional = true } },
   options = {
     { "phone", "NUMBER", "the recipient, as people write numbers" },
+    { "country", "CODE", "of a national number, such as BR or 55; else ONE_MSG_COUNTRY" },
     { "chat-id", "ID", "instead of the phone" },
     { "name", "TEXT", "{{1}} of the template" },
     { "action", "TEXT", "{{2}}" },
@@ -24,7 +25,8 @@ local M = {
       .. [["body":["7"],"buttons":[{"url":"7"}]}' | onemsg send -]] },
 }
 
-local fields = { "phone", "chat_id", "name", "action", "next_step", "body", "template", "namespace", "language", "ttl" }
+local fields = { "phone", "country", "chat_id", "name", "action", "next_step", "body", "template", "namespace", "language",
+  "ttl" }
 
 local LOOK = 0.25 -- seconds between two looks whether somebody wants to leave
 
@@ -83,7 +85,8 @@ function M.run(call)
   local receipt
   receipt, err, info = sent(call, channel, message)
   if not receipt then return call:fail(err, info, true) end
-  local to = phones.address(message.phone or message.chat_id, require "onemsg.core".channel_country(channel))
+  local to = phones.address(message.phone or message.chat_id,
+    message.country or require "onemsg.core".channel_country(channel))
   receipt.message = receipt.message and phones.redact(receipt.message, to)
   call.out:object(receipt)
   call.out:line("%-9s %s", receipt.outcome, receipt.id or receipt.job_id or "(1MSG gave no id)")

@@ -1,6 +1,7 @@
 --- onemsg work: sends, retries, follows, until told to stop. Any number of them may share a store.
 local calls = require "onemsg.cli.call"
 local output = require "onemsg.cli.output"
+local log = require "onemsg.workflow.log"
 
 local M = {
   summary = "Send what was submitted, retry, follow, until SIGTERM or Ctrl-C",
@@ -66,6 +67,32 @@ local function fallbacks(call)
   return list or false
 end
 
+local PATIENCE = 5 -- seconds, at least, that a drain waits for a store that can't be opened just now
+local PAUSE = 0.25
+
+--- Opens the workflow. A store that is full or locked is waited for here as it is later, and that is said once.
+local function open(call, core, given)
+  local patience = call.options.drain and math.max(call.options.drain, PATIENCE) or math.huge
+  local deadline, told = core.now() + patience, {}
+  while true do
+    local flow, err, info = call:flow(given)
+    if flow or not (info and info.retry) or core.stopped() or core.now() >= deadline then return flow, err, info end
+    if not told[err] then log.write(given.log, { alert = "store", reason = err }, core.now()) end
+    told[err] = true
+    require "onemsg".sleep(PAUSE)
+  end
+end
+
+--- Works, or drains and then waits for what is in flight, or it would have to be called unknown.
+-- @treturn ?number how many answers were recorded; nil, err, info: the store did not take all that there was
+local function work(flow, options, stopped)
+  local recorded, err, info = 0, nil, nil
+  if options.drain then recorded, err, info = flow:drain { timeout = options.drain, stop = stopped } end
+  local later, late_err, late_info = flow:work { stop = function() return options.drain or stopped() end }
+  if later and recorded then return recorded + later end
+  return nil, late_err or err, late_info or info
+end
+
 function M.run(call)
   local options, file = call.options, nil
   local info
@@ -77,26 +104,18 @@ function M.run(call)
     if not file then return call:fail("config: the log can't be opened: " .. why) end
     file:setvbuf "line"
   end
-  local flow
-  flow, err, info = call:flow { log = sink(call, file), rate = options.rate, window = options.window,
-    fallback = ways or nil }
-  if not flow then return call:fail(err, info) end
-  local core = require "onemsg.core"
+  local core = require "onemsg" and require "onemsg.core"
   core.stop_on_signals()
+  local flow
+  flow, err, info = open(call, core, { log = sink(call, file), rate = options.rate, window = options.window,
+    fallback = ways or nil })
+  if not flow then return call:fail(err, info) end
   if not options.quiet and not options.drain then call.out:note("at work; SIGTERM or Ctrl-C stops it") end
-  local recorded = 0
-  if options.drain then
-    recorded, err, info = flow:drain { timeout = options.drain, stop = core.stopped }
-  end
-  -- also behind a drain: what is still in flight is waited for, or it would have to be called unknown
-  if recorded then
-    local later
-    later, err, info = flow:work { stop = function() return options.drain or core.stopped() end }
-    recorded = later and recorded + later
-  end
-  if not recorded then return call:fail(err, info) end
+  local recorded
+  recorded, err, info = work(flow, options, core.stopped)
   flow:close()
   if file then file:close() end
+  if not recorded then return call:fail(err, info) end
   if not options.quiet then call.out:note("%s: %d answers recorded", core.stopped() and "stopped" or "done", recorded) end
   return true
 end

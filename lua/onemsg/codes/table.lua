@@ -214,6 +214,7 @@ M.texts = {
   { "template is disabled", 132016 }, { "new-line/tab", 132018 }, { "4 consecutive spaces", 132018 },
   { "flow is blocked", 132068 }, { "flow is throttled", 132069 },
   { "eligibility payment", 131042 }, { "payment issue", 131042 }, { "account has been locked", 131031 },
+  { "account locked", 131031 }, { "blocked for policies violations", 368 },
   { "not in allowed list", 131030 }, { "cannot be sender", 131021 }, { "stopped marketing", 131050 },
   { "username is not found", WRONG_DESTINATION }, { "not linked with bsuid", WRONG_DESTINATION },
   { "routing is disabled", WRONG_DESTINATION },

@@ -16,8 +16,6 @@ http {
   access_log off;
   default_type "application/json; charset=utf-8";
   server_tokens off;
-  keepalive_requests 100000000;
-  keepalive_timeout 65;
   http2_max_concurrent_streams 256;
   client_body_buffer_size 64k;
   client_max_body_size 3m;

@@ -13,6 +13,7 @@ local HERE = SOURCE:match "^@(.*)server%.lua$"
 local SCRIPT = arg and SOURCE == "@" .. tostring(arg[0])
 if SCRIPT then package.path = HERE .. "../../?.lua;" .. package.path end
 
+local places = require "onemsg.base.nginx"
 local conf = require "onemsg.fake.conf"
 local NAMESPACE = require "onemsg.fake.templates".NAMESPACE
 
@@ -27,7 +28,8 @@ M.TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."                          -- {"
 
 local PORT_LOW, PORT_HIGH = 20000, 32000   -- under Linux's own range for outgoing connections
 local START_TRIES = 5
-local WAIT_TRIES = 250                     -- of 20 ms
+local WAIT_TRIES = 250                     -- of 20 ms, for its end
+local UP_TRIES = 3000                      -- for its beginning: on a slow machine that takes its time
 
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
@@ -117,8 +119,8 @@ local function pid_of(dir, file)
   return pid
 end
 
-local function wait_until(test)
-  for _ = 1, WAIT_TRIES do
+local function wait_until(test, tries)
+  for _ = 1, tries or WAIT_TRIES do
     local value = test()
     if value then return value end
     run "sleep 0.02"
@@ -156,12 +158,6 @@ function M.certificates(dir)
   local log = quote(dir .. "/openssl.log")
   if run(("(%s) >%s 2>&1"):format(CERTIFICATES:format(quote(dir)), log)) then return true end
   return nil, "openssl could not make the certificate: see " .. dir .. "/openssl.log"
-end
-
-local function modules_directory()
-  for _, dir in ipairs { "/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules" } do
-    if read(dir .. "/ngx_http_lua_module.so") then return dir end
-  end
 end
 
 local function environment(dir, ports)
@@ -212,7 +208,7 @@ function M.start(options)
   end
   local dir = output("cd " .. quote(options.dir) .. " && pwd")
   if dir:find '["$\\\n]' then return nil, "the directory's name has a quote, a backslash or a $: " .. dir end
-  local modules = modules_directory()
+  local modules = places.modules()
   if not modules then return nil, "nginx's Lua module is missing: apt-get install libnginx-mod-http-lua" end
   M.stop { dir = dir }
   local certified, why = M.certificates(dir)
@@ -225,7 +221,7 @@ function M.start(options)
     local ports, taken = choose_ports(options)
     if not ports then return nil, taken end
     if launch(dir, ports, options, modules) then
-      if not wait_until(function() return pid_of(dir, "nginx.pid") and pid_of(dir, "worker.pid") end) then break end
+      if not wait_until(function() return pid_of(dir, "nginx.pid") and pid_of(dir, "worker.pid") end, UP_TRIES) then break end
       local env, lines = environment(dir, ports), {}
       for name, value in pairs(env) do lines[#lines + 1] = "export " .. name .. "=" .. quote(value) .. "\n" end
       table.sort(lines)

@@ -2,6 +2,8 @@
 -- check of a sendTemplate body against them (PLATFORM.md 1.4, 2.1, 5.1). Pure: tables in, tables out.
 -- Stricter than the real thing where a lenient server would hide a client's mistake: unknown fields are refused.
 
+local plain = require "onemsg.base.utf8"
+
 local M = {}
 
 M.NAMESPACE = "fa4e1a5e_0000_4fa4_9a4e_0123456789ab"
@@ -152,7 +154,6 @@ local function check_button(c, needs)
   end
 end
 
-local function code_points(s) return select(2, s:gsub("[^\128-\191]", "")) end
 
 local function check_body(parameters, t)
   if #parameters ~= t.needs.body then
@@ -166,7 +167,7 @@ local function check_body(parameters, t)
       if t.needs.named and type(p.parameter_name) ~= "string" then
         return graph(131008, "Required parameter is missing: parameter_name of body parameter " .. i)
       end
-      length = length + code_points(p.text) - 5
+      length = length + plain.length(p.text) - 5
     elseif p.type ~= "currency" and p.type ~= "date_time" then
       return graph(131009, "Parameter value is not valid: type of body parameter " .. i)
     end

@@ -41,7 +41,7 @@ end
 
 local NEXT = "SELECT %s AS at FROM confirmation WHERE %s IS NOT NULL AND state <> 'sending' AND channel IN (%s) "
   .. "ORDER BY %s LIMIT 1"
-local CHANNELS = "SELECT name, hooked_at, mute_until, breaker FROM channel"
+local CHANNELS = "SELECT name, hooked_at, mute_until, breaker, next_at FROM channel"
 
 local function next_of(names)
   local unit = {}
@@ -68,7 +68,7 @@ function M.attention(results, before)
   return { questions = at(1), actions = retry and other and math.min(retry, other) or retry or other, lost = at(4) }
 end
 
---- Name → hooked_at, mute_until, breaker.
+--- Name → hooked_at, mute_until, breaker, next_at.
 function Attention:hearing()
   local results, err, info = self.db:read { { CHANNELS } }
   if not results then return nil, err, info end

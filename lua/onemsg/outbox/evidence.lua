@@ -42,7 +42,7 @@ end
 
 local function rivals_statement(row, from, till)
   local statement = { RIVALS, row.id, from - BACK, till + AHEAD, MOST }
-  local spellings = phones.spellings(row.phone)
+  local spellings = phones.variants(row.phone)
   for n = 1, SPELLINGS do statement[#statement + 1] = spellings[n] or row.phone end
   return statement
 end

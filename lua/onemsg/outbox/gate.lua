@@ -75,12 +75,12 @@ end
 
 local CHANGE = [[
   UPDATE channel SET revision = revision + 1, pause_until = $3, breaker = $4, fault = $5, reason = $6, tries = $7,
-    next_at = $8, closed_at = $9
+    next_at = $8, closed_at = $9, told = $10, opened_at = $11, sent_at = $12
   WHERE name = $1 AND revision = $2]]
 
 --- Changes a gate by what `think(gate)` returns: fields, or nil to leave it. Looks again when somebody was faster.
 -- @treturn ?table the gate as it is now, and what think returned second; nil, err, info
-function Gate:regate(name, think)
+function Gate:change_gate(name, think)
   for _ = 1, 10 do
     local results, err, info = self.db:read { { GATES .. " WHERE name = $1", name } }
     local row = results and results[1][1]
@@ -95,7 +95,8 @@ function Gate:regate(name, think)
     for key, value in pairs(fields) do row[key] = value end
     row.revision = revision + 1
     results, err, info = self.db:unit { { CHANGE, name, revision, row.pause_until, row.breaker, row.fault, row.reason,
-                                          row.tries, row.next_at, row.closed_at, expect = 1 } }
+                                          row.tries, row.next_at, row.closed_at, row.told, row.opened_at,
+                                          row.sent_at, expect = 1 } }
     if results then return row, extra end
     err, info = amend.refusal(err, info)
     if not err:find("^conflict:") then return nil, err, info end
@@ -103,6 +104,11 @@ function Gate:regate(name, think)
   return nil, "store: channel " .. name .. " is changed by others all the time", {}
 end
 
+-- Parks -------------------------------------------------------------------------------------------------------------
+-- A template that was refused is set aside until a time. Then one of its messages tries, and the others wait on until its
+-- answer: it is set aside anew, or all are due.
+
+local IS_PARKED = "SELECT 1 AS yes FROM park WHERE channel = $1 AND template = $2 AND language = $3 AND until_at > $4"
 local PARK = [[
   INSERT INTO park(channel, template, language, until_at, reason) VALUES ($1, $2, $3, $4, $5)
   ON CONFLICT (channel, template, language) DO UPDATE SET until_at = $4, reason = $5]]
@@ -112,13 +118,36 @@ local PARK_QUEUED = [[
 
 --- Sets a template's messages aside until a time; those of other templates go on.
 -- @tparam table row a confirmation: channel, template, language
--- @treturn ?number how many were waiting
-function Gate:park(row, until_at, reason)
+-- @treturn ?boolean true: it was not set aside before
+function Gate:park(row, until_at, reason, now)
   local results, err, info = self.db:unit {
+    { IS_PARKED, row.channel, row.template, row.language, now },
     { PARK, row.channel, row.template, row.language, until_at, reason },
     { PARK_QUEUED, row.channel, row.template, row.language, until_at, reason, M.PARK_SHIFT } }
   if not results then return nil, err, info end
-  return results[2].changes
+  return #results[1] == 0
+end
+
+--- Of a message in `c`, at the time $4: its template is not set aside, or it is the one that tries.
+M.MAY_TRY = [[AND NOT EXISTS (SELECT 1 FROM park p WHERE p.channel = c.channel AND p.template = c.template
+        AND p.language = c.language AND c.id <> (SELECT x.id FROM confirmation x WHERE x.channel = c.channel
+          AND x.state = 'queued' AND x.due_at <= $4 AND x.template = c.template AND x.language = c.language
+        ORDER BY x.due_at, x.place LIMIT 1))]]
+
+local TRY = [[
+  UPDATE park SET until_at = $2 WHERE channel = $1 AND until_at <= $3 AND EXISTS (
+    SELECT 1 FROM confirmation c WHERE c.state = 'sending' AND c.lease_until = $2 AND c.owner = $4 AND c.channel = park.channel
+      AND c.template = park.template AND c.language = park.language) RETURNING template, language]]
+local OTHERS_WAIT = [[
+  UPDATE confirmation SET due_at = p.until_at, held = p.reason FROM park p
+  WHERE confirmation.state = 'queued' AND confirmation.channel = $1 AND confirmation.due_at <= $2
+    AND p.channel = confirmation.channel AND p.template = confirmation.template
+    AND p.language = confirmation.language AND p.until_at > $2]]
+
+--- The statements after a claim by which the others of a template wait for the one that tries; the first returns the
+-- templates.
+function M.trying(channel, owner, now, trial_ends)
+  return { TRY, channel, trial_ends, now, owner }, { OTHERS_WAIT, channel, now }
 end
 
 local UNPARK = "DELETE FROM park WHERE channel = $1 AND template = $2 AND language = $3 RETURNING until_at"
@@ -127,13 +156,75 @@ local UNPARK_QUEUED = [[
   WHERE state = 'queued' AND channel = $1 AND template = $2 AND language = $3
     AND due_at = (SELECT until_at FROM park WHERE channel = $1 AND template = $2 AND language = $3)]]
 
---- A person says that the template is mended: its messages are due again.
+--- The template is well, by an answer or by a person's word: its messages are due again.
 function Gate:unpark(row, now)
   local results, err, info = self.db:unit {
     { UNPARK_QUEUED, row.channel, row.template, row.language, now },
     { UNPARK, row.channel, row.template, row.language } }
   if not results then return nil, err, info end
   return #results[2] > 0
+end
+
+local RESUME_QUEUED = [[
+  UPDATE confirmation SET due_at = $4, held = NULL FROM park p
+  WHERE confirmation.state = 'queued' AND confirmation.channel = $1 AND ($2 = '' OR p.template = $2)
+    AND ($3 = '' OR p.language = $3) AND p.channel = confirmation.channel AND p.template = confirmation.template
+    AND p.language = confirmation.language AND confirmation.due_at = p.until_at]]
+local RESUME = [[
+  DELETE FROM park WHERE channel = $1 AND ($2 = '' OR template = $2) AND ($3 = '' OR language = $3)
+  RETURNING template, language]]
+
+--- Takes up the templates of a channel, one or all, that were set aside.
+-- @treturn ?table their names and languages
+function Gate:resume_templates(name, template, language, now)
+  local results, err, info = self.db:unit {
+    { RESUME_QUEUED, name, template or "", language or "", now }, { RESUME, name, template or "", language or "" } }
+  if not results then return nil, err, info end
+  return results[2]
+end
+
+local WAITING = [[
+  SELECT COUNT(*) AS waiting, SUM(CASE WHEN give_up_at < $2 THEN 1 ELSE 0 END) AS expiring FROM confirmation
+  WHERE state = 'queued' AND channel = $1]]
+
+--- How many messages wait on a channel, and how many of them end before a time.
+function Gate:waiting(name, before)
+  local results, err, info = self.db:read { { WAITING, name, before } }
+  if not results then return nil, err, info end
+  return { waiting = results[1][1].waiting, expiring = results[1][1].expiring or 0 }
+end
+
+--- The names of all channels that the store knows.
+function Gate:channel_names()
+  local results, err, info = self.db:read { { "SELECT name FROM channel ORDER BY name" } }
+  if not results then return nil, err, info end
+  local names = {}
+  for n, row in ipairs(results[1]) do names[n] = row.name end
+  return names
+end
+
+local STRANDED = [[
+  SELECT (SELECT COUNT(*) FROM confirmation WHERE state = 'queued' AND channel = $1 AND due_at <= $2)
+    + (SELECT COUNT(*) FROM confirmation WHERE attend_at <= $2 AND channel = $1 AND state <> 'sending') AS n]]
+
+--- Channels of the store that this workflow does not have, and whose messages nobody has sent although they were due by
+-- a time: name → how many.
+function Gate:stranded(before)
+  local all, err, info = self:channel_names()
+  if not all then return nil, err, info end
+  local ours, names, unit, found = {}, {}, {}, {}
+  for _, name in ipairs(self.names) do ours[name] = true end
+  for _, name in ipairs(all) do
+    if not ours[name] then names[#names + 1], unit[#unit + 1] = name, { STRANDED, name, before } end
+  end
+  if #unit == 0 then return found end
+  local results
+  results, err, info = self.db:read(unit)
+  if not results then return nil, err, info end
+  for n, name in ipairs(names) do
+    if results[n][1].n > 0 then found[name] = results[n][1].n end
+  end
+  return found
 end
 
 return M

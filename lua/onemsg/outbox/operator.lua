@@ -26,7 +26,7 @@ end
 local REPLAY = [[
   UPDATE confirmation SET was = state, state = 'queued', step = step + 1, reason = $3, held = NULL, changed_at = $4,
     rule = $5, version = $6, channel = $7, phone = $8, template = $9, language = $10, message = $11, place = $12,
-    due_at = $4, give_up_at = $13, attempts = 0, message_id = NULL, job_id = NULL, code = NULL, faulted_at = NULL,
+    due_at = $4, give_up_at = $13, attempts = 0, message_id = NULL, job_id = NULL, code = NULL, faulted_at = NULL, faults = 0,
     fallback_at = NULL, otherwise = $14, otherwise_after = $15, otherwise_unknown = $16
   WHERE id = $1 AND state = $2 RETURNING *]]
 local HAS_KEY = "SELECT id FROM once_key WHERE rule = $1 AND value = $2 AND id = $3"

@@ -24,7 +24,8 @@ local function confirmation(changes)
     owner TEXT,                        -- the claim or submit that touched it last
     lease_until DOUBLE PRECISION,
     left_at DOUBLE PRECISION,          -- when it may last have left for the recipient
-    faulted_at DOUBLE PRECISION,       -- when a fault of the whole channel was last the answer to it
+    faults INTEGER NOT NULL DEFAULT 0,  -- how often it met such a fault while others were accepted in between
+    faulted_at DOUBLE PRECISION,       -- since when a fault of the whole channel is the answer to it
     message_id TEXT, job_id TEXT, code INTEGER,
     otherwise TEXT,                    -- JSON: the way to reach the person if this one fails
     otherwise_after DOUBLE PRECISION,  -- seconds of silence that count as failure
@@ -161,6 +162,9 @@ local GATES = {
       breaker TEXT NOT NULL CHECK (breaker IN ('closed', 'open', 'trial')),
       fault TEXT NOT NULL, reason TEXT NOT NULL, tries INTEGER NOT NULL,
       next_at DOUBLE PRECISION NOT NULL, closed_at DOUBLE PRECISION NOT NULL,
+      told TEXT NOT NULL DEFAULT 'answer',            -- what told of the fault, and so what lifts it: answer, hook
+      opened_at DOUBLE PRECISION NOT NULL DEFAULT 0,  -- when it last opened; what left before proves nothing
+      sent_at DOUBLE PRECISION NOT NULL DEFAULT 0,    -- a message that left since was reported as sent; 0: none
       hooked_at DOUBLE PRECISION NOT NULL DEFAULT 0,  -- last hook on a message of ours
       mute_until DOUBLE PRECISION NOT NULL DEFAULT 0  -- hookInfo is not offered
     )]],

@@ -29,7 +29,7 @@ local CLAIM = [[
         AND f.state = 'sending')
       AND NOT EXISTS (SELECT 1 FROM confirmation l WHERE l.phone = c.phone AND l.channel = c.channel
         AND l.left_at IS NOT NULL AND l.left_at > $5)
-      ]] .. recipient.MAY_LEAVE .. [[
+      ]] .. recipient.MAY_LEAVE .. "\n      " .. gate.MAY_TRY .. [[
 
     ORDER BY c.due_at, c.place LIMIT $6)
   RETURNING *]]
@@ -44,17 +44,44 @@ local LOG_CLAIM = [[
 -- @tparam table cost what each claimed message adds to the gate (onemsg.pace)
 -- @treturn ?table rows
 -- @treturn table rows that were skipped instead, because their recipient is suppressed
+-- @treturn table templates of which one message tries
 function Send:claim(row, n, cost, now, lease, gap)
   local owner = self:next_owner()
   local skip, log_skipped = recipient.skip_due(row.name, now)
+  local try, others_wait = gate.trying(row.name, owner, now, now + lease)
   local results, err, info = self.db:unit {
     { CLAIM, row.name, owner, now + lease, now, now - gap, n },
     gate.charge(row, owner, cost, now + lease),
     { LOG_CLAIM, owner },
     skip, log_skipped,
+    try, others_wait,
   }
-  if not results then return nil, amend.refusal(err, info) end
-  return results[1], results[4]
+  if not results then
+    if not err:find("^conflict:") then self.open_claims[#self.open_claims + 1] = owner end
+    return nil, amend.refusal(err, info)
+  end
+  return results[1], results[4], results[6]
+end
+
+local TAKE_BACK = [[
+  UPDATE confirmation SET was = state, state = 'queued', step = step + 1, attempts = attempts - 1, reason = $2,
+    left_at = NULL, lease_until = NULL, changed_at = $3
+  WHERE state = 'sending' AND owner = $1 RETURNING *]]
+
+--- What a claim took that failed, and was stored all the same (a disk that failed at the very commit): none of it was
+-- sent, so it is queued again.
+-- @treturn ?table rows
+function Send:take_back(now)
+  local rows = {}
+  while #self.open_claims > 0 do
+    local results, err, info = self.db:unit {
+      { TAKE_BACK, self.open_claims[#self.open_claims], "the store failed while it was taken up; it was not sent", now },
+      { LOG_AT, "queued", now } }
+    if not results then return nil, err, info end
+    self.open_claims[#self.open_claims] = nil
+    for _, row in ipairs(results[1]) do rows[#rows + 1] = row end
+  end
+  return rows
 end
 
 -- Record ------------------------------------------------------------------------------------------------------------
@@ -62,7 +89,8 @@ end
 local RECORD = [[
   UPDATE confirmation SET was = state, state = $5, step = step + 1, reason = $6, held = $7, due_at = $8, left_at = $9,
     message_id = COALESCE($10, message_id), job_id = COALESCE($11, job_id), code = $12,
-    faulted_at = COALESCE($13, faulted_at), accepted_at = COALESCE($14, accepted_at), fallback_at = $15,
+    faulted_at = COALESCE($13, faulted_at), faults = COALESCE($17, faults),
+    accepted_at = COALESCE($14, accepted_at), fallback_at = $15,
     lease_until = NULL, changed_at = $16
   WHERE id = $1 AND owner = $2 AND attempts = $3 AND state = $4 RETURNING *]]
 
@@ -76,7 +104,7 @@ function Send:record(row, change, now, from)
     { RECORD, row.id, row.owner, row.attempts, from or "sending", change.state, change.reason, or_null(change.held),
       change.due_at or row.due_at, or_null(change.left_at), or_null(change.message_id), or_null(change.job_id),
       or_null(change.code), or_null(change.faulted_at), or_null(accepted_at), or_null(change.fallback_at), now,
-      expect = 1 },
+      or_null(change.faults), expect = 1 },
     { LOG_ONE, row.id },
     change.attend_at and amend.statements.first_look(row.id, change.attend_at, change.stall_at),
   }

@@ -5,6 +5,7 @@ local cjson = require "cjson"
 local phones = require "onemsg.base.phone"
 local evidence = require "onemsg.policy.evidence"
 local STATUSES = require "onemsg.outbox.read".STATUSES
+local utf8 = require "onemsg.base.utf8"
 
 local M = { methods = {}, statements = {} }
 local Statuses = M.methods
@@ -48,7 +49,7 @@ function M.statements.echo(message, channel, now)
 end
 
 function M.statements.alarm(phone, now)
-  local forms = phones.spellings(phone)
+  local forms = phones.variants(phone)
   return { ALARM, forms[1], now - M.HELD_FOR, now, forms[2] or phone, forms[3] or phone, forms[4] or phone }
 end
 
@@ -63,7 +64,7 @@ function M.statements.word(about, channel, now)
 end
 
 function M.statements.oddity(kind, n, sample, now)
-  return { KEEP_ODDITY, kind, n, now, sample:sub(1, SAMPLE_BYTES), KINDS }
+  return { KEEP_ODDITY, kind, n, now, utf8.repair(utf8.cut(sample, SAMPLE_BYTES), SAMPLE_BYTES), KINDS }
 end
 
 -- Words of the platform ---------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 --- onemsg.policy.delivery: what becomes of a message after its acceptance, when there is news of it and when there is none.
--- DESIGN.md section 6, PLATFORM.md 3.2, 4 and 8. Pure: rows and statuses in, decisions out; nothing given is changed.
+-- PLATFORM.md 3.2, 4 and 8. Pure: rows and statuses in, decisions out; nothing given is changed.
 -- Times are seconds since the epoch.
 local codes = require "onemsg.codes"
 local hooks = require "onemsg.hooks"
+local measures = require "onemsg.policy.measures"
 local pace = require "onemsg.pace"
 local states = require "onemsg.policy.states"
 
@@ -113,22 +114,18 @@ end
 -- @tparam number now
 -- @tparam function random () -> [0, 1)
 -- @treturn table retry_at: a new message may follow then; fallback_at; why: a sentence part
--- @treturn table measures for the channel, the template, the recipient: trip, park, pause_until, suppress = { for_s }
+-- @treturn table measures for the channel, the template, the recipient (onemsg.policy.measures)
 function M.failed(row, failure, now, random)
   local entry = failure.code and codes.lookup(failure.code) or {}
-  local reason, measures = said(failure), {}
-  if entry.scope == "channel" and (entry.action == "stop" or entry.action == "pause" and not entry.retry) then
-    measures.trip = { reason = reason, wait = entry.wait }
-  elseif entry.action == "pause" or (entry.scope == "channel" and entry.retry) then
-    measures.pause_until = now + math.min(entry.wait or 0, pace.RETRY_AFTER_MOST)
-  end
-  if entry.scope == "template" then
-    measures.park = { until_at = now + (entry.wait or pace.PARK), reason = "the template is set aside: " .. reason }
-  end
-  if entry.suppress then measures.suppress = { for_s = entry.suppress, reason = reason, code = failure.code } end
+  local told = measures.of(entry, said(failure), now, { code = failure.code, told = "hook" })
   local next_step = {}
-  if entry.retry and row.fallback then
+  if row.fallback and (entry.retry or told.trip) then
     next_step.why = "no new message: the other way was used"
+  elseif told.trip then -- not this message's fault: it leaves again when the channel is well
+    local at = now + M.RESEND_GAP
+    if at < (row.give_up_at or 0) then
+      next_step.retry_at, next_step.why = at, "a new message may follow when the channel is well"
+    end
   elseif entry.retry and not entry.suppress and row.resends < math.min(M.RESENDS, entry.tries or M.RESENDS) then
     local wait = pace.backoff({ retry = row.resends + 1, wait = entry.wait, factor = entry.factor }, random)
     local at = now + math.max(M.RESEND_GAP, wait)
@@ -141,7 +138,7 @@ function M.failed(row, failure, now, random)
     next_step.why = ("%d new messages failed as well"):format(row.resends)
   end
   if not next_step.retry_at and row.otherwise then next_step.fallback_at = now end
-  return next_step, measures
+  return next_step, told
 end
 
 -- Silence ---------------------------------------------------------------------------------------------------------
@@ -199,6 +196,9 @@ function M.next_step(row, channel, now)
     return to_be_asked(row, channel, now) and "ask" or "fall_back"
   end
   if row.state == "failed" and reached(row.retry_at, now) then
+    if channel.breaker == "open" and not row.fallback then
+      return nil, { retry_at = math.max(now + M.RESEND_GAP, channel.next_at or 0) }
+    end
     return resend_or_why_not(row, channel, now)
   end
   if row.state == "unknown" or row.settled and not row.message_id then

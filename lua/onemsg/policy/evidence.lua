@@ -7,7 +7,7 @@
 -- `accepted`, and nothing else ever follows from it. A status alone has no text: it is told, and proves nothing.
 -- Absence proves nothing: there is no verdict "it did not leave".
 local phones = require "onemsg.base.phone"
-local plain = require "onemsg.policy.optout".plain
+local plain = require "onemsg.base.utf8".comparable
 
 local M = {}
 

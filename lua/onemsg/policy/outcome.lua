@@ -1,8 +1,11 @@
---- onemsg.policy.outcome: what an answer leads to. DESIGN.md sections 4 and 6, PLATFORM.md 4. Pure.
+--- onemsg.policy.outcome: what an answer leads to. PLATFORM.md 4. Pure.
 local codes = require "onemsg.codes"
+local measures = require "onemsg.policy.measures"
 local pace = require "onemsg.pace"
 
 local M = {}
+
+M.FAULTS = 2 -- when a message met a fault of the channel so often again while others were accepted, the fault is its own
 
 --- The entry of codes behind an error; what has neither code nor status gets the plainest one.
 local function entry_of(info)
@@ -25,46 +28,43 @@ local function again(row, err, info, entry, now, random)
   return { state = "queued", due_at = now + wait, code = info.code, reason = err .. "; again in " .. seconds(wait) }
 end
 
---- Does the refusal concern every message of the channel, whatever it says?
-local function stops_channel(entry)
-  return entry.scope == "channel" and (entry.action == "stop" or entry.action == "pause" and not entry.retry)
+--- Several others were accepted since the channel was last thought to be at fault for this message.
+local function exonerated(row, known)
+  return row.faulted_at ~= nil and known.cleared_at ~= nil and known.cleared_at > row.faulted_at
 end
 
---- Others were accepted since the channel was last thought to be at fault for this message: the fault is its own.
-local function exonerated(row, gate)
-  return row.faulted_at ~= nil and (gate.closed_at or 0) > row.faulted_at
+--- A fault of the channel is no fault of the message: it waits. Only one that met it time and again, while others were
+-- accepted in between, is at fault itself.
+local function channel_fault(row, err, info, entry, known, now, random)
+  local cleared = exonerated(row, known)
+  local faults = row.faults + (cleared and 1 or 0)
+  if faults >= M.FAULTS then return { state = "rejected", reason = err, code = info.code } end
+  local change = again(row, err, info, entry, now, random)
+  change.faulted_at, change.faults, change.held = not cleared and row.faulted_at or now, faults, "the channel is stopped: " .. err
+  return change
 end
 
---- Until when nothing leaves on the channel: what the server named, or what the code asks for.
-local function pause_end(entry, info, now)
-  return now + math.min(info.retry_after or entry.wait or 0, pace.RETRY_AFTER_MOST)
-end
-
-local function refused(row, err, info, gate, now, random)
-  local entry, measures = entry_of(info), { passed = true }
+local function refused(row, err, info, known, now, random)
+  local entry = entry_of(info)
+  local told = measures.of(entry, err, now, { retry_after = info.retry_after, code = info.code })
   local rejected = { state = "rejected", reason = err, code = info.code }
-  if stops_channel(entry) then
-    if exonerated(row, gate) then return rejected, measures end
-    local change = again(row, err, info, entry, now, random)
-    change.faulted_at, change.held = now, "the channel is stopped: " .. err
-    return change, { trip = { reason = err, wait = entry.wait } }
+  if told.trip then return channel_fault(row, err, info, entry, known, now, random), told end
+  told.passed = true
+  if told.park and known.parked and not row.otherwise then -- it left before that was known: the first one tells of it
+    return { state = "queued", due_at = told.park.until_at, held = told.park.reason, code = info.code,
+             reason = err .. "; again when the template is back" }, told
   end
-  if entry.suppress then measures.suppress = { for_s = entry.suppress, reason = err, code = info.code } end
-  if entry.scope == "template" then
-    measures.park = { until_at = now + (entry.wait or pace.PARK), reason = "the template is set aside: " .. err }
-  end
-  if not entry.retry or entry.tries and row.attempts > entry.tries then return rejected, measures end
-  if entry.action == "pause" then measures.pause_until = pause_end(entry, info, now) end
-  return again(row, err, info, entry, now, random), measures
+  if not entry.retry or entry.tries and row.attempts > entry.tries then return rejected, told end
+  return again(row, err, info, entry, now, random), told
 end
 
 local function not_sent(row, err, info, now, random)
-  local entry, measures = { retry = false }, { passed = info.status ~= nil } -- a refused connection is no answer
+  local entry, told = { retry = false }, { passed = info.status ~= nil } -- a refused connection is no answer
   if info.status then
     entry = entry_of(info)
-    measures.pause_until = pause_end(entry, info, now)
+    told.pause_until = now + math.min(info.retry_after or entry.wait or 0, pace.RETRY_AFTER_MOST)
   end
-  return again(row, err, info, entry, now, random), measures
+  return again(row, err, info, entry, now, random), told
 end
 
 local function answered(receipt)
@@ -88,30 +88,32 @@ end
 
 --- What becomes of a confirmation that was sent, and of its channel.
 -- @tparam table row as claimed
--- @tparam table gate of its channel, as it was at the claim
 -- @tparam table answer receipt or nil, err, info of channel:send
 -- @tparam number now
 -- @tparam function random () -> [0, 1)
+-- @tparam ?table known parked = true: its template is known to be refused, since it left; cleared_at = since when
+--   several others were accepted
 -- @treturn table change for outbox:record: state, reason, due_at, held, left_at, message_id, job_id, code …
--- @treturn table measures: trip = { reason, wait }, park = { until_at, reason }, pause_until, passed (the answer shows
---   that the channel works), doubt (it is open whether the message left)
-function M.verdict(row, gate, answer, now, random)
+-- @treturn table measures (onemsg.policy.measures), and passed (the answer shows that the channel works), doubt
+--   (it is open whether the message left)
+function M.verdict(row, answer, now, random, known)
   local receipt, err, info = answer[1], answer[2], answer[3] or {}
-  local change, measures
+  known = known or {}
+  local change, told
   if receipt then
-    change, measures = answered(receipt)
+    change, told = answered(receipt)
   elseif info.outcome == "not_sent" or err:find("^closed:") then
-    change, measures = not_sent(row, err, info, now, random)
+    change, told = not_sent(row, err, info, now, random)
   elseif info.outcome == "rejected" then
-    change, measures = refused(row, err, info, gate, now, random)
+    change, told = refused(row, err, info, known, now, random)
   elseif info.outcome == "invalid" then
-    change, measures = { state = "rejected", reason = err }, {}
+    change, told = { state = "rejected", reason = err }, {}
   else
-    change, measures = { state = "unknown", reason = err, code = info.code }, { doubt = true }
+    change, told = { state = "unknown", reason = err, code = info.code }, { doubt = true }
   end
   if change.state == "accepted" or change.state == "unknown" then change.left_at = now end
   change.fallback_at = fallback_at(row, change.state, now)
-  return change, measures
+  return change, told
 end
 
 return M

@@ -7,6 +7,8 @@ local source = require "onemsg.rules.source"
 local suggest = require "onemsg.base.suggest"
 local text = require "onemsg.rules.text"
 local duration = require "onemsg.base.duration"
+local complaint = require "onemsg.rules.complaint"
+local cost = require "onemsg.rules.cost"
 
 local M = {}
 
@@ -15,7 +17,7 @@ local format, find = string.format, string.find
 -- What a confirm may hold beside the variables of its template. true: defaults may hold it too.
 local FIELDS = {
   on = false, when = false, also = false,
-  phone = true, chat_id = true, name = true, action = true, next_step = true, template = true, language = true,
+  phone = true, chat_id = true, country = true, name = true, action = true, next_step = true, template = true, language = true,
   namespace = true, channel = true, header = true, buttons = true, consent = true, once_per = true,
   otherwise = true, quiet = true, ttl = true, give_up_after = true, text = true,
 }
@@ -28,11 +30,18 @@ local MODES = { clean = true, strict = true, raw = true }
 local STANDARD = { "name", "action", "next_step" }
 local IS_STANDARD = { name = true, action = true, next_step = true }
 local MAX_DEEP = 6 -- levels of a header or a list of buttons
+local MAX_DEEP_VALUES = 500 -- values in one
+local MAX_NAMES = 100 -- variables of a template, event types of a rule
+local MAX_COMPARED = 100000 -- values that all conditions compare with: an event may meet them all
+local LONGEST = 2592000 -- seconds: 30 days, as long as WhatsApp keeps a message (PLATFORM.md 1.4)
 
 -- Fields in the order of the alphabet: the same script always gives the same sentence first.
 local function rising(fields)
   local names, at = {}, 0
-  for field in pairs(fields) do names[#names + 1] = field end
+  for field in pairs(fields) do
+    cost.charge(4)
+    names[#names + 1] = field
+  end
   table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
   return function()
     at = at + 1
@@ -90,6 +99,10 @@ end
 -- A header or buttons: texts with fields at any depth, everything else as it stands.
 function Case:deep(field, value, depth)
   local kind = type(value)
+  self.values = depth and self.values + 1 or 1
+  if self.values > MAX_DEEP_VALUES then
+    self:fail(field, format("%s holds more than %d values", field, MAX_DEEP_VALUES))
+  end
   if kind == "table" and not match.is_condition(value) then
     if (depth or 1) > MAX_DEEP then self:fail(field, field .. " is nested too deep") end
     local copy = {}
@@ -108,6 +121,9 @@ function Case:duration(field, value, sample)
   if not seconds then
     self:fail(field, format("%s is %s: write seconds, or a text such as %s", field, text.plain(value),
       sample or '"30s", "10m", "6h", "2d"'))
+  elseif seconds < 1 or seconds > LONGEST then
+    self:fail(field, format("%s is %s: it must be from 1s to 30d%s", field, text.plain(value),
+      seconds < 1 and "; for what holds without it, leave it away" or ""))
   end
   return seconds
 end
@@ -115,7 +131,7 @@ end
 function Case:ttl(value)
   local seconds = value == -1 and -1 or self:duration("ttl", value)
   -- PLATFORM.md 1.4: 30 s is the least of any category, 30 days the most, -1 stands for 30 days
-  if seconds ~= -1 and (seconds < 30 or seconds > 2592000 or seconds % 1 ~= 0) then
+  if seconds ~= -1 and (seconds < 30 or seconds % 1 ~= 0) then
     self:fail("ttl", "ttl must be whole seconds from 30s to 30d, or -1")
   end
   return seconds
@@ -125,6 +141,15 @@ function Case:language(value)
   local slot = self:slot("language", value)
   if type(slot) == "string" and not find(slot, "^%l%l%l?$") and not find(slot, "^%l%l%l?_%w+$") then
     self:fail("language", format("language is %s: write a code such as \"en\" or \"pt_BR\"", text.plain(slot)))
+  end
+  return slot
+end
+
+function Case:country(value)
+  local slot = self:slot("country", value)
+  if type(slot) == "string" and not find(slot, "^%a%a$") and not find(slot, "^[1-9]%d?%d?$") then
+    self:fail("country", format("country is %s: write an ISO code such as \"BR\", or a calling code such as \"55\"",
+      text.plain(slot)))
   end
   return slot
 end
@@ -139,7 +164,8 @@ end
 function Case:on(value)
   local list = type(value) == "table" and not match.is_condition(value) and value or { value }
   local on = { exact = {}, prefixes = {}, said = {} }
-  for _, name in ipairs(list) do
+  for at, name in ipairs(list) do
+    if at > MAX_NAMES then self:fail("on", format("on has more than %d event types", MAX_NAMES)) end
     if type(name) ~= "string" or not find(name, "^[^%s%*]*%*?$") or name == "" then
       self:fail("on", format('on has %s: write an event type such as "payment.succeeded", "payment.*", or "*"',
         text.plain(name)))
@@ -162,6 +188,10 @@ end
 function Case:when(value)
   local conditions, problem, field = match.compile(value)
   if not conditions then self:fail(field or "when", field and "when: " .. problem or problem) end
+  for _, one in ipairs(conditions) do self.made.compared = self.made.compared + (one.price or 1) end
+  if self.made.compared > MAX_COMPARED then
+    self:fail("when", format("the conditions of this script compare with more than %d values", MAX_COMPARED))
+  end
   return conditions
 end
 
@@ -220,6 +250,7 @@ end
 local READY = {
   when = Case.when, on = Case.on, consent = Case.consent, otherwise = Case.otherwise, quiet = Case.quiet,
   ttl = Case.ttl, text = Case.mode, language = Case.language,
+  country = Case.country,
   give_up_after = function(self, value) return self:duration("give_up_after", value) end,
   header = function(self, value) return self:deep("header", value) end,
   buttons = function(self, value) return self:deep("buttons", self:want("buttons", value, "table", "{ … }")) end,
@@ -227,7 +258,8 @@ local READY = {
   template = function(self, value) return self:want("template", value, "string", '"action_success"') end,
 }
 -- These a rule may switch off with false when the defaults have them.
-local OPTIONAL = { consent = true, once_per = true, otherwise = true, quiet = true, header = true, buttons = true }
+local OPTIONAL = { consent = true, country = true,
+  once_per = true, otherwise = true, quiet = true, header = true, buttons = true }
 
 function Case:ready(field, value)
   if value == false and OPTIONAL[field] then return false end
@@ -243,6 +275,7 @@ local function template(case, fields)
     '{ "name", "action", "next_step" }')
   local seen = {}
   for at, name in ipairs(names) do
+    if at > MAX_NAMES then case:fail("body", format("body has more than %d names", MAX_NAMES)) end
     if type(name) ~= "string" or not find(name, "^[%a_][%w_]*$") then
       case:fail("body", format("body has %s: write names of letters, digits and _", text.plain(name)))
     elseif FIELDS[name] ~= nil and not IS_STANDARD[name] then
@@ -333,8 +366,11 @@ end
 -- @treturn table `templates` by name, `never` and `confirm`: lists of rules
 -- @raise a complaint of rules/sandbox
 function M.check(declared, scan)
-  local made = { templates = {}, defaults = {}, never = {}, confirm = {} }
-  local function case_of(one) return setmetatable({ declared = one, scan = scan }, Case) end
+  local made = { templates = {}, defaults = {}, never = {}, confirm = {}, compared = 0 }
+  local function case_of(one)
+    complaint.judge(one.line)
+    return setmetatable({ declared = one, scan = scan, made = made }, Case)
+  end
   for _, one in ipairs(declared.template) do
     made.templates[one.name] = template(case_of(one), one.fields)
     made.only = #declared.template == 1 and made.templates[one.name] or nil

@@ -1,16 +1,22 @@
 --- The decision: one event against rules that rules/check made ready. Pure, fast, and the same for submit and explain.
+local letters = require "onemsg.base.utf8"
 local match = require "onemsg.rules.match"
 local text = require "onemsg.rules.text"
+local complaint = require "onemsg.rules.complaint"
+local cost = require "onemsg.rules.cost"
 
 local M = {}
 
-local type, rawget, next, ipairs, find, sub, gsub, format, concat =
-  type, rawget, next, ipairs, string.find, string.sub, string.gsub, string.format, table.concat
+local type, rawget, next, ipairs, find, sub, format, concat =
+  type, rawget, next, ipairs, string.find, string.sub, string.format, table.concat
 local holds, explain, as_text = match.holds, match.explain, text.as_text
 
 local MAX_TYPES = 256     -- event types whose list of rules is remembered
 local MAX_TYPE_BYTES = 200
 local MAX_REASON = 1000   -- bytes of a reason; the trace has everything
+local ANY = "\1"          -- stands for an event type that no rule names
+
+M.MAX_CONFIRMED = 400     -- confirmations of one event: one unit of the store holds ten statements for each
 
 -- True when a rule is for an event type.
 local function is_for(on, event_type)
@@ -93,7 +99,8 @@ local function may_send(consent, context, rule)
     value == nil and "missing" or text.plain(value, text.is_secret(consent.path)), title(rule))
 end
 
-local RECIPIENT = { "phone", "chat_id" } -- may be lacking: workflow's resolve may find it
+-- May be lacking: workflow's resolve may find a recipient, and a channel may have a country.
+local RECIPIENT = { "phone", "chat_id", "country" }
 local REQUIRED = { "channel", "language", "namespace", "once_per" }
 
 -- Everything a confirmation needs, into `decision`; nil and why not.
@@ -109,7 +116,7 @@ local function render(rule, context, decision)
   for at = 1, #rule.body do body[at] = values[rule.body[at]] end
   decision.body, decision.values = body, values
   decision.name, decision.action, decision.next_step = values.name, values.action, values.next_step
-  for at = 1, 2 do
+  for at = 1, 3 do
     local field = RECIPIENT[at]
     if slots[field] then
       local filled, why, lacking = fill(slots[field], field, rule, context)
@@ -190,7 +197,7 @@ local function nothing(set, event_type, verdicts, failed)
   else
     why = (failed and "" or "no rule matched " .. text.plain(event_type) .. ": ") .. concat(short, "; ")
   end
-  if #why > MAX_REASON then why = gsub(sub(why, 1, MAX_REASON), "[\192-\255][\128-\191]*$", "") .. "…" end
+  why = letters.cut(why, MAX_REASON)
   local decision = skipped(set, failed, why)
   decision.trace = trace
   return decision
@@ -200,18 +207,19 @@ end
 -- @tparam table set from rules/check, `prepare`d, with `version` and `scope`
 -- @tparam table event
 -- @tparam[opt] function tell called as tell(rule, sentence) for every rule that was judged
+-- @tparam[opt] table pool what the functions may cost (rules.cost)
 -- @treturn table list of decisions
-function M.decide(set, event, tell)
+function M.decide(set, event, tell, pool)
   local event_type = rawget(event, "type")
   if type(event_type) ~= "string" or event_type == "" or #event_type > MAX_TYPE_BYTES then
     return { skipped(set, nil, "the event has no type") }
   end
   local rules = rules_for(set, event_type)
-  local context = { event = event, scope = set.scope }
+  local context = { event = event, scope = set.scope, pool = pool }
   local decisions, failed, unmet, values
   for at = 1, #rules do
     local rule = rules[at]
-    context.view = nil -- each rule sees a copy of its own
+    if context.wrote then context.view, context.wrote = nil, nil end -- no rule sees what another changed
     local yes, one, value = true, nil, nil
     if rule.when then yes, one, value = holds(rule.when, context) end
     if yes then
@@ -223,6 +231,9 @@ function M.decide(set, event, tell)
       if tell then tell(rule, decision.confirm and "yes" or decision.reason) end
       if decisions then decisions[#decisions + 1] = decision else decisions = { decision } end
       if not rule.also then return decisions end
+    elseif yes == nil and at <= rules.nevers then -- it may be the one that had to stop this message
+      if tell then tell(rule, "failed, so nothing is sent: " .. one) end
+      return { skipped(set, rule, format("never %s failed, so nothing is sent: %s", rule.quoted, one)) }
     else
       if tell then tell(rule, yes == nil and "failed: " .. one or "no, " .. explain(one, value)) end
       unmet, values = unmet or {}, values or {}
@@ -260,7 +271,32 @@ function M.explain(set, event)
   return lines, decisions
 end
 
---- Prepares what `decide` looks up: to be called once on what rules/check made.
+-- Refuses rules of which one event could meet too many: its confirmations are stored all or none, in one unit.
+local function refuse_crowds(rules)
+  local types, also = { ANY }, 0
+  for _, rule in ipairs(rules) do
+    if rule.also then also = also + 1 end
+    for name in next, rule.on and rule.on.exact or {} do types[#types + 1] = name end
+    for _, prefix in ipairs(rule.on and rule.on.prefixes or {}) do types[#types + 1] = prefix .. ANY end
+  end
+  if also < M.MAX_CONFIRMED then return end
+  table.sort(types)
+  for at, name in ipairs(types) do
+    local count = 0
+    for _, rule in ipairs(name ~= types[at - 1] and rules or {}) do
+      cost.charge(1)
+      if is_for(rule.on, name) then
+        if count == M.MAX_CONFIRMED then
+          complaint.complain(format("confirm %s: an event would be confirmed more than %d times, by this rule and those "
+            .. "with also before it", rule.quoted, M.MAX_CONFIRMED), rule.line)
+        end
+        if rule.also then count = count + 1 elseif not rule.when then break end
+      end
+    end
+  end
+end
+
+--- Prepares what `decide` looks up: to be called once on what rules_check made.
 function M.prepare(set)
   set.by_type, set.types, set.ordered = {}, 0, {}
   for _, list in ipairs { set.never, set.confirm } do
@@ -276,6 +312,7 @@ function M.prepare(set)
       end
     end
   end
+  refuse_crowds(set.confirm)
   return set
 end
 

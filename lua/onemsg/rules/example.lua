@@ -7,14 +7,16 @@ local suggest = require "onemsg.base.suggest"
 local text = require "onemsg.rules.text"
 local duration = require "onemsg.base.duration"
 local phones = require "onemsg.base.phone"
+local complaint = require "onemsg.rules.complaint"
+local cost = require "onemsg.rules.cost"
 
 local M = {}
 
 local format = string.format
 
 local FIELDS = { event = true, expect = true }
-local EXPECTED = { confirm = true, rule = true, reason = true, body = true, phone = true, chat_id = true, name = true,
-  action = true, next_step = true, template = true, language = true, namespace = true, channel = true,
+local EXPECTED = { confirm = true, rule = true, reason = true, body = true, phone = true, chat_id = true, country = true,
+  name = true, action = true, next_step = true, template = true, language = true, namespace = true, channel = true,
   once_per = true, ttl = true, give_up_after = true, text = true }
 local SECONDS = { ttl = true, give_up_after = true }
 
@@ -22,7 +24,10 @@ local function list_of(value) return type(value) == "table" and value or { value
 
 local function said(list)
   local words = {}
-  for at, value in ipairs(list) do words[at] = text.plain(value) end
+  for at, value in ipairs(list) do
+    cost.charge(1)
+    words[at] = text.plain(value)
+  end
   return #words > 0 and table.concat(words, ", ") or "nothing"
 end
 
@@ -32,10 +37,10 @@ local function got(decision, field)
   return decision.values and decision.values[field]
 end
 
-local function same(field, expected, actual)
+local function same(field, expected, actual, country)
   if actual == nil then return false end
   if field == "phone" then
-    local one, other = phones.address(expected), phones.address(actual)
+    local one, other = phones.address(expected, country), phones.address(actual, country)
     return (one or tostring(expected):gsub("%D", "")) == (other or tostring(actual):gsub("%D", ""))
   elseif field == "reason" then
     return type(expected) == "string" and actual:find(expected, 1, true) ~= nil
@@ -45,6 +50,19 @@ local function same(field, expected, actual)
     return text.number(expected) == actual
   end
   return expected == actual
+end
+
+-- The names of the rules that must confirm; complains of anything else.
+local function wanted_rules(confirm, fail)
+  local list = list_of(confirm)
+  for _, name in ipairs(list) do
+    cost.charge(1)
+    if type(name) ~= "string" then
+      fail("confirm", format("expect: confirm has %s where a rule's name must stand", text.kind(name)))
+    end
+  end
+  if #list == 0 then fail("confirm", "expect: confirm names no rule; when nothing may be sent write confirm = false") end
+  return list
 end
 
 -- Which decision the example speaks of; complains when the verdict is another than expected.
@@ -64,7 +82,7 @@ local function chosen(decisions, expect, fail)
     if #confirmed == 0 then fail("confirm", "expected a confirmation, got: " .. first.reason) end
     return first
   end
-  local wanted = list_of(expect.confirm)
+  local wanted = wanted_rules(expect.confirm, fail)
   local fits = said(wanted) == said(confirmed)
   if type(expect.confirm) == "string" then -- one of several is enough when it is named alone
     for _, name in ipairs(confirmed) do fits = fits or name == expect.confirm end
@@ -79,6 +97,7 @@ local function chosen(decisions, expect, fail)
 end
 
 local function run_one(set, declared, scan, names)
+  complaint.judge(declared.line)
   local function fail(field, sentence)
     sandbox.complain(format("example %s: %s", text.plain(declared.name), sentence),
       source.line_of(scan, declared.line, field))
@@ -97,7 +116,10 @@ local function run_one(set, declared, scan, names)
     fail("expect", "it needs expect = { confirm = \"a rule's name\" } or { confirm = false }")
   end
   local order = {}
-  for field in pairs(expect) do order[#order + 1] = field end
+  for field in pairs(expect) do
+    cost.charge(1)
+    order[#order + 1] = field
+  end
   table.sort(order, function(a, b) return tostring(a) < tostring(b) end)
   for _, field in ipairs(order) do
     if not EXPECTED[field] and not names[field] then
@@ -109,13 +131,17 @@ local function run_one(set, declared, scan, names)
     end
   end
 
-  local decision = chosen(decide.decide(set, event), expect, fail)
+  local pool = cost.share(cost.EVENT, cost.EXAMPLES)
+  local decisions = decide.decide(set, event, nil, pool)
+  cost.settle(pool)
+  cost.charge(#set.ordered)
+  local decision = chosen(decisions, expect, fail)
   for _, field in ipairs(order) do
     local expected, actual = expect[field], got(decision, field)
     if field == "body" then
       expected, actual = said(list_of(expected)), said(actual or {})
       if expected ~= actual then fail(field, format("expected body %s, got %s", expected, actual)) end
-    elseif field ~= "confirm" and not same(field, expected, actual) then
+    elseif field ~= "confirm" and not same(field, expected, actual, decision.country) then
       local why = not decision.confirm and field ~= "reason" and " (" .. decision.reason .. ")" or ""
       fail(field, format("expected %s %s, got %s%s", field, text.plain(expected), text.plain(actual), why))
     end

@@ -2,6 +2,8 @@
 --
 -- It compares contents, not times: a second's read of a small file costs less than a dependency, and no clock of a file
 -- system can hide a change. A file that is bad, missing or cut off leaves the last good rules at work and says so.
+local plain = require "onemsg.base.utf8"
+
 local M = {}
 
 M.MAX_BYTES = 1048576
@@ -10,7 +12,13 @@ M.EVERY = 1 -- seconds between two looks at the file; a change is taken up withi
 local File = {}
 File.__index = File
 
-local function base_name(path) return path:match("[^/]+$") or path end
+local MAX_NAME = 50 -- bytes that messages call a file by
+
+-- What messages call a file: the end of its path, made fit to be shown.
+local function base_name(path)
+  local name = plain.repair((path:match("[^/]+$") or path):gsub("%c", "?"), MAX_NAME)
+  return #name <= MAX_NAME and name or plain.repair(name:sub(1, 20), 20) .. "…" .. plain.repair(name:sub(-20), 20)
+end
 
 local function read(path)
   local file, why = io.open(path, "rb")

@@ -4,6 +4,7 @@
 -- Texts are compared byte for byte, capital letters included. Pure, except that functions run through rules/sandbox.
 local sandbox = require "onemsg.rules.sandbox"
 local text = require "onemsg.rules.text"
+local cost = require "onemsg.rules.cost"
 
 local M = {}
 
@@ -18,11 +19,13 @@ local math_type = rawget(math, "type")
 M.MAX_VIEW_TEXT = 65536
 M.MAX_VIEW_VALUES = 20000
 M.MAX_VIEW_DEPTH = 64
+local PER_STEP = 4 -- values of an event that are copied in a step
 
 -- What each opaque value stands for that a script gets from over(), missing …
 local made = setmetatable({}, { __mode = "k" })
 
-local function condition(test, say, kind)
+-- `price`: how many values the test compares with, 1 where it looks one up.
+local function condition(test, say, kind, price)
   local token = setmetatable({}, {
     __newindex = function() error("a condition cannot be changed", 2) end,
     __call = function(self) -- missing() is as good as missing
@@ -31,7 +34,7 @@ local function condition(test, say, kind)
     end,
     __metatable = false,
   })
-  made[token] = { test = test, say = say, kind = kind }
+  made[token] = { test = test, say = say, kind = kind, price = price or 1 }
   return token
 end
 
@@ -53,6 +56,7 @@ local function want_list(name, sample, kinds, ...)
   if select("#", ...) == 1 and type(list[1]) == "table" and not made[list[1]] then list = list[1] end
   local copy = {}
   for at, value in ipairs(list) do
+    cost.charge(2)
     if not kinds[type(value)] then error(format("%s holds %s; write %s", name, text.kind(value), sample), 3) end
     copy[at] = value
   end
@@ -60,9 +64,17 @@ local function want_list(name, sample, kinds, ...)
   return copy
 end
 
+local MAX_LISTED = 50 -- values that a sentence names
+
 local function listed(values)
   local said = {}
-  for at, value in ipairs(values) do said[at] = text.plain(value) end
+  for at, value in ipairs(values) do
+    if at > MAX_LISTED then
+      said[at] = "…"
+      break
+    end
+    said[at] = text.plain(value)
+  end
   return concat(said, ", ")
 end
 
@@ -110,7 +122,7 @@ function words.starts_with(...)
       if sub(value, 1, #values[at]) == values[at] then return true end
     end
     return false
-  end, "a text that starts with " .. listed(values))
+  end, "a text that starts with " .. listed(values), nil, #values)
 end
 
 --- ends_with(a, …): a text that ends with one of them.
@@ -123,7 +135,7 @@ function words.ends_with(...)
       if #ending == 0 or sub(value, -#ending) == ending then return true end
     end
     return false
-  end, "a text that ends with " .. listed(values))
+  end, "a text that ends with " .. listed(values), nil, #values)
 end
 
 words.present = condition(function(value) return value ~= nil end, "present", "present")
@@ -136,7 +148,8 @@ local function compile_one(path, want)
   local kind = type(want)
   local one = { path = path, get = get, secret = text.is_secret(path) }
   if made[want] then
-    one.test, one.kind, one.unmet = made[want].test, made[want].kind, "not " .. made[want].say
+    one.test, one.kind, one.unmet, one.price = made[want].test, made[want].kind, "not " .. made[want].say,
+      made[want].price
     return one
   elseif kind == "function" then
     one.call, one.unmet = want, "and its function says no"
@@ -181,18 +194,20 @@ end
 local function copy(value, count, depth)
   local kind = type(value)
   if kind == "table" then
+    local numbers = 0
     if depth > M.MAX_VIEW_DEPTH then error("is nested deeper than " .. M.MAX_VIEW_DEPTH .. " levels", 0) end
     local twin = {}
     for key, inner in next, value do
       local key_kind = type(key)
       if key_kind == "string" or key_kind == "number" then
         count[1] = count[1] + 1
+        if key_kind == "number" and key ~= 1 and rawget(value, key - 1) == nil then numbers = numbers + 1 end
         if count[1] > M.MAX_VIEW_VALUES then error("has more than " .. M.MAX_VIEW_VALUES .. " values", 0) end
         if key_kind == "string" and #key > M.MAX_VIEW_TEXT then error("has a name that is too long", 0) end
         twin[key] = copy(inner, count, depth + 1)
       end
     end
-    return twin
+    return cost.note(numbers, twin)
   elseif kind == "string" then
     if #value > M.MAX_VIEW_TEXT then error(format("has a text of %d bytes", #value), 0) end
     return value
@@ -208,29 +223,46 @@ local function copy(value, count, depth)
   return nil
 end
 
---- Calls a function of a script with a copy of the event (or of one value), made once per rule and event.
--- @tparam table context { event =, scope =, view = } of one rule and one event
+-- A copy for a function, paid by the event; nil and why there is none.
+local function view_of(value, pool)
+  local count = { 0 }
+  local ok, result = pcall(copy, value, count, 1)
+  pool.steps = pool.steps - floor(count[1] / PER_STEP)
+  if not ok then return nil, "the event " .. result .. ", more than a function may see" end
+  return result
+end
+
+--- Calls a function of a script with a copy of the event (or of one value). Rules share a copy until one writes.
+-- @tparam table context { event =, scope =, view =, pool = } of one event; `wrote`: its view may be changed
 -- @treturn[1] true
 -- @return[1] its result
 -- @treturn[2] false
 -- @treturn[2] string what went wrong, with the line
 function M.call(context, fn, value, has_value)
-  local argument
+  local pool = context.pool
+  if not pool then
+    pool = cost.pool(cost.EVENT)
+    context.pool = pool
+  end
+  local argument, wrong
   if has_value and type(value) ~= "table" then
     argument = value
     if type(value) == "string" and #value > M.MAX_VIEW_TEXT then argument = sub(value, 1, M.MAX_VIEW_TEXT) end
   elseif has_value or not context.view then
-    local ok, result = pcall(copy, has_value and value or context.event, { 0 }, 1)
-    if not ok then return false, "the event " .. result .. ", more than a function may see" end
-    argument = result
-    if not has_value then context.view = result end
+    argument, wrong = view_of(has_value and value or context.event, pool)
+    if wrong then return false, wrong end
+    if not has_value then context.view = argument end
   else
     argument = context.view
   end
   local scope = context.scope
-  local ok, result, line = sandbox.run(fn, argument, sandbox.FUNCTION, scope)
-  if ok then return true, result end
-  return false, line and format("%s:%d: %s", scope.name, line, result) or result
+  local ok, result, at = sandbox.run(fn, argument, cost.FUNCTION, scope, pool)
+  if ok then
+    if at then context.wrote = true end
+    return true, result
+  end
+  context.wrote = true
+  return false, at and format("%s:%d: %s", scope.name, at, result) or result
 end
 
 --- Judges an event.

@@ -12,12 +12,16 @@ local MAX_CACHED = 200
 
 local sets, compiled, cached = {}, {}, 0
 
--- The 256 bytes that a single-character piece of a pattern ("%a", "[^x-z]", ".", "q") takes.
+-- The bytes that a single-character piece of a pattern ("%a", "[^x-z]", ".", "q") takes, each asked for once.
 local function set_of(piece)
   local set = sets[piece]
   if not set then
-    set = {}
-    for value = 0, 255 do set[value] = find(char(value), "^" .. piece) ~= nil end
+    local anchored = "^" .. piece
+    set = setmetatable({}, { __index = function(known, value)
+      local takes = find(char(value), anchored) ~= nil
+      known[value] = takes
+      return takes
+    end })
     sets[piece] = set
   end
   return set

@@ -4,23 +4,12 @@
 -- the field they mistyped; and one `..` of many operands multiplies a text in a single step of the machine, which
 -- no instruction budget sees (rules/sandbox). It reads tokens only; that the script is Lua at all is `load`'s to say.
 -- Pure. Works on the longest script that rules.load takes (1 MiB) in a fraction of a second.
+local plain = require "onemsg.base.utf8"
+
 local M = {}
 
 local find, sub, byte, match, format, floor =
   string.find, string.sub, string.byte, string.match, string.format, math.floor
-
--- Texts that one expression may join. The worst case of memory is this times the ceiling in rules/sandbox.
-M.MAX_JOINED = 12
-
-local OPEN = { ["("] = true, ["{"] = true, ["["] = true }
-local CLOSE = { [")"] = true, ["}"] = true, ["]"] = true }
-
--- Words of Lua that can stand inside one concatenation; every other keyword begins something new.
-local INSIDE = { ["and"] = true, ["or"] = true, ["not"] = true, ["nil"] = true, ["true"] = true, ["false"] = true }
-local KEYWORD = {}
-for word in ([[break do else elseif end for function goto if in local repeat return then until while]]):gmatch("%a+") do
-  KEYWORD[word] = true
-end
 
 -- The position behind a long bracket that opens at `at`, or nil when none does.
 local function long_bracket(source, at)
@@ -56,8 +45,9 @@ local function quoted(source, at)
   end
 end
 
--- One token that begins at `at`, no blank there: kind, text, position behind it.
-local function token(source, at)
+--- One token that begins at `at`, no blank there: its kind ("name", "number", "text", "symbol", "comment"), its
+-- text (nothing for comments and long texts), the position behind it.
+function M.token(source, at)
   local char = sub(source, at, at)
   if sub(source, at, at + 1) == "--" then
     return "comment", "", long_bracket(source, at + 2) or find(source, "[\r\n]", at) or #source + 1
@@ -77,17 +67,16 @@ local function token(source, at)
   elseif char == "[" and long_bracket(source, at) then
     return "text", "", long_bracket(source, at)
   end
-  local symbol = match(source, "^%.%.%.?", at) or match(source, "^[=~<>]=", at) or match(source, "^::", at) or char
+  local symbol = match(source, "^%.%.%.?", at) or match(source, "^[=~<>]=", at) or match(source, "^([/<>:])%1", at)
+  symbol = symbol and (#symbol > 1 and symbol or symbol .. symbol) or char
   return "symbol", symbol, at + #symbol
 end
 
 --- Reads a script.
 -- @tparam string source
--- @treturn table `fields`, a list of { word, line } for every `word =` and `["word"] =` in order;
---   `fault`, { line, sentence } of the first thing that rules may not hold, or nil; `joins`, whether it has `..`
+-- @treturn table `fields`, a list of { word, line } for every `word =` and `["word"] =` in order
 function M.scan(source)
-  local fields, fault, joins, line, at, counted = {}, nil, false, 1, 1, 1
-  local joined, depth = { [0] = 0 }, 0
+  local fields, line, at, counted = {}, 1, 1, 1
   local before_kind, before_text, before_line, wrapped
   local size = #source
   while at <= size do
@@ -98,38 +87,33 @@ function M.scan(source)
       if not eol or eol >= start then break end
       line, counted = line + 1, eol + 1
     end
-    local kind, text, behind = token(source, start)
+    local kind, text, behind = M.token(source, start)
     if kind ~= "comment" then
       if kind == "symbol" then
-        if text == ".." then
-          joined[depth], joins = joined[depth] + 1, true
-          if joined[depth] >= M.MAX_JOINED and not fault then
-            fault = { line, format("more than %d texts are joined by '..' in one place: use \"{field}\" in a text",
-              M.MAX_JOINED) }
-          end
-        elseif text == "..." and not fault then
-          fault = { line, "'...' is not available in rules: a function here takes one argument, the event" }
-        elseif OPEN[text] then
-          depth = depth + 1
-          joined[depth] = 0
-        elseif CLOSE[text] then
-          depth = depth > 0 and depth - 1 or 0
-        elseif text == "," or text == ";" or text == "=" then
-          joined[depth] = 0
-        end
         if text == "=" and (before_kind == "name" or wrapped) then
           fields[#fields + 1] = { before_text, before_line }
         end
         wrapped = text == "]" and before_kind == "text"
-      elseif kind == "name" and KEYWORD[text] and not INSIDE[text] then
-        joined[depth] = 0
       end
       if not wrapped then before_kind, before_text, before_line = kind, text, line end
       if kind ~= "symbol" then wrapped = false end
     end
     at = behind
   end
-  return { fields = fields, fault = fault, joins = joins }
+  return { fields = fields }
+end
+
+--- What keeps a source from being a text, and its line: zero bytes, bytes that are not UTF-8. nil when it is one.
+function M.no_text(source)
+  local line = 0
+  if not find(source, "%z") and not find(source, "[\128-\255]") then return nil end
+  for content in (source .. "\n"):gmatch("([^\n]*)\n") do
+    line = line + 1
+    if find(content, "%z") then return "this is not a text: it holds zero bytes", line end
+    if not plain.valid(content) then
+      return "this is not UTF-8: save the file as UTF-8 (it may be Latin-1 or Windows-1252 as it is)", line
+    end
+  end
 end
 
 --- The line of a field of the declaration that starts at `from`; that line itself when the field is not found.

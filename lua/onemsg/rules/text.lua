@@ -2,6 +2,9 @@
 --
 -- Pure. An event is data from outside: it is read with rawget, never called, and a value that is no text, number or
 -- true/false counts as absent where JSON's null is meant, and is named where a text was wanted.
+local letters = require "onemsg.base.utf8"
+local phones = require "onemsg.base.phone"
+
 local M = {}
 
 local type, rawget, tonumber, tostring = type, rawget, tonumber, tostring
@@ -13,6 +16,8 @@ local math_type = rawget(math, "type")
 M.MAX_TEXT = 16384  -- bytes of one filled text; WhatsApp takes 1024 characters, C judges that
 M.MAX_DEPTH = 16    -- names in one path
 M.MAX_SOURCE = 4096 -- bytes of one text in a script
+
+local MAX_SHOWN = 200 -- bytes of a text that are made fit to be shown, of which the first 57 are
 
 --- A number as people write it: 990 for 990.0, 12.5; nil for what is no number or infinite.
 function M.number(n)
@@ -37,8 +42,10 @@ function M.plain(value, secret)
   if kind ~= "string" and kind ~= "number" then
     return kind == "boolean" and tostring(value) or M.kind(value)
   end
-  if secret then value = "…" .. sub(value, -4) end
-  if #value > 60 then value = gsub(sub(value, 1, 57), "[\192-\255][\128-\191]*$", "") .. "…" end
+  if secret then value = phones.mask(value) end
+  if #value > MAX_SHOWN then value = sub(value, 1, MAX_SHOWN) end
+  if find(value, "[\128-\255]") then value = letters.repair(value, MAX_SHOWN) end
+  value = letters.cut(value, 60)
   if find(value, "%c") then value = gsub(value, "%c", " ") end
   return kind == "number" and value or '"' .. value .. '"'
 end

@@ -7,6 +7,8 @@ local match = require "onemsg.rules.match"
 local sandbox = require "onemsg.rules.sandbox"
 local suggest = require "onemsg.base.suggest"
 local text = require "onemsg.rules.text"
+local cost = require "onemsg.rules.cost"
+local utf8 = require "onemsg.base.utf8"
 
 local M = {}
 
@@ -14,6 +16,7 @@ local format = string.format
 local complain, line_here = sandbox.complain, sandbox.line_here
 
 M.MAX_DECLARED = 1000 -- of each kind
+local MAX_KNOWN = 1000 -- words that a mistyped one is compared with
 
 local SAMPLE = {
   template = 'template "action_success" { body = { "name", "action", "next_step" } }',
@@ -36,7 +39,7 @@ local function named(word, list, state)
   return function(name)
     local line = line_here()
     if state.frozen then complain(format("'%s' cannot be used inside a function", word), line) end
-    if type(name) ~= "string" or not name:find("%S") or #name > 100 then
+    if type(name) ~= "string" or not name:find("%S") or #name > 100 or not utf8.valid(name) then
       complain(format("'%s' needs a name first: %s", word, SAMPLE[word]), line)
     end
     if #list >= M.MAX_DECLARED then
@@ -80,7 +83,8 @@ function M.new()
     declared.defaults = { word = "defaults", line = line, fields = fields }
   end
 
-  local own = {} -- what the script names itself
+  local own, named_here = {}, 0 -- what the script names itself, and how many
+  local unknown = {} -- sentences for words that are none: a function may meet one at every event
   local globals = setmetatable({}, {
     __index = function(_, name)
       local value = words[name]
@@ -90,13 +94,15 @@ function M.new()
       if ABSENT[name] then
         complain(format("'%s' is not available in rules: a rules script only declares", name), line)
       end
-      library.pause() -- the search for the nearest word is ours, not the script's
-      local known = {}
-      for word in pairs(words) do known[word] = true end
-      for word in pairs(own) do known[word] = true end
-      local sentence = format("unknown word '%s'%s", name, suggest.phrase(name, known))
-      library.resume()
-      return complain(sentence, line)
+      if not unknown[name] then
+        local known = {}
+        for word in pairs(words) do known[word] = true end
+        if named_here < MAX_KNOWN then
+          for word in pairs(own) do known[word] = true end
+        end
+        unknown[name] = format("unknown word '%s'%s", name, suggest.phrase(name, known))
+      end
+      return complain(unknown[name], line)
     end,
     __newindex = function(_, name, value)
       if type(name) ~= "string" or words[name] ~= nil then
@@ -104,12 +110,13 @@ function M.new()
       elseif state.frozen then
         complain(format("a function cannot set '%s': rules keep nothing from event to event", name), line_here())
       end
-      own[name] = value
+      if own[name] == nil and value ~= nil then named_here = named_here + 1 end
+      cost.put(own, name, value)
     end,
     __metatable = false,
   })
   return {
-    globals = globals, strings = strings, declared = declared,
+    globals = globals, strings = strings, declared = declared, own = own,
     freeze = function() state.frozen = true end,
   }
 end

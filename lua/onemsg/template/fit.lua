@@ -1,6 +1,8 @@
 --- onemsg.template.fit: whether a message fits a template, and the text it makes. PLATFORM.md 1.4, 5.1, 5.2.
 -- Pure. A template is an item of onemsg.template's lists, a message is what channel:send takes; channel:send checks the
 -- form of the values themselves (text.c), here they are checked against the template.
+local plain = require "onemsg.base.utf8"
+
 local M = {}
 
 M.BODY_CHARS = 1024   -- a filled-in body, in code points
@@ -11,12 +13,6 @@ local PLACEHOLDER = "{{%s*([%w_]+)%s*}}"
 
 local function object(value)
   return type(value) == "table" and value or nil
-end
-
---- Length in code points.
-local function chars(s)
-  local _, continuation = s:gsub("[\128-\191]", "")
-  return #s - continuation
 end
 
 --- "1" for "01": numbers are compared as numbers.
@@ -86,7 +82,7 @@ end
 
 --- Length of the filled-in body in code points. PLATFORM.md 5.1: at most 1024.
 function M.length(tpl, values)
-  return chars(M.fill(tpl, values))
+  return plain.length(M.fill(tpl, values))
 end
 
 local function blank(value)
@@ -159,7 +155,7 @@ local function check_header(tpl, header)
     return nil, ("invalid: template %s takes no header value"):format(tpl.name)
   elseif wants == "text" then
     if blank(header) then return nil, ("invalid: the header of template %s needs a text"):format(tpl.name) end
-    local length = chars(fill(h.text, h.names, { header }))
+    local length = plain.length(fill(h.text, h.names, { header }))
     if length > M.HEADER_CHARS then
       return nil, ("invalid: the header has %d characters, %d are allowed"):format(length, M.HEADER_CHARS)
     end
@@ -192,7 +188,7 @@ local function read_button(tpl, i, item)
   end
   if item.sub_type == nil and blank(item[brings]) then
     return nil, ("invalid: the %s of button %d is empty"):format(brings, index)
-  elseif brings == "url" and chars(value_text(item.url) or "") > M.URL_CHARS then
+  elseif brings == "url" and plain.length(value_text(item.url) or "") > M.URL_CHARS then
     return nil, ("invalid: the url of button %d is longer than %d characters"):format(index, M.URL_CHARS)
   end
   return button

@@ -74,6 +74,7 @@ function M.fold(flow, rows)
       if row then
         if one.told then log.amended(flow, row, one.change, now) end
         if one.measures then flow.worker:apply(row, one.measures) end
+        if one.told and row.textless ~= 1 then flow.worker:heard(row) end
       elseif err:find("^conflict:") then
         left[#left + 1] = one.row
       else

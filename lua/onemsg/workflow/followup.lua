@@ -9,6 +9,7 @@ local fold = require "onemsg.workflow.fold"
 local hooks = require "onemsg.workflow.hooks"
 local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
+local plain = require "onemsg.base.utf8"
 local reconcile = require "onemsg.workflow.reconcile"
 
 local M = {}
@@ -174,7 +175,8 @@ local function note_result(worker, id, name, ok, result, why)
   local good = ok and (result or result == nil and why == nil)
   local detail = good and result ~= true and result or not good and (ok and why or result) or nil
   local word = good and "done" or "failed"
-  local note = ("%s: %s%s"):format(name, word, detail ~= nil and " (" .. tostring(detail):sub(1, 300) .. ")" or "")
+  local said = detail ~= nil and " (" .. plain.repair(plain.line(tostring(detail)), 300) .. ")" or ""
+  local note = ("%s: %s%s"):format(name, word, said)
   for _ = 1, 8 do
     local row, err = box:row(id)
     if not row then return worker:trouble(err or "store: the confirmation is gone") end
@@ -193,9 +195,27 @@ local function fall_back(worker, row)
   end
   local marked = write(worker, row, { fallback = "handed_over", fallback_lease = now + flow.lease, fallback_at = NONE,
     retry_at = NONE, note = ("%s: handed over"):format(otherwise.send), guard = amend.UNDELIVERED })
-  if not marked then return end
+  if not marked then
+    worker.open_hands[row.id] = worker.ill and now + flow.lease -- it may be marked all the same, by a commit that failed
+    return
+  end
   flow.counted.fallbacks = flow.counted.fallbacks + 1
   flow.spawn(function() note_result(worker, row.id, otherwise.send, pcall(call, notice_of(row, otherwise))) end)
+end
+
+--- Hand-overs whose mark may have been stored though the store said no: nothing was called, so they are due again.
+local function take_back(worker)
+  local box, now = worker.flow.box, worker.flow.now()
+  for id, lease in pairs(worker.open_hands) do
+    local row, err = box:row(id)
+    if err then return worker:trouble(err) end
+    if row and row.fallback == "handed_over" and row.fallback_lease == lease then
+      write(worker, row, { fallback = NONE, fallback_lease = NONE, fallback_at = now,
+        note = ("%s: not called; the store failed just then"):format(cjson.decode(row.otherwise).send) })
+      if worker.ill then return end
+    end
+    worker.open_hands[id] = nil
+  end
 end
 
 --- Hand-overs of processes that died.
@@ -248,6 +268,8 @@ function M.look(worker, sight, now)
     if not ok then return worker:trouble(err) end
     worker.upkeep_at = now + UPKEEP
   end
+  if next(worker.open_hands) then take_back(worker) end
+  if worker.ill then return end
   if sight.lost and sight.lost <= now then find_lost(worker, now) end
   local soonest = math.min(sight.questions or math.huge, sight.actions or math.huge)
   if soonest > now then
@@ -262,7 +284,10 @@ function M.look(worker, sight, now)
   local questions = room(worker, now)
   rows, err = flow.box:attend(questions, BATCH, now, flow.lease)
   if not rows then return worker:trouble(err) end
-  for _, row in ipairs(rows) do act(worker, row) end
+  for _, row in ipairs(rows) do
+    if worker.ill then return end -- what is leased comes again when that is over
+    act(worker, row)
+  end
   if #rows > 0 then -- what is left is leased by others, or comes next
     worker:due_at(now)
   elseif questions == 0 and worker.asking == 0 then

@@ -1,9 +1,9 @@
 --- onemsg.workflow.log: the delivery log as JSON lines, and the user's callbacks, whose failures hurt nothing.
 -- Never a token; of a phone only the last four digits.
 local canonical = require "onemsg.base.canonical"
-local cjson = require "cjson"
 local utf8 = require "onemsg.base.utf8"
 local phones = require "onemsg.base.phone"
+local json = require "onemsg.base.json"
 
 local M = {}
 
@@ -43,7 +43,7 @@ local function line_of(entry)
   for key, value in pairs(entry) do
     if type(value) == "string" then entry[key] = utf8.repair(value, TEXT_CHARS) end
   end
-  return canonical.text(entry) or cjson.encode(entry)
+  return canonical.text(entry) or json.encode(entry)
 end
 
 --- Writes one line. What the sink raises is dropped: there is nowhere left to say it, and it must not stop the work.
@@ -79,7 +79,7 @@ end
 -- @tparam ?table history
 -- @tparam ?table statuses
 function M.view(row, history, statuses)
-  local message = row.message and cjson.decode(row.message) or {}
+  local message = row.message and json.decode(row.message) or {}
   local waits = row.state == "queued" or row.state == "sending"
   return {
     id = row.id, type = row.type, state = row.state, was = row.was, reason = row.reason, rule = row.rule,

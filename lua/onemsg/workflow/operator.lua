@@ -2,6 +2,7 @@
 -- For onemsg.workflow, which calls these methods only while it is open.
 local cjson = require "cjson"
 local log = require "onemsg.workflow.log"
+local pace = require "onemsg.pace"
 local states = require "onemsg.policy.states"
 local planner = require "onemsg.workflow.plan"
 local suggest = require "onemsg.base.suggest"
@@ -44,17 +45,18 @@ function Hand:show(id)
 end
 
 local FILTERS = { state = "string", rule = "string", phone = "string number", type = "string", channel = "string",
-                  since = "time", before = "time", limit = "number" }
+                  since = "time", before = "time", limit = "number", country = "string number" }
 
 --- Confirmations, the newest change first, as show() gives them, without history and statuses.
 -- @tparam ?table by state, rule, phone (as people write it, or a chat id), type, channel: equal; since, before: seconds;
---   limit: 100, at most 1000
+--   limit: 100, at most 1000; country: of a national phone
 function Hand:list(by)
   by = check.options("list", by, FILTERS, "filter")
   if by.state and not states.by_name[by.state] then
     check.misuse(("list: there is no state '%s'%s"):format(by.state, suggest.phrase(by.state, states.by_name)))
   end
-  if by.phone then by.phone = recipients.address(self, "list", by.phone, by.channel) end
+  if by.phone then by.phone = recipients.address(self, "list", by.phone, by.channel, by.country) end
+  by.country = nil
   local rows, err, info = self.box:list(by, names)
   if not rows then return nil, err, info end
   for n, row in ipairs(rows) do rows[n] = log.view(row) end
@@ -132,6 +134,10 @@ function Hand:replay(id)
     return wrong_state(row, row.state == "unknown" and "settle it first: it may have arrived"
       or "only what is skipped, rejected, failed, expired or cancelled can be replayed")
   end
+  if row.channel and not self.channels[row.channel] then
+    return nil, ("config: %s belongs to the channel %s, which this workflow does not have: replay it where that is open")
+      :format(id, row.channel), { outcome = "invalid" }
+  end
   local now = self.now()
   local plan, no_plan, why = planner.plan(self, cjson.decode(row.event), now)
   if not plan then return nil, no_plan, why end
@@ -144,12 +150,60 @@ function Hand:replay(id)
   changed, err, info = self.box:replay(row.state, part, "replayed by hand: " .. part.reason, now)
   if not changed then return nil, err, info end
   self.box:unpark(changed, now)
-  self.box:regate(changed.channel, function(gate)
+  self.box:change_gate(changed.channel, function(gate)
     return gate.breaker == "open" and { next_at = now } or nil
   end)
   self:announce(changed)
   self.worker:wake()
   return log.view(changed)
+end
+
+local RESUMES = { channel = "string", template = "string", language = "string" }
+local SOON = 3600 -- seconds: what ends within them is said to be expiring
+
+local function resume_channel(flow, name, what, now)
+  local parks, err, info = flow.box:resume_templates(name, what.template, what.language, now)
+  if not parks then return nil, err, info end
+  for _, park in ipairs(parks) do
+    flow:alert { alert = "resumed", channel = name, template = park.template, reason = "by hand" }
+  end
+  if not what.template then
+    flow.worker:change_gate(name, function(gate)
+      if gate.breaker == "closed" and gate.pause_until <= now then return nil end
+      local fields = pace.closed(now)
+      fields.pause_until = 0
+      return fields, gate.breaker ~= "closed"
+    end, function() return { alert = "resumed", channel = name, reason = "by hand" } end)
+  end
+  return flow.box:waiting(name, now + SOON)
+end
+
+--- A person says that a channel, or a template, is well again: the breaker is closed, pauses and parks are lifted, and
+-- what waited for them is due now.
+-- @tparam ?table what channel = name of the store (default: all of them); template = name (and language): only that one
+--   is taken up again, and the channel is left as it is
+-- @treturn ?table waiting (messages queued there), expiring (of them, those whose give_up_after ends within an hour)
+-- @treturn string with nil: "store: …", "config: …" (the store has no such channel)
+function Hand:resume(what)
+  what = check.options("resume", what or {}, RESUMES)
+  local now = self.now()
+  local channels, err, info = self.box:channel_names()
+  if not channels then return nil, err, info end
+  local total, found = { waiting = 0, expiring = 0 }, false
+  for _, name in ipairs(channels) do
+    if not what.channel or what.channel == name then
+      local counts
+      counts, err, info = resume_channel(self, name, what, now)
+      if not counts then return nil, err, info end
+      found, total.waiting, total.expiring = true, total.waiting + counts.waiting, total.expiring + counts.expiring
+    end
+  end
+  if not found then
+    return nil, ("config: the store has no channel '%s'; it has %s"):format(what.channel, table.concat(channels, ", ")),
+      { outcome = "invalid" }
+  end
+  self.worker:wake()
+  return total
 end
 
 --- Counts.

@@ -32,6 +32,9 @@ local function checked(options)
     refuse("give channel = … or channels = { … }, one of them")
   end
   if options.rules == nil then refuse("rules is missing: the path of rules.lua") end
+  for _, name in ipairs { "give_up_after", "stalled_after" } do
+    if options[name] and options[name] < 1 then refuse("%s must be a second or more", name) end
+  end
   for name, run in pairs(options.fallback or {}) do
     if type(run) ~= "function" then refuse("fallback.%s must be a function, not a %s", tostring(name), type(run)) end
   end
@@ -72,9 +75,13 @@ local function read_rules(option)
   return { current = function() return option end } -- a ruleset of rules.load
 end
 
---- What the rules name and this workflow has not: said at the start, not at night.
-local function missing(flow, options)
-  local uses = flow.rules:current(flow.now()).uses or {}
+-- The rules that a workflow last found complete, by what gives them: a worker that begins anew beside a file that it
+-- has to refuse goes on with the rules of the one before it.
+local complete = setmetatable({}, { __mode = "k" })
+
+--- What rules name and this workflow has not: said at the start, not at night.
+local function missing(flow, set)
+  local uses = set.uses or {}
   for name, place in pairs(uses.channels or {}) do
     if not flow.channels[name] then
       return ("config: %s names the channel %q, which is not given"):format(place, name)
@@ -85,10 +92,28 @@ local function missing(flow, options)
     if not zone then return ("config: %s: quiet: %s"):format(place, why) end
   end
   for name, place in pairs(uses.fallbacks or {}) do
-    if options.fallback and not options.fallback[name] then
+    if flow.fallback_given and not flow.fallback[name] then
       return ("config: %s names the fallback %q, which is not given"):format(place, name)
     end
   end
+end
+
+--- The rules to decide by now: the newest that are good and name nothing that this workflow has not. The start and
+-- every reload come this way.
+-- @treturn ?table ruleset; nil when there never was one
+-- @treturn ?string why the newest are not at work
+function M.ruleset(flow, now)
+  local set, problem = flow.rules:current(now)
+  if set == flow.judged then return flow.accepted, problem or flow.refusal end
+  local refusal = missing(flow, set)
+  flow.judged, flow.refusal = set, refusal
+  if not refusal then
+    flow.accepted, complete[flow.rules] = set, set
+  elseif not flow.accepted then
+    local before = complete[flow.rules]
+    flow.accepted = before and not missing(flow, before) and before or nil
+  end
+  return flow.accepted, problem or refusal
 end
 
 --- The settings of a workflow.
@@ -100,8 +125,8 @@ function M.read(options, core)
   local flow = {
     channels = channels, names = names, default_channel = default,
     store = options.store or os.getenv("ONE_MSG_STORE"),
-    resolve = options.resolve, fallback = options.fallback or {}, on_change = options.on_change,
-    on_alert = options.on_alert,
+    resolve = options.resolve, fallback = options.fallback or {}, fallback_given = options.fallback ~= nil,
+    on_change = options.on_change, on_alert = options.on_alert,
     now = options.now or core.now, sleep = options.sleep, random = options.random or math.random,
     limits = { rate = options.rate or pace.RATE, burst = math.max(1, math.floor(options.burst or pace.BURST)) },
     gap = options.gap or pace.PAIR_GAP, lease = options.lease or LEASE, window = options.window or WINDOW,
@@ -118,8 +143,9 @@ function M.read(options, core)
   local err
   flow.rules, err = read_rules(options.rules)
   if not flow.rules then return nil, err end
-  err = missing(flow, options)
-  if err then return nil, err end
+  local set
+  set, err = M.ruleset(flow, flow.now())
+  if not set then return nil, err end
   flow.sink, err, flow.log_file = log.sink(options.log)
   if not flow.sink then return nil, err end
   return flow

@@ -2,10 +2,10 @@
 -- channel's own check, so that explain says what submit then does. Stores nothing, sends nothing.
 local attempt = require "onemsg.base.check".attempt
 local canonical = require "onemsg.base.canonical"
-local cjson = require "cjson"
 local quiet = require "onemsg.workflow.quiet"
 local utf8 = require "onemsg.base.utf8"
 local phones = require "onemsg.base.phone"
+local json = require "onemsg.base.json"
 
 local M = {}
 
@@ -84,7 +84,7 @@ end
 local message_fields = { "body", "template", "language", "namespace", "header", "buttons", "ttl", "text" }
 
 local function compose(decision, phone)
-  local message = { phone = phone, chat_id = not phone and decision.chat_id or nil }
+  local message = { phone = phone, chat_id = not phone and decision.chat_id or nil, country = decision.country }
   for _, name in ipairs(message_fields) do message[name] = decision[name] end
   return message
 end
@@ -94,7 +94,8 @@ local function check(channel, message)
   local ok, checked, err, info = attempt(channel.check, channel, message)
   if not ok then return nil, "invalid: " .. tostring(checked) end
   if not checked then return nil, err, info end
-  local final = { header = message.header, buttons = message.buttons, text = message.text }
+  local final = { header = message.header, buttons = message.buttons, text = message.text,
+    country = checked.phone and false } -- the phone is international from here on
   for _, name in ipairs { "phone", "chat_id", "body", "template", "language", "namespace", "ttl" } do
     final[name] = checked[name]
   end
@@ -123,16 +124,16 @@ local function confirmation(flow, event, decision, part, now)
   part.state, part.channel = "queued", name
   part.phone = phones.of_chat(message.phone or message.chat_id) -- one line for one person, however addressed
   part.template, part.language = message.template or "", message.language or ""
-  part.body, part.changes, part.message = message.body, why, cjson.encode(message)
+  part.body, part.changes, part.message = message.body, why, json.encode(message)
   part.once = decision.once_per
   part.give_up_at = now + (decision.give_up_after or flow.give_up_after)
   local otherwise = decision.otherwise
   if otherwise then
-    part.otherwise = { json = cjson.encode(otherwise), after = otherwise.after, on_unknown = otherwise.on_unknown }
+    part.otherwise = { json = json.encode(otherwise), after = otherwise.after, on_unknown = otherwise.on_unknown }
   end
   if decision.quiet then
     local trouble = quiet.trouble(decision.quiet)
-    part.quiet = cjson.encode(decision.quiet)
+    part.quiet = json.encode(decision.quiet)
     if trouble then part.reason = part.reason .. "; " .. trouble end
   end
   return part

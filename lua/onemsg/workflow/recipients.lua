@@ -6,19 +6,29 @@ local phones = require "onemsg.base.phone"
 local M = { methods = {} }
 local People = M.methods
 
-local TAKES = { channel = "string", duration = "duration", reason = "string" }
+local TAKES = { channel = "string", duration = "duration", reason = "string", country = "string number" }
+local LIFTS = { country = "string number" }
+
+local function core() return require "onemsg" and require "onemsg.core" end
+
+-- What can be no number of that country is what show and list say: digits with the calling code.
+local function find_in(given, country)
+  local address, why = phones.address(given, country)
+  return address or phones.address(given), why
+end
 
 --- The address of whom people mean, as a message to them has it.
 -- @tparam table flow
 -- @param given a phone, or a chat id
 -- @tparam ?string channel name; its country counts. Without one, those of all channels, if they agree
+-- @tparam ?string country counts before that of a channel
 -- @treturn ?string
 -- @treturn ?string with nil: what is wrong, which reads on after "phone"
-function M.find(flow, given, channel)
-  if channel then return phones.address(given, flow.countries[channel]) end
+function M.find(flow, given, channel, country)
+  if channel or country then return find_in(given, country or flow.countries[channel]) end
   local found
   for _, name in ipairs(flow.names) do
-    local address, why = phones.address(given, flow.countries[name])
+    local address, why = find_in(given, flow.countries[name])
     if not address then return nil, why end
     if found and found ~= address then
       return nil, "is another one in the country of each channel: give the international form"
@@ -29,8 +39,11 @@ function M.find(flow, given, channel)
 end
 
 --- The same; what is no phone is misuse.
-function M.address(flow, call, given, channel)
-  local address, why = M.find(flow, given, channel)
+function M.address(flow, call, given, channel, country)
+  if country and not core().country(country) then
+    check.misuse(("%s: country is an ISO code such as BR or a calling code such as 55, not %s"):format(call, country))
+  end
+  local address, why = M.find(flow, given, channel, country)
   if not address then check.misuse(("%s: phone %s"):format(call, why)) end
   return address
 end
@@ -38,7 +51,7 @@ end
 --- Suppresses a recipient: nothing is sent to them, and what waits for them is skipped.
 -- @param phone as people write it, as for channel:send, or a chat id; all forms in which WhatsApp may write it count
 -- @tparam ?table options channel = name (default: all channels), duration = seconds or "30d" (default: for good),
---   reason = a sentence ("by hand")
+--   reason = a sentence ("by hand"), country = of a national number (default: the channel's)
 -- @treturn ?number how many waiting confirmations were skipped
 -- @treturn string with nil: "store: …"
 function People:suppress(phone, options)
@@ -46,7 +59,7 @@ function People:suppress(phone, options)
   if options.channel and not self.channels[options.channel] then
     check.misuse(("suppress: there is no channel '%s'"):format(options.channel))
   end
-  local address, now, skipped = M.address(self, "suppress", phone, options.channel), self.now(), 0
+  local address, now, skipped = M.address(self, "suppress", phone, options.channel, options.country), self.now(), 0
   for _, form in ipairs(phones.variants(address)) do
     local rows, err, info = self.box:suppress({ channel = options.channel or "", phone = form, by_hand = true,
       reason = utf8.line(utf8.repair(options.reason or "by hand", 200)),
@@ -59,10 +72,12 @@ function People:suppress(phone, options)
 end
 
 --- Ends every suppression of a recipient, on all channels. What was skipped meanwhile stays so; replay it.
+-- @param phone as for suppress
+-- @tparam ?table options country = as for suppress
 -- @treturn ?number how many there were
-function People:unsuppress(phone)
-  local ended = 0
-  for _, form in ipairs(phones.variants(M.address(self, "unsuppress", phone))) do
+function People:unsuppress(phone, options)
+  local ended, country = 0, check.options("unsuppress", options, LIFTS).country
+  for _, form in ipairs(phones.variants(M.address(self, "unsuppress", phone, nil, country))) do
     local count, err, info = self.box:unsuppress(form, self.now())
     if not count then return nil, err, info end
     ended = ended + count

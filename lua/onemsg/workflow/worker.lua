@@ -2,13 +2,15 @@
 --
 -- A turn: take in what was answered and record it; look what there is to do; recover, expire, probe; claim what may
 -- leave now, and send all of it. Between turns it waits for an answer, for the next due time, or a quarter of a second.
--- An answer stays in memory until the store has it: a full disk delays the record, and never loses it.
+-- An answer stays in memory until the store has it: a full disk delays the record, and loses it only when the loop must
+-- end before there is room; then what came of each such send is told.
 local cjson = require "cjson"
 local attempt = require "onemsg.base.check".attempt
 local followup = require "onemsg.workflow.followup"
 local core
 local fold = require "onemsg.workflow.fold"
 local outcome = require "onemsg.policy.outcome"
+local health = require "onemsg.workflow.health"
 local pace = require "onemsg.pace"
 local quiet = require "onemsg.workflow.quiet"
 local phones = require "onemsg.base.phone"
@@ -17,9 +19,11 @@ local M = {}
 
 local Worker = {}
 Worker.__index = Worker
+for name, method in pairs(health.methods) do Worker[name] = method end
 
 local IDLE = 0.25   -- seconds between two looks at a store where nothing is due
 local TROUBLE = 1   -- seconds until a store that failed is asked again
+local PATIENCE = 5  -- seconds that a store which refuses everything is waited for at the end
 
 --- @tparam table flow see onemsg.workflow
 function M.new(flow)
@@ -30,11 +34,12 @@ function M.new(flow)
     taken = 0,
     flying = {}, count = 0, -- pending → { row, gate }, or { land = function(flight) }
     answered = {},          -- { row, gate, answer }: to be recorded
-    doubts = {},            -- channel → answers in a row that left open what happened
+    doubts = {}, gates = {}, parked = {}, stranded = {}, stranded_at = 0, passed = {}, -- see onemsg.workflow.health
     look_at = 0,
     next_due = math.huge,
     recorded = 0, troubles = 0,
-    hearing = {}, upkeep_at = 0, asking = 0, asked = 0, asked_since = 0, -- see onemsg.workflow.followup
+    ill = nil, ill_since = nil, told = {}, -- what a store says that fails, from when on, and what was told of it
+    hearing = {}, open_hands = {}, upkeep_at = 0, asking = 0, asked = 0, asked_since = 0, -- see onemsg.workflow.followup
   }, Worker)
 end
 
@@ -45,10 +50,12 @@ function Worker:wake()
 end
 
 function Worker:trouble(err)
+  local now = self.flow.now()
   self.troubles = self.troubles + 1
-  self.look_at = self.flow.now() + TROUBLE
-  if self.last_trouble == err then return end
-  self.last_trouble = err
+  self.look_at = now + TROUBLE
+  self.ill, self.ill_since = err, self.ill_since or now
+  if self.told[err] then return end
+  self.told[err] = true
   self.flow:alert { alert = "store", reason = err }
 end
 
@@ -80,9 +87,13 @@ local function message_of(row)
 end
 
 --- What was claimed leaves now, all of it; only then the world is told.
-function Worker:send(rows, gate)
+function Worker:send(rows, gate, trying)
   for _, row in ipairs(rows) do
-    self:begin(self.flow.channels[row.channel], "send", { row = row, gate = gate }, message_of(row))
+    local flight = { row = row, gate = gate }
+    for _, park in ipairs(trying) do
+      if park.template == row.template and park.language == row.language then flight.tries = true end
+    end
+    self:begin(self.flow.channels[row.channel], "send", flight, message_of(row))
   end
   self.flow.counted.attempts = self.flow.counted.attempts + #rows
   for _, row in ipairs(rows) do self.flow:announce(row) end
@@ -104,71 +115,6 @@ end
 
 --- Record ----------------------------------------------------------------------------------------------------------
 
---- Changes a gate and tells who should know.
-function Worker:regate(name, think, alert)
-  local gate, news = self.flow.box:regate(name, think)
-  if not gate then return self:trouble(news) end
-  if news and alert then self.flow:alert(alert(gate)) end
-  self.look_at = 0
-end
-
-function Worker:trip(name, why)
-  self:regate(name, function(gate) return pace.trip(gate, self.flow.now(), why) end, function(gate)
-    return { alert = "stopped", channel = name, reason = gate.reason }
-  end)
-end
-
---- What a failure, told at once or by a hook, means for others: the channel, the template, the recipient.
-function Worker:apply(row, measures)
-  local flow, name = self.flow, row.channel
-  if measures.trip then self:trip(name, measures.trip) end
-  if measures.pause_until then
-    self:regate(name, function(now_there)
-      return now_there.pause_until < measures.pause_until and { pause_until = measures.pause_until } or nil
-    end)
-  end
-  if measures.park then
-    local waiting, err = flow.box:park(row, measures.park.until_at, measures.park.reason)
-    if not waiting then self:trouble(err) end
-    flow:alert { alert = "parked", channel = name, template = row.template, reason = measures.park.reason }
-  end
-  if measures.suppress then
-    local now, why = flow.now(), measures.suppress
-    local skipped, err = flow.box:suppress({ channel = name, phone = row.phone, code = why.code, at = now,
-      reason = phones.redact(why.reason, row.phone), until_at = now + why.for_s }, now)
-    if not skipped then return self:trouble(err) end
-    for _, one in ipairs(skipped) do flow:announce(one) end
-  end
-end
-
---- What an answer means for its channel and its template.
-function Worker:measure(row, gate, measures)
-  local flow, name = self.flow, row.channel
-  local now = flow.now()
-  self.doubts[name] = measures.doubt and (self.doubts[name] or 0) + 1 or 0
-  if self.doubts[name] >= pace.DOUBTS then
-    self.doubts[name] = 0
-    self:trip(name, { fault = "doubt", reason = pace.DOUBTS .. " answers in a row left open whether the message left" })
-  end
-  self:apply(row, measures)
-  if gate.breaker == "trial" then
-    self:regate(name, function(now_there)
-      local fields = pace.tried(now_there, now, measures.passed == true)
-      return fields, fields and fields.breaker == "closed"
-    end, function() return { alert = "resumed", channel = name } end)
-  end
-end
-
-function Worker:probed(name, status)
-  local word = type(status) == "table" and status.status
-  local healthy = word == "connected" or word == "connecting"
-  self:regate(name, function(gate)
-    if gate.breaker ~= "open" then return nil end
-    local fields = pace.probed(gate, self.flow.now(), healthy)
-    return fields, fields.breaker == "closed"
-  end, function() return { alert = "resumed", channel = name } end)
-end
-
 --- Puts all answers into the store, in units that share a commit. What the store refuses stays for the next turn.
 function Worker:record()
   local flow, begun, left, joined = self.flow, {}, {}, {}
@@ -183,8 +129,10 @@ function Worker:record()
         flight.at = flow.now()
         if flight.answer[2] then flight.answer[2] = phones.redact(flight.answer[2], flight.row.phone) end
         flight.change, flight.measures =
-          outcome.verdict(flight.row, flight.gate, flight.answer, flight.at, flow.random)
+          outcome.verdict(flight.row, flight.answer, flight.at, flow.random,
+            { parked = self:is_parked(flight.row), cleared_at = self:cleared_at(flight.row.channel) })
         followup.first_look(flow, flight.row, flight.change, flight.at)
+        self:foresee(flight.row, flight.measures)
       end
       local record, err = flow.box:record(flight.row, flight.change, flight.at)
       flight.record = record
@@ -196,9 +144,9 @@ function Worker:record()
     local row, mine
     if flight.record then row, mine = flow.box:recorded(flight.record) end
     if row then
-      self.recorded, self.last_trouble = self.recorded + 1, nil
+      self.recorded = self.recorded + 1
       if mine then flow:announce(row) end
-      self:measure(row, flight.gate, flight.measures)
+      self:measure(row, flight.gate, flight.measures, flight.tries)
       joined[#joined + 1] = row
     else
       left[#left + 1] = flight
@@ -217,7 +165,7 @@ function Worker:due_at(time)
 end
 
 --- Housekeeping that is due at a time: when that has come, runs until there are no more rows.
-function Worker:keep(time, now, method)
+function Worker:sweep(time, now, method)
   if not time then return end
   if time > now then return self:due_at(time) end
   repeat
@@ -226,18 +174,6 @@ function Worker:keep(time, now, method)
     for _, row in ipairs(rows) do self.flow:announce(row) end
   until #rows == 0
   self:due_at(now) -- others' time may come next
-end
-
-function Worker:probe(name, gate, now)
-  if gate.breaker ~= "open" or gate.next_at > now then return end
-  local mine = false
-  self:regate(name, function(now_there)
-    mine = now_there.breaker == "open" and now_there.next_at <= now
-    return mine and { next_at = now + self.flow.lease } or nil
-  end)
-  if mine then
-    self:begin(self.flow.channels[name], "status", { land = function(flight) self:probed(name, flight.answer[1]) end })
-  end
 end
 
 --- Claims and sends what may leave through one gate.
@@ -255,7 +191,7 @@ function Worker:serve(gate, now)
     self:trouble(trouble)
     return now + TROUBLE
   end
-  local rows, err = self.flow.box:claim(gate, wanted, pace.cost(gate, now, self.flow.limits), now, self.flow.lease,
+  local rows, err, trying = self.flow.box:claim(gate, wanted, pace.cost(gate, now, self.flow.limits), now, self.flow.lease,
     self.flow.gap)
   if not rows then
     if err:find("^conflict:") then return now end -- another process was faster
@@ -263,26 +199,34 @@ function Worker:serve(gate, now)
     return now + TROUBLE
   end
   for _, row in ipairs(err) do self.flow:announce(row) end -- skipped
-  self:send(rows, gate)
+  self:send(rows, gate, trying)
   return #rows == wanted and now or now + IDLE -- fewer: the rest waits for its turn behind the same recipient
 end
 
 --- Asks the store what is due, and does it. Sets look_at and, for drain, next_due.
 function Worker:look()
   local flow, now = self.flow, self.flow.now()
-  self.look_at = now + IDLE
+  self.look_at, self.ill = now + IDLE, nil
   flow:ruleset(now) -- a process that only works says it too
-  local sight, err = flow.box:look()
+  local back, err = flow.box:take_back(now)
+  if not back then return self:trouble(err) end
+  for _, row in ipairs(back) do flow:announce(row) end
+  local sight
+  sight, err = flow.box:look()
   if not sight then return self:trouble(err) end
-  self.last_trouble = nil
+  self.gates = sight.gates
   self.next_due = math.huge
-  self:keep(sight.lease_at, now, "recover")
-  self:keep(sight.give_up_at, now, "expire")
+  self:find_stranded(now) -- before they expire
+  self:sweep(sight.lease_at, now, "recover")
+  if not self.ill then self:sweep(sight.give_up_at, now, "expire") end
   for _, name in ipairs(flow.names) do
+    if self.ill then break end -- each call may take as long as the store waits for a lock
     self:probe(name, sight.gates[name], now)
     self:due_at(self:serve(sight.gates[name], now))
   end
-  followup.look(self, sight.attention, now)
+  if not self.ill then followup.look(self, sight.attention, now) end
+  if self.ill then return end
+  self.ill_since, self.told = nil, {}
   self.look_at = math.min(self.look_at, math.max(now, self.next_due))
 end
 
@@ -315,17 +259,44 @@ end
 
 --- Run -------------------------------------------------------------------------------------------------------------
 
+--- What could not be recorded: somebody should know what came of it, and it goes on from here if the loop does.
+-- @treturn ?string what the store said
+local function unrecorded(self)
+  local count = 0
+  for _, flight in ipairs(self.answered) do
+    if flight.change then
+      local row, change = flight.row, flight.change
+      count = count + 1
+      self.flow:alert { alert = "unrecorded", id = row.id, channel = row.channel, phone = phones.mask(row.phone),
+        state = change.state, message_id = change.message_id, job_id = change.job_id, code = change.code,
+        reason = ("what came of sending %s could not be recorded: %s%s"):format(row.id, change.state,
+          change.message_id and " as " .. change.message_id or change.reason ~= "" and ", " .. change.reason or "") }
+    end
+  end
+  if count == 0 then return nil end
+  return ("%s; what came of %d sends is not recorded"):format(self.ill or "store: it did not answer", count)
+end
+
+--- Waits for what is in flight, at most the lease, and then for a store that refuses to record it.
+local function finish(self)
+  local deadline, patience = self.flow.now() + self.flow.lease, nil
+  while self.count > 0 or #self.answered > 0 do
+    local now = self.flow.now()
+    patience = self.count == 0 and (patience or now + PATIENCE) or nil
+    if now >= deadline or patience and now >= patience then break end
+    self:wait(IDLE)
+    self:turn(false)
+  end
+  return unrecorded(self)
+end
+
 local function run(self, stop)
   while not stop() do
     self:turn(true)
     local full = self.count >= self.flow.window
     self:wait(full and IDLE or math.min(IDLE, self.look_at - self.flow.now()))
   end
-  local deadline = self.flow.now() + self.flow.lease
-  while (self.count > 0 or #self.answered > 0) and self.flow.now() < deadline do
-    self:wait(IDLE)
-    self:turn(false)
-  end
+  return finish(self)
 end
 
 local function drain(self, timeout, stop)
@@ -336,11 +307,13 @@ local function drain(self, timeout, stop)
     self:turn(true)
     local now = flow.now()
     local busy = self.count > 0 or #self.answered > 0
-    local due = self.next_due <= math.max(now, deadline)
-    if not busy and not due and self.look_at > now then return end
-    if now >= deadline and timeout > 0 then return end
+    local due = self.ill or self.next_due <= math.max(now, deadline) -- ill: nobody knows
+    if not busy and not due and self.look_at > now then return nil end
+    if timeout > 0 and now >= deadline then return self.ill end
+    if timeout == 0 and self.ill and now - self.ill_since >= PATIENCE then return self.ill end
     self:wait(math.min(IDLE, self.look_at - now, timeout > 0 and deadline - now or IDLE))
   end
+  return nil
 end
 
 --- One loop at a time: a second one, out of a callback or another light thread, would take the answers of the first.
@@ -350,9 +323,10 @@ local function alone(self, loop, ...)
   end
   local before = self.recorded
   self.running = true
-  local ok, err = pcall(loop, self, ...)
+  local ok, trouble = pcall(loop, self, ...)
   self.running = false
-  if not ok then error(err, 0) end
+  if not ok then error(trouble, 0) end
+  if trouble then return nil, trouble, { outcome = "store", retry = true, recorded = self.recorded - before } end
   return self.recorded - before
 end
 

@@ -108,8 +108,11 @@ local function down(mode)
   reply(status, html(status), { ["Content-Type"] = "text/html" })
 end
 
---- The latency, so that answers do not come in step when there is jitter.
+local LOOK_S = 0.01 -- while answers are held back
+
+--- The latency, so that answers do not come in step when there is jitter; before it, what holds all answers back.
 local function take_time(option)
+  while state.option.held do ngx.sleep(LOOK_S) end
   local ms = option.latency_ms
   if option.jitter_ms > 0 then ms = ms + option.jitter_ms * (2 * math.random() - 1) end
   if ms > 0 then ngx.sleep(ms / 1000) end

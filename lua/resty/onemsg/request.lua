@@ -1,6 +1,6 @@
 --- resty.onemsg.request: what the endpoints share: bodies with a limit, credentials, answers, and a line in the error
 -- log that does not carry the request, whose URL may hold a secret.
-local cjson = require "cjson"
+local json = require "onemsg.base.json"
 local onemsg = require "onemsg"
 
 local M = {}
@@ -25,8 +25,9 @@ end
 --- Writes what was said. Only out of the long light thread.
 function M.write()
   if #lines == 0 then return end
-  for _, line in ipairs(lines) do ngx.log(line[1], line[2]) end
-  lines = {}
+  local written = lines
+  lines = {} -- what is said meanwhile is for the next time
+  for _, line in ipairs(written) do ngx.log(line[1], line[2]) end
   local now, count = ngx.now(), 0
   for line, at in pairs(said) do -- bounded: sentences may hold ids
     count = count + 1
@@ -96,7 +97,7 @@ end
 --- Answers with JSON.
 function M.json(status, value)
   if status == 503 then ngx.header["Retry-After"] = M.RETRY_AFTER end
-  M.answer(status, "application/json", cjson.encode(value) .. "\n")
+  M.answer(status, "application/json", json.encode(value) .. "\n")
 end
 
 --- Answers with a sentence as JSON: { "error": "…" }.

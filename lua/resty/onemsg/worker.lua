@@ -112,8 +112,9 @@ local function run(premature)
     if flow then
       local ok, done, why = pcall(flow.work, flow, { stop = stop })
       if not ok or not done then
-        err = "the work failed, and is begun again: " .. tostring(not ok and done or why)
-        counters.add("onemsg_work_restarts_total", "", 1)
+        local again = not exiting()
+        err = (again and "the work failed, and is begun again: " or "the work ended: ") .. tostring(not ok and done or why)
+        if again then counters.add("onemsg_work_restarts_total", "", 1) end
       end
     end
     if err then

@@ -5,6 +5,7 @@ local M = {}
 --- Options with their defaults; `/_fake/set?name=value` changes them, the type is that of the default.
 M.DEFAULTS = {
   latency_ms        = 0,        -- before every answer of the API
+  held              = false,    -- on: every answer of the API is kept back until it is off again
   jitter_ms         = 0,        -- the latency is that much more or less, evenly spread
   pace_ms           = 200,      -- one unit of a story: sent after 1, delivered after 2, read after 4
   journal           = true,     -- off for benchmarks

@@ -5,7 +5,7 @@
 --     GET  …/?id=ID               one of them; ?q=TEXT finds by id or by phone
 --     POST …/?id=ID               action=arrived | not_arrived | replay | cancel, and the token of the form
 --     &format=json                the same for programs; phones are masked here, too
-local cjson = require "cjson"
+local json = require "onemsg.base.json"
 local onemsg = require "onemsg"
 local request = require "resty.onemsg.request"
 local random = require "resty.onemsg.settings".random
@@ -81,7 +81,7 @@ local function json_of(confirmation)
   for name, value in pairs(confirmation) do
     if type(value) == "table" and next(value) == nil then confirmation[name] = nil end
   end
-  return cjson.encode(confirmation)
+  return json.encode(confirmation)
 end
 
 --- A call of the workflow: value, or nil, sentence, status.
@@ -126,7 +126,7 @@ local function list(page, flow, args)
   end
   if page.json then
     return request.answer(200, "application/json", ('{"states":%s,"due":%d,"confirmations":[%s]%s}\n'):format(
-      cjson.encode(next(stats.states) and stats.states or { queued = 0 }), stats.due, table.concat(rows, ","),
+      json.encode(next(stats.states) and stats.states or { queued = 0 }), stats.due, table.concat(rows, ","),
       page.older and (',"older":"%.17g"'):format(page.older) or ""))
   end
   page.state, page.before, page.problem = text(args.state), before, stats.rules.problem

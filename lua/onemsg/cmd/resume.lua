@@ -1,0 +1,28 @@
+--- onemsg resume: a person says that a stopped channel, or a template that was set aside, is well again.
+local calls = require "onemsg.cli.call"
+
+local M = {
+  summary = "A stopped channel, or a template that was set aside, is well again: what waited is due now",
+  options = {
+    calls.STORE,
+    { "channel", "NAME", "only this channel of the store; else all" },
+    { "template", "NAME", "only this template" },
+    { "language", "CODE", "only this language of it" },
+  },
+  examples = { "onemsg resume", "onemsg resume --template action_success" },
+}
+
+function M.run(call)
+  local flow, err, info = call:desk()
+  if not flow then return call:fail(err, info) end
+  local options = call.options
+  local result
+  result, err, info = flow:resume { channel = options.channel, template = options.template, language = options.language }
+  flow:close()
+  if not result then return call:fail(err, info) end
+  call.out:object(result)
+  call.out:line("resumed; %d waiting, %d of them end within an hour if they do not leave", result.waiting, result.expiring)
+  return true
+end
+
+return M
