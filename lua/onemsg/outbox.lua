@@ -50,6 +50,7 @@ function M.open(store, names, named)
   local box = setmetatable({ db = db, owned = db ~= store, names = names, token = token(), claims = 0, place = 0,
     open_claims = {} }, Outbox)
   local ok, err, info = schema.migrate(db, schema.steps(states.changes()))
+  box.named = named -- see outbox.gate
   if ok and named then ok, err, info = box:look() end
   if not ok then
     box:close()

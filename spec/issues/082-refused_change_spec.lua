@@ -83,21 +83,21 @@ describe("what a hook says of the platform", function()
     it("is on disk before it is acknowledged, and done when the store lets us: " .. name, function()
       local sim = simulation.new {}
       local flow = sim.flow
-      local park, regate = flow.box.park, flow.box.regate
+      local park, change_gate = flow.box.park, flow.box.change_gate
       flow.box.park = function() return nil, "store: disk full", {} end
-      flow.box.regate = flow.box.park
+      flow.box.change_gate = flow.box.park
       assert(flow:hooks(body))
       assert.equal(1, #flow.box:open_words())
       local path = sim.path
       flow:close() -- the process dies
       sim = simulation.new { path = path, status = function() return "disconnected" end }
       flow = sim.flow
-      assert.is_true(park == flow.box.park and regate == flow.box.regate)
+      assert.is_true(park == flow.box.park and change_gate == flow.box.change_gate)
       flow:drain()
       assert.equal(0, #flow.box:open_words())
       local stats = flow:stats()
       assert.same({ name == "template" and 1 or 0, name == "account" and "open" or "closed" },
-        { #stats.parked, stats.channels.main.breaker })
+        { #stats.parked, (stats.channels.main or { breaker = "closed" }).breaker })
       local alerts = #sim.alerts
       sim:advance(60)
       assert.equal(alerts, #sim.alerts) -- done once

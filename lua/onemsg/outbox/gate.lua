@@ -10,9 +10,26 @@ local Gate = M.methods
 --- Microseconds by which a set-aside message falls behind in its recipient's line, so that it holds nobody up.
 M.PARK_SHIFT = 86400 * 1e6
 
-local CREATE = [[
-  INSERT INTO channel(name, revision, tat, pause_until, breaker, fault, reason, tries, next_at, closed_at)
-  VALUES ($1, 0, 0, 0, 'closed', '', '', 0, 0, 0) ON CONFLICT (name) DO NOTHING]]
+-- A gate that nothing went through yet.
+local NEW = { revision = 0, tat = 0, pause_until = 0, breaker = "closed", fault = "", reason = "", tries = 0, next_at = 0,
+              closed_at = 0, told = "answer", opened_at = 0, sent_at = 0, hooked_at = 0, mute_until = 0 }
+
+local function fresh(name)
+  local gate = { name = name }
+  for column, value in pairs(NEW) do gate[column] = value end
+  return gate
+end
+
+local function creation()
+  local names, values = { "name" }, { "$1" }
+  for column, value in pairs(NEW) do
+    names[#names + 1] = column
+    values[#values + 1] = type(value) == "string" and "'" .. value .. "'" or ("%d"):format(value)
+  end
+  return ("INSERT INTO channel(%s) VALUES (%s) ON CONFLICT (name) DO NOTHING"):format(table.concat(names, ", "),
+    table.concat(values, ", "))
+end
+local CREATE = creation()
 
 --- Gates are made by who sends: a process that only looks at a store knows its channels perhaps by other names.
 local function create(box, names)
@@ -57,17 +74,16 @@ function Gate:look()
   if not results then return nil, err, info end
   local gates, missing = {}, {}
   for _, row in ipairs(results[1]) do gates[row.name] = row end
-  for _, name in ipairs(self.names) do
-    if not gates[name] then missing[#missing + 1] = name end
-  end
-  if #missing > 0 then
-    results, err, info = create(self, missing)
-    if not results then return nil, err, info end
-    return self:look()
-  end
   for n, name in ipairs(self.names) do
     local first = results[3 + n][1]
+    if not gates[name] and (first or self.named) then missing[#missing + 1] = name end
+    gates[name] = gates[name] or fresh(name)
     gates[name].due_at = first and first.due_at
+  end
+  if #missing > 0 then
+    local made
+    made, err, info = create(self, missing)
+    if not made then return nil, err, info end
   end
   return { gates = gates, lease_at = (results[2][1] or {}).at, give_up_at = (results[3][1] or {}).at,
            attention = attention.attention(results, before) }
@@ -85,8 +101,9 @@ function Gate:change_gate(name, think)
     local results, err, info = self.db:read { { GATES .. " WHERE name = $1", name } }
     local row = results and results[1][1]
     if results and not row and is_mine(self, name) then
-      results, err, info = create(self, { name })
-      if results then return self:regate(name, think) end
+      local made
+      made, err, info = create(self, { name })
+      row = made and fresh(name)
     end
     if not row then return nil, err or ("config: no channel " .. name), info end
     local fields, extra = think(row)

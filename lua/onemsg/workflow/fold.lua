@@ -98,19 +98,25 @@ end
 
 --- Folds what processes left lying, and drops what is too old.
 -- @tparam number since of the statuses that are looked at
+-- @treturn ?boolean true
+-- @treturn boolean true: there are words of the platform that nobody acted upon
 function M.upkeep(flow, now, since)
   local box = flow.box
+  local err
   local ids, old, info = box:upkeep(since, now)
   if not ids then return nil, old, info end
   if #ids > 0 then
-    local rows, err
+    local rows
     rows, err, info = box:owners(ids)
     if not rows then return nil, err, info end
     local ok
     ok, err, info = M.fold(flow, rows)
     if not ok then return nil, err, info end
   end
-  return box:tidy(old)
+  local done
+  done, err, info = box:tidy(old)
+  if not done then return nil, err, info end
+  return true, old.words
 end
 
 return M

@@ -264,7 +264,7 @@ function M.look(worker, sight, now)
   local flow = worker.flow
   if now >= worker.upkeep_at or now < worker.upkeep_at - UPKEEP then
     local ok, err = fold.upkeep(flow, now, worker.upkeep_at == 0 and 0 or now - UPKEEP_BACK)
-    if ok then ok, err = hooks.mind(flow, now) end
+    if ok and err then ok, err = hooks.mind(flow, now) end -- words were left
     if not ok then return worker:trouble(err) end
     worker.upkeep_at = now + UPKEEP
   end
