@@ -72,9 +72,11 @@ local function make(source, name)
   if not chunk then return nil, scope, line end
   local pool = cost.pool(cost.LOAD)
   local ok, result, where = sandbox.run(chunk, nil, cost.LOAD, scope, pool)
+  cost.script = cost.spent
   environment.freeze()
   if not ok then return nil, result, where end
   scope.kept = kept.of(scope.source, { environment.own, environment.declared })
+  pool.limits = cost.EXAMPLES
   cost.begin(cost.EXAMPLES, pool)
   ok, result = pcall(build, scanner.scan(source), environment, scanner.version(source), scope)
   cost.finish(pool)

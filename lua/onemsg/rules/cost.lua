@@ -35,8 +35,8 @@ local call, entries, wrote, base = 0, 0, false, nil
 local granted, granted_bytes = 0, 0
 local calls, depth, outer, NONE = 0, 0, {}, {}
 
---- Steps that the last call took.
-M.spent = 0
+--- Steps that the last call took; that the last script took to be loaded, its examples apart.
+M.spent, M.script = 0, 0
 
 -- Per table what makes it dearer than its contents say. Weak: they go with their table.
 local sparse = setmetatable({}, { __mode = "k" })  -- numbers as names that follow no other: they may share one place
@@ -170,7 +170,7 @@ local function new_name(t, key)
   if type(key) == "number" and key ~= 1 and rawget(t, key - 1) == nil then sparse[t] = (sparse[t] or 0) + 1 end
   local gone = emptied[t]
   if gone then
-    charge(floor(gone[2] / 4))
+    charge(gone[2])
     gone[2] = gone[2] + 1
     gone[1] = gone[1] - 1
     if gone[1] == 0 then emptied[t] = nil end
