@@ -1,4 +1,4 @@
--- Pendings, and event loops that wait for them by a descriptor (DESIGN.md section 3; pending.c).
+-- Pendings, and event loops that wait for them by a descriptor (pending.c).
 local channels = require "support.channels"
 local onemsg = require "onemsg"
 local raw = require "support.raw"

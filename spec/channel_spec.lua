@@ -1,5 +1,5 @@
 -- The channel's operations against the fake: the wire of the use case's sample program, field for field, what a message
--- may change of it, and the reading calls (DESIGN.md section 3; PLATFORM.md 1.4 to 1.7).
+-- may change of it, and the reading calls (PLATFORM.md 1.4 to 1.7).
 local cjson = require "cjson"
 local onemsg = require "onemsg"
 local channels = require "support.channels"

@@ -19,7 +19,7 @@ end)
 before_each(function() fake:reset() end)
 
 describe("the numbers", function()
-  --- What DESIGN.md section 4 makes of an answer, in the fewest words: the table must say the same.
+  --- What an answer proves, in the fewest words: the table must say the same.
   local function judge(status, text)
     if not status then return "unknown" end
     if status == 429 then return "not_sent" end

@@ -1,4 +1,4 @@
--- Beginnings and ends: forks, exits with sends in flight, signals, several Lua states in one process (DESIGN.md 5).
+-- Beginnings and ends: forks, exits with sends in flight, signals, several Lua states in one process.
 local channels = require "support.channels"
 local onemsg = require "onemsg"
 local raw = require "support.raw"

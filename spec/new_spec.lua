@@ -1,4 +1,4 @@
--- onemsg.new: every option, from its table and from the environment, and what it refuses (DESIGN.md section 3).
+-- onemsg.new: every option, from its table and from the environment, and what it refuses.
 local onemsg = require "onemsg"
 local channels = require "support.channels"
 local server = require "support.server"

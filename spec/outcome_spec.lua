@@ -1,4 +1,4 @@
--- What an answer proves (DESIGN.md section 4): every row of the fake's table, and one whole request each.
+-- What an answer proves: every row of the fake's table, and one whole request each.
 local channels = require "support.channels"
 local numbers = require "onemsg.fake.numbers"
 local server = require "support.server"

@@ -1,4 +1,4 @@
--- No send is ever repeated, and no fault below HTTP is taken for more than it proves (DESIGN.md section 4).
+-- No send is ever repeated, and no fault below HTTP is taken for more than it proves.
 -- libcurl by itself repeats a request when a reused connection dies, also when the server had read all of it.
 local channels = require "support.channels"
 local raw = require "support.raw"

@@ -57,7 +57,7 @@ local function maria()
     customer = { first_name = "Maria", phone = "+1 202 072 1369" } }
 end
 
-describe("rules: the script of DESIGN.md", function()
+describe("rules: a whole script", function()
   local set = load_rules(DESIGN)
 
   it("confirms with everything a send needs", function()

@@ -1,5 +1,5 @@
 -- The token stands in one header and nowhere else: in no URL, error, info, statistic, name or printed value
--- (DESIGN.md section 4), whatever an answer echoes. endpoint_test.c has the forms in which it may hide.
+-- whatever an answer echoes. endpoint_test.c has the forms in which it may hide.
 local channels = require "support.channels"
 local numbers = require "onemsg.fake.numbers"
 local raw = require "support.raw"

@@ -1,4 +1,4 @@
--- Every magic number of the fake 1MSG over simulated hours: exactly the sends that DESIGN.md section 4 allows. The
+-- Every magic number of the fake 1MSG over simulated hours: exactly the sends that its answers allow. The
 -- answers are real: each is taken once from the fake through a real channel, and then given again in simulated time.
 local channels = require "support.channels"
 local numbers = require "onemsg.fake.numbers"

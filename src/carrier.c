@@ -1,7 +1,7 @@
 /* carrier.c: one request in libcurl's terms.
  *
  * The trap: when a reused connection turns out to be dead, libcurl by itself repeats the request on
- * a fresh one, POST included, also when the server had read all of it (MEASURED.md, shown by
+ * a fresh one, POST included, also when the server had read all of it (shown by
  * spec/repeat_spec.lua). For a send that would be a second message. The lock: before libcurl writes
  * a request to any connection, first or repeated, HTTP/1.1 or HTTP/2, it asks prerequest(), which
  * refuses if a byte of the body was ever handed over, or if the request has none and may change

@@ -1,5 +1,5 @@
 /* check.h: arguments in, errors out. A wrong type or name raises at the caller's line; everything
- * that the world can cause comes back as `nil, err, info` (DESIGN.md section 3). */
+ * that the world can cause comes back as `nil, err, info`. */
 #ifndef OM_CHECK_H
 #define OM_CHECK_H
 

@@ -1,4 +1,4 @@
-/* outcome.h: what an answer proves (DESIGN.md section 4, PLATFORM.md 2.2). Pure: no Lua, no I/O. */
+/* outcome.h: what an answer proves (PLATFORM.md 2.2). Pure: no Lua, no I/O. */
 #ifndef OM_OUTCOME_H
 #define OM_OUTCOME_H
 

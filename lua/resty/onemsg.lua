@@ -1,4 +1,4 @@
---- resty.onemsg: onemsg as a service inside nginx. DESIGN.md section 7.
+--- resty.onemsg: onemsg as a service inside nginx. Its page is onemsg.md beside it.
 --
 --     init_by_lua_block        { require("resty.onemsg").init { rules = "…", store = "sqlite:…" } }
 --     init_worker_by_lua_block { require("resty.onemsg").init_worker() }

@@ -1,6 +1,6 @@
 -- Decisions per second on one core: lua5.4 spec/bench/rules_bench.lua; luajit spec/bench/rules_bench.lua
 -- Ten rules, one of them a function; a mix of events of which some match early, some late, some lack a field, some not
--- at all. The figure to reach is 100,000 a second (DESIGN.md section 10).
+-- at all. The figure to reach is 100,000 a second.
 package.path = "lua/?.lua;" .. package.path
 local rules = require "onemsg.rules"
 

@@ -1,6 +1,6 @@
 -- Durable units per second with 1, 16, 64 and 256 callers, and how long one waits, beside what SQLite does by itself
 -- with as many rows a commit and neither Lua, threads nor callers (group_commit.c). Alternating rounds on one disk.
--- The figure to reach is half of that rate with 64 callers (DESIGN.md section 10).
+-- The figure to reach is half of that rate with 64 callers.
 --
 --   lua5.4 spec/bench/sql_bench.lua [rounds [directory]]      build/bench/group_commit has to be there
 package.path = "lua/?.lua;spec/?.lua;" .. package.path

@@ -1,6 +1,6 @@
 -- What a million stored confirmations cost: start, memory, submit and claim, beside ten thousand, in one run.
 --   eval "$(make -s env LUA=5.4)"; lua5.4 spec/bench/store_bench.lua [directory]
--- DESIGN.md section 10: process under 100 MB, start under 1 s, claim and submit within 1.2 x. Rounds alternate;
+-- To reach: process under 100 MB, start under 1 s, claim and submit within 1.2 x. Rounds alternate;
 -- medians, min and max; the stored rows are spread over 14 months and a third as many recipients, with three lines of history.
 package.path = "lua/?.lua;spec/?.lua;" .. package.path
 local now = require "onemsg" and require "onemsg.core".now

@@ -1,6 +1,6 @@
-/* outcome_test.c: DESIGN.md section 4 as a table, against om_outcome_of, for every status from 100
- * to 599 and every combination of the other evidence. The table is read from the top; the first row
- * that fits decides. It says the same as outcome.c in another way: rows, not branches. */
+/* outcome_test.c: what an answer proves as a table, against om_outcome_of, for every status from
+ * 100 to 599 and every combination of the other evidence. The table is read from the top; the first
+ * row that fits decides. It says the same as outcome.c in another way: rows, not branches. */
 #include "outcome.h"
 
 #include "test.h"

@@ -5,7 +5,7 @@
 --
 -- A row has
 --   say      one sentence for people
---   outcome  what a careful client must conclude from the answer (DESIGN.md section 4)
+--   outcome  what a careful client must conclude from the answer
 --   answer   { status, body [, headers] }: the answer instead of the acceptance; "$TOKEN", "$PHONE", "$ID" and
 --            "$HTTP_DATE" are filled in. Absent: accepted.
 --   act      a way of answering that is more than a body; fake.lua has a function of that name
