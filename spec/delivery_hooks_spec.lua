@@ -378,7 +378,7 @@ describe("flow:hooks", function()
     flow.box:evidence(row, 0, 1e10)
     flow.box:began(row)
     flow.box:taken({ "x" }, row)
-    flow.box:drowsy("main", sim.time)
+    flow.box:due_in_quiet_hours("main", sim.time)
     flow.box:lost(sim.time)
     local plans = 0
     for text, statement in pairs(asked) do

@@ -120,18 +120,18 @@ end
 
 --- When something is to be done next, by the store: a send, a lease, an end, a probe.
 local function next_time(sim)
-  local sight = assert(sim.flow.box:look())
+  local agenda = assert(sim.flow.box:look())
   local soonest = math.huge
   local function at(time)
     if time and time < soonest then soonest = time end
   end
-  at(sight.lease_at)
-  at(sight.give_up_at)
-  local attention = sight.attention
+  at(agenda.lease_at)
+  at(agenda.give_up_at)
+  local attention = agenda.attention
   at(attention.questions)
   at(attention.actions)
   at(attention.lost)
-  for _, gate in pairs(sight.gates) do
+  for _, gate in pairs(agenda.gates) do
     if gate.breaker == "open" then at(gate.next_at) end
     if gate.due_at then at(math.max(gate.due_at, gate.pause_until, gate.breaker ~= "closed" and gate.next_at or 0)) end
   end

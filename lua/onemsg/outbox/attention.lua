@@ -69,7 +69,7 @@ function M.attention(results, before)
 end
 
 --- Name → hooked_at, mute_until, breaker, next_at.
-function Attention:hearing()
+function Attention:channels()
   local results, err, info = self.db:read { { CHANNELS } }
   if not results then return nil, err, info end
   local by_name = {}

@@ -84,7 +84,7 @@ end
 
 local LIFT = [[
   UPDATE suppression SET until_at = $2, lifted_at = $2 WHERE phone = $1 AND (until_at IS NULL OR until_at > $2)]]
-local FORGIVE = [[
+local LIFT_FOR_DELIVERY = [[
   UPDATE suppression SET until_at = $3 WHERE phone = $1 AND channel = $2 AND code IS NOT NULL AND until_at > $3]]
 
 --- Ends all suppressions of a recipient.
@@ -96,7 +96,7 @@ function People:unsuppress(phone, now)
 end
 
 --- The statement that ends what a failure brought: the message arrived after all.
-function M.forgive(row, now) return { FORGIVE, row.phone, row.channel, now } end
+function M.lift_for_delivery(row, now) return { LIFT_FOR_DELIVERY, row.phone, row.channel, now } end
 
 local LIST = [[
   SELECT channel, phone, reason, code, until_at, created_at FROM suppression
@@ -113,15 +113,15 @@ end
 -- Quiet hours -----------------------------------------------------------------------------------------------------
 
 local KEEP_QUIET = "UPDATE confirmation SET quiet = $2, awake_until = NULL WHERE id = $1"
-local DROWSY = [[
+local DUE_IN_QUIET_HOURS = [[
   SELECT * FROM confirmation WHERE channel = $1 AND state = 'queued' AND quiet IS NOT NULL AND due_at <= $2
     AND (awake_until IS NULL OR awake_until <= $2) ORDER BY due_at LIMIT $3]]
 
 function M.keep_quiet(id, quiet) return { KEEP_QUIET, id, quiet or NONE } end
 
 --- Messages that are due and whose quiet hours were not asked since they last began.
-function People:drowsy(channel, now)
-  local results, err, info = self.db:read { { DROWSY, channel, now, M.AHEAD } }
+function People:due_in_quiet_hours(channel, now)
+  local results, err, info = self.db:read { { DUE_IN_QUIET_HOURS, channel, now, M.AHEAD } }
   if not results then return nil, err, info end
   return results[1]
 end

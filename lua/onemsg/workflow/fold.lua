@@ -34,7 +34,7 @@ local function change_of(flow, row, known, now)
   elseif change.state == "delivered" or change.state == "read" then
     change.retry_at, change.fallback_at, change.attend_at = amend.NONE, amend.NONE, amend.NONE
     change.held = amend.NONE
-    if row.code or change.contradiction then after[1] = recipient.forgive(row, now) end
+    if row.code or change.contradiction then after[1] = recipient.lift_for_delivery(row, now) end
   end
   change.reason = phones.redact(change.reason, row.phone)
   if not change.state then change.note, change.reason = change.reason, nil end

@@ -236,7 +236,7 @@ local kept = { "attend_at", "retry_at", "fallback_at" }
 
 --- Does what a leased row needs next.
 function act(worker, row)
-  local channel = worker.hearing[row.channel] or { hooked_at = 0, mute_until = 0 }
+  local channel = worker.channels[row.channel] or { hooked_at = 0, mute_until = 0 }
   local what, rest = news.next_step(row, channel, worker.flow.now())
   if what then return actions[what](worker, row) end
   local change, differs = {}, row.attend_until ~= nil
@@ -259,28 +259,28 @@ function M.first_look(flow, row, change, now)
 end
 
 --- Looks after what was accepted. Part of a look of the worker.
--- @tparam table sight when something needs attention next
-function M.look(worker, sight, now)
+-- @tparam table agenda when something needs attention next
+function M.look(worker, agenda, now)
   local flow = worker.flow
   if now >= worker.upkeep_at or now < worker.upkeep_at - UPKEEP then
     local ok, err = fold.upkeep(flow, now, worker.upkeep_at == 0 and 0 or now - UPKEEP_BACK)
-    if ok and err then ok, err = hooks.mind(flow, now) end -- words were left
+    if ok and err then ok, err = hooks.template_news(flow, now) end -- words were left
     if not ok then return worker:trouble(err) end
     worker.upkeep_at = now + UPKEEP
   end
   if next(worker.open_hands) then take_back(worker) end
   if worker.ill then return end
-  if sight.lost and sight.lost <= now then find_lost(worker, now) end
-  local soonest = math.min(sight.questions or math.huge, sight.actions or math.huge)
+  if agenda.lost and agenda.lost <= now then find_lost(worker, now) end
+  local soonest = math.min(agenda.questions or math.huge, agenda.actions or math.huge)
   if soonest > now then
-    worker:due_at(sight.actions)
+    worker:due_at(agenda.actions)
     worker.look_at = math.min(worker.look_at, soonest)
     return
   end
-  local hearing, rows, err
-  hearing, err = flow.box:hearing()
-  if not hearing then return worker:trouble(err) end
-  worker.hearing = hearing
+  local channels, rows, err
+  channels, err = flow.box:channels()
+  if not channels then return worker:trouble(err) end
+  worker.channels = channels
   local questions = room(worker, now)
   rows, err = flow.box:attend(questions, BATCH, now, flow.lease)
   if not rows then return worker:trouble(err) end

@@ -68,7 +68,7 @@ local function stop_word_of(flow, message)
 end
 
 --- Inbound messages that consist of a stop word: their senders are left alone.
-local function heed(flow, messages, now)
+local function stop_words_of(flow, messages, now)
   local stopped = 0
   for _, one in ipairs(messages) do
     local message = one.item
@@ -108,7 +108,7 @@ end
 --- Words of the platform about templates and about the account: what is stored of them and not done yet, in their order.
 -- One that the store does not let us do stays for the upkeep, and so do those behind it.
 -- @treturn ?boolean true
-function M.mind(flow, now)
+function M.template_news(flow, now)
   local words, err, info = flow.box:open_words()
   if not words then return nil, err, info end
   for _, word in ipairs(words) do
@@ -174,14 +174,14 @@ function M.methods.hooks(flow, body, options)
     end
   end
   local stopped
-  stopped, store_err, info = heed(flow, found.messages, now)
+  stopped, store_err, info = stop_words_of(flow, found.messages, now)
   if not stopped then return nil, store_err, info end
   counts.stopped = stopped
   for _, name in ipairs { "new", "duplicates", "foreign", "ignored" } do
     tally["hook_" .. name] = tally["hook_" .. name] + counts[name]
   end
   -- From here on all is on disk, and what fails is done by the upkeep.
-  if #found.templates + #found.errors > 0 then M.mind(flow, now) end
+  if #found.templates + #found.errors > 0 then M.template_news(flow, now) end
   local rows = flow.box:owners(fresh)
   if rows then
     counts.held = math.max(0, #fresh - #rows)

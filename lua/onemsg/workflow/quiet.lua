@@ -39,7 +39,7 @@ end
 -- @treturn ?boolean true; nil, err when the store failed
 function M.ask(flow, channel, now)
   repeat
-    local rows, err = flow.box:drowsy(channel, now)
+    local rows, err = flow.box:due_in_quiet_hours(channel, now)
     if not rows then return nil, err end
     local begun = {}
     for n, row in ipairs(rows) do begun[n] = flow.box:amend(row, decide(row, now), now) end

@@ -39,7 +39,7 @@ function M.new(flow)
     next_due = math.huge,
     recorded = 0, troubles = 0,
     ill = nil, ill_since = nil, told = {}, -- what a store says that fails, from when on, and what was told of it
-    hearing = {}, open_hands = {}, upkeep_at = 0, asking = 0, asked = 0, asked_since = 0, -- see onemsg.workflow.followup
+    channels = {}, open_hands = {}, upkeep_at = 0, asking = 0, asked = 0, asked_since = 0, -- see onemsg.workflow.followup
   }, Worker)
 end
 
@@ -211,20 +211,20 @@ function Worker:look()
   local back, err = flow.box:take_back(now)
   if not back then return self:trouble(err) end
   for _, row in ipairs(back) do flow:announce(row) end
-  local sight
-  sight, err = flow.box:look()
-  if not sight then return self:trouble(err) end
-  self.gates = sight.gates
+  local agenda
+  agenda, err = flow.box:look()
+  if not agenda then return self:trouble(err) end
+  self.gates = agenda.gates
   self.next_due = math.huge
   self:find_stranded(now) -- before they expire
-  self:sweep(sight.lease_at, now, "recover")
-  if not self.ill then self:sweep(sight.give_up_at, now, "expire") end
+  self:sweep(agenda.lease_at, now, "recover")
+  if not self.ill then self:sweep(agenda.give_up_at, now, "expire") end
   for _, name in ipairs(flow.names) do
     if self.ill then break end -- each call may take as long as the store waits for a lock
-    self:probe(name, sight.gates[name], now)
-    self:due_at(self:serve(sight.gates[name], now))
+    self:probe(name, agenda.gates[name], now)
+    self:due_at(self:serve(agenda.gates[name], now))
   end
-  if not self.ill then followup.look(self, sight.attention, now) end
+  if not self.ill then followup.look(self, agenda.attention, now) end
   if self.ill then return end
   self.ill_since, self.told = nil, {}
   self.look_at = math.min(self.look_at, math.max(now, self.next_due))
