@@ -13,7 +13,7 @@
  */
 #include "database.h"
 
-#include "unit.h"
+#include "database_unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +51,7 @@ static int start_unit(lua_State *L, bool reads, bool track) {
   lua_pushliteral(L, "expect"); /* EXPECT_WORD */
   /* From here until the unit is under way no Lua runs: what is checked is what is copied, and a
    * handle that is open stays open. */
-  int count = om_unit_check(L, UNIT, EXPECT_WORD);
+  int count = om_database_unit_check(L, UNIT, EXPECT_WORD);
   if (database->store == NULL) {
     return fail_closed(L);
   }
@@ -66,7 +66,7 @@ static int start_unit(lua_State *L, bool reads, bool track) {
   }
   unit->reads = reads;
   unit->patience_us = database->patience_us;
-  if (!om_unit_copy(L, UNIT, EXPECT_WORD, unit, count)) {
+  if (!om_database_unit_copy(L, UNIT, EXPECT_WORD, unit, count)) {
     om_job_drop(&unit->job);
     return om_fail(L, "store", NULL, "out of memory; nothing was stored");
   }
@@ -75,8 +75,8 @@ static int start_unit(lua_State *L, bool reads, bool track) {
     return om_fail(L, "invalid", NULL, "a unit of more than %u MiB; store it in parts",
                    OM_SQL_MAX_UNIT_BYTES >> 20);
   }
-  if (om_pending_start(L, state, PENDING, &om_unit_work, &unit->job, track) != 0) {
-    return om_unit_fail(L, &unit->error, 0);
+  if (om_pending_start(L, state, PENDING, &om_database_unit_work, &unit->job, track) != 0) {
+    return om_database_unit_fail(L, &unit->error, 0);
   }
   lua_settop(L, PENDING);
   return 0;
@@ -129,7 +129,7 @@ static int database_stats(lua_State *L) {
       {"queued", stats.queued},   {"upkeep", stats.upkeep}, {"largest", stats.largest_batch}};
   lua_createtable(L, 0, (int)(sizeof fields / sizeof *fields));
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-    om_unit_push_whole(L, fields[i].value);
+    om_database_unit_push_whole(L, fields[i].value);
     lua_setfield(L, -2, fields[i].name);
   }
   return 1;
@@ -208,7 +208,7 @@ static int sql_open(lua_State *L) {
                 "the store must be given as sqlite: and the path of a file (PostgreSQL is not "
                 "built in yet), like "
                 "sqlite:/var/lib/onemsg/confirmations.db");
-    return om_unit_fail(L, &error, 0);
+    return om_database_unit_fail(L, &error, 0);
   }
   struct database *database = (struct database *)lua_newuserdatauv(L, sizeof *database, 0);
   memset(database, 0, sizeof *database);
@@ -220,7 +220,7 @@ static int sql_open(lua_State *L) {
   if (database->name != NULL) {
     database->store = om_sql_attach(driver, database->name, !exists, &error);
   }
-  return database->store != NULL ? 1 : om_unit_fail(L, &error, 0);
+  return database->store != NULL ? 1 : om_database_unit_fail(L, &error, 0);
 }
 
 void om_database_open(lua_State *L, int module, int core) {

@@ -1,7 +1,7 @@
 /* message.c: reads a message (see message.h); writing it is message_build.c's. The rules of texts
  * and numbers are PLATFORM.md section 5.
  */
-#include "component.h"
+#include "message_component.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -339,9 +339,9 @@ int om_message_read(lua_State *L, int index, const struct om_message_defaults *d
   read_ttl(&b);
   int failed = read_recipient(&b);
   failed = failed != 0 ? failed : read_template(&b);
-  failed = failed != 0 ? failed : om_component_header(&b);
-  failed = failed != 0 ? failed : om_component_body(&b);
-  return failed != 0 ? failed : om_component_buttons(&b);
+  failed = failed != 0 ? failed : om_message_component_header(&b);
+  failed = failed != 0 ? failed : om_message_component_body(&b);
+  return failed != 0 ? failed : om_message_component_buttons(&b);
 }
 
 int om_message_encode(lua_State *L, int encode) {

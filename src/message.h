@@ -13,7 +13,8 @@
 #include "text.h"
 
 /* The use-case's template spends this many code points on its fixed words; see USE_CASE in
- * component.c. What name, action and next_step may fill is the rest of OM_TEXT_MAX_CHARS. */
+ * message_component.c. What name, action and next_step may fill is the rest of OM_TEXT_MAX_CHARS.
+ */
 #define OM_MESSAGE_FIXED_CHARS  76
 #define OM_MESSAGE_MAX_VALUES   64
 #define OM_MESSAGE_MAX_BUTTONS  10   /* Meta */

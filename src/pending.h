@@ -20,7 +20,7 @@ struct om_state {
   int ready;       /* registry refs: the pendings for the next dispatch by place, held weakly, */
   int ready_held;  /* and those of them that nobody waited for yet, held */
   int ready_count; /* the last place */
-  int ready_room;  /* with so many the places are given anew */
+  int ready_size;  /* with so many the places are given anew */
   bool ready_gaps; /* `ready_held` lacks some */
   bool collecting; /* somebody called fd or dispatch: fill `ready` */
   bool collecting_groups; /* with the pendings of groups too, which send_each made for itself */

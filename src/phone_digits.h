@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-/* Room for the longest exit code, a carrier's, "(0)" and the longest number; a bit for each. */
+/* Room for the longest exit code, an operator's, "(0)" and the longest number; a bit for each. */
 #define OM_PHONE_READ_DIGITS 32
 #define OM_PHONE_NO_ZERO     SIZE_MAX
 

@@ -20,7 +20,7 @@ void om_ready_init(lua_State *L, struct om_state *state) {
   state->ready = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_newtable(L);
   state->ready_held = luaL_ref(L, LUA_REGISTRYINDEX);
-  state->ready_room = READY_FIRST;
+  state->ready_size = READY_FIRST;
 }
 
 /* The two tables on top of the stack become `ready` and `ready_held`. Pops them. */
@@ -28,13 +28,13 @@ static void set_ready(lua_State *L, struct om_state *state, int count) {
   lua_rawseti(L, LUA_REGISTRYINDEX, state->ready_held);
   lua_rawseti(L, LUA_REGISTRYINDEX, state->ready);
   state->ready_count = count;
-  state->ready_room = count * 2 > READY_FIRST ? count * 2 : READY_FIRST;
+  state->ready_size = count * 2 > READY_FIRST ? count * 2 : READY_FIRST;
 }
 
 void om_ready_pack(lua_State *L, struct om_state *state) {
   int top = lua_gettop(L);
   int count = 0;
-  if (state->ready_count < state->ready_room) {
+  if (state->ready_count < state->ready_size) {
     return;
   }
   luaL_checkstack(L, 10, NULL);

@@ -5,7 +5,7 @@
  * first of them would make all the others wait for a second commit, so the thread waits for as many
  * as were under way before, but for no longer than a part of what the last commit took: on a slow
  * disk that is twice the rate and half the waiting, and on a fast one it costs next to nothing. */
-#include "sql_round.h"
+#include "sql_commit.h"
 #include "sql_store.h"
 
 #include <errno.h>
@@ -27,10 +27,10 @@ static void sleep_until(struct om_sql_store *store, int64_t until_us) {
 
 /* The lock is held. A database must not be open over a fork: the child would share its files and
  * its record of locks without having the locks. */
-static void pause_for_fork(struct om_sql_store *store, struct om_sql_round *round) {
+static void pause_for_fork(struct om_sql_store *store, struct om_sql_commit *round) {
   if (round->connection != NULL) {
     pthread_mutex_unlock(&store->lock);
-    om_sql_round_close(round, true);
+    om_sql_commit_close(round, true);
     pthread_mutex_lock(&store->lock);
   }
   store->paused = store->pause;
@@ -49,10 +49,10 @@ struct company {
 
 /* Waits until there is something to do and takes it. upkeep: when it is quiet, there is that.
  * False: the store is stopped, and all is answered. */
-static bool await(struct om_sql_store *store, struct om_sql_round *round, struct company company,
+static bool await(struct om_sql_store *store, struct om_sql_commit *round, struct company company,
                   bool upkeep) {
   bool more = true;
-  bool holds = !om_sql_round_empty(round);
+  bool holds = !om_sql_commit_empty(round);
   int64_t quiet_us = om_now_us() + OM_SQL_QUIET_MS * 1000;
   pthread_mutex_lock(&store->lock);
   store->want = holds ? 1 : company.wanted;
@@ -84,7 +84,7 @@ static bool await(struct om_sql_store *store, struct om_sql_round *round, struct
   }
   for (struct om_job *job = om_jobs_shift(&store->queue); job != NULL;
        job = om_jobs_shift(&store->queue)) {
-    om_sql_round_add(round, job);
+    om_sql_commit_add(round, job);
   }
   store->waiting = 0;
   round->create = round->create || store->create;
@@ -95,7 +95,7 @@ static bool await(struct om_sql_store *store, struct om_sql_round *round, struct
 }
 
 /* Returns how many units were under way. */
-static int deliver(struct om_sql_store *store, struct om_sql_round *round) {
+static int deliver(struct om_sql_store *store, struct om_sql_commit *round) {
   int count = 0;
   size_t bytes = 0;
   for (const struct om_job *job = round->done.head; job != NULL; job = job->next) {
@@ -114,7 +114,7 @@ static int deliver(struct om_sql_store *store, struct om_sql_round *round) {
 
 void *om_sql_thread(void *user) {
   struct om_sql_store *store = user;
-  struct om_sql_round round = {.driver = store->driver, .name = store->name};
+  struct om_sql_commit round = {.driver = store->driver, .name = store->name};
   struct company company = {.wanted = 1};
   bool upkeep = false;
   prctl(PR_SET_NAME, "onemsg-sql", 0, 0, 0);
@@ -123,11 +123,11 @@ void *om_sql_thread(void *user) {
   om_jobs_init(&round.done);
   while (await(store, &round, company, upkeep)) {
     int64_t took_us = 0;
-    if (om_sql_round_connect(&round)) {
-      om_sql_round_read(&round);
+    if (om_sql_commit_connect(&round)) {
+      om_sql_commit_read(&round);
       deliver(store, &round); /* they need not wait for the commit */
       took_us = -om_now_us();
-      om_sql_round_write(&round);
+      om_sql_commit_write(&round);
       took_us += om_now_us();
     }
     int load = deliver(store, &round);
@@ -136,7 +136,7 @@ void *om_sql_thread(void *user) {
     company.wanted = load > OM_SQL_BATCH_MAX ? OM_SQL_BATCH_MAX : load;
     company.until_us = om_now_us() + took_us;
   }
-  om_sql_round_close(&round, false);
+  om_sql_commit_close(&round, false);
   pthread_mutex_lock(&store->lock);
   store->over = true;
   pthread_cond_broadcast(&store->ended);

@@ -1,10 +1,10 @@
 /* transfer.c: the owners' side of the transfer thread (see transfer.h): transfers, the engine's
- * start, its stop at exit, and what a fork does to it. The thread itself is engine.c's.
+ * start, its stop at exit, and what a fork does to it. The thread itself is transfer_thread.c's.
  *
  * Owners put transfers into the inbox under the lock and wake the thread only if it sleeps.
  */
 #include "transfer.h"
-#include "engine.h"
+#include "transfer_thread.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -55,7 +55,7 @@ struct om_transfer *om_transfer_new(struct om_port *port, struct om_endpoint *en
   transfer->body_bytes = body_bytes;
   transfer->timeout_ms = timeout_ms;
   transfer->answer = transfer->first;
-  transfer->answer_room = sizeof transfer->first;
+  transfer->answer_size = sizeof transfer->first;
   return transfer;
 }
 
@@ -91,14 +91,14 @@ static struct om_engine *start(void) {
   engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   engine->watches.epoll_fd = engine->watches.dead_fd = -1;
   int error = ENOMEM;
-  if (om_engine_open(engine)) {
+  if (om_transfer_thread_open(engine)) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the host's threads */
-    error = pthread_create(&engine->thread, NULL, om_engine_main, engine);
+    error = pthread_create(&engine->thread, NULL, om_transfer_thread_main, engine);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
   }
   if (error != 0) {
-    om_engine_close(engine);
+    om_transfer_thread_close(engine);
     errno = error;
     return NULL;
   }
@@ -137,7 +137,7 @@ static void stop_at_exit(void) {
   pthread_mutex_unlock(&engine->lock);
   if (over) {
     pthread_join(engine->thread, NULL);
-    om_engine_close(engine);
+    om_transfer_thread_close(engine);
   }
 }
 

@@ -2,7 +2,7 @@
  *
  * The thread owns one curl multi handle, starts at the first submit, and is stopped and joined (in
  * bounded time) when the process exits. It decides nothing: it fills in what happened and sends the
- * transfer home through its port. A body is handed to libcurl once; see carrier.c.
+ * transfer home through its port. A body is handed to libcurl once; see transfer_easy.c.
  */
 #ifndef OM_TRANSFER_H
 #define OM_TRANSFER_H
@@ -28,7 +28,7 @@ enum om_transfer_end {
   OM_END_CANCELLED /* by the owner, or the process ended */
 };
 
-struct om_carrier;
+struct om_easy;
 struct om_host;
 
 struct om_transfer {
@@ -43,8 +43,8 @@ struct om_transfer {
   int cancel; /* __atomic: the owner wants it to end */
 
   /* the thread's, until it comes home */
-  struct om_host *host;       /* where it goes to */
-  struct om_carrier *carrier; /* NULL: libcurl does not have it */
+  struct om_host *host;   /* where it goes to */
+  struct om_easy *handle; /* NULL: libcurl does not have it */
   struct om_transfer *newer;
   struct om_transfer *older;
   bool asked;          /* libcurl was allowed to write the request to a connection */
@@ -53,7 +53,7 @@ struct om_transfer {
   size_t head_bytes;   /* of the answer; 0: nothing of it came */
   char *answer;        /* `first`, or malloced when it did not suffice */
   size_t answer_bytes;
-  size_t answer_room;
+  size_t answer_size;
   enum om_transfer_end end;
   long status;        /* 0: none */
   long retry_after_s; /* 0: none */

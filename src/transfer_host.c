@@ -14,7 +14,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *s
   if (wanted != 0 && !om_queue_own(&engine->queue, fd, host)) {
     return -1; /* it ends the transfers */
   }
-  return om_watch_want(&engine->watches, fd, wanted) ? 0 : -1;
+  return om_transfer_epoll_want(&engine->watches, fd, wanted) ? 0 : -1;
 }
 
 void om_host_find_timer(struct om_engine *engine) {

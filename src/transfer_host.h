@@ -2,7 +2,7 @@
 #ifndef OM_TRANSFER_HOST_H
 #define OM_TRANSFER_HOST_H
 
-#include "engine.h"
+#include "transfer_thread.h"
 
 #define OM_STREAMS_MAX 256L /* default 100; a cold burst of 256 over HTTP/2 is 4 times faster */
 

@@ -63,7 +63,7 @@ void om_queue_remove(struct om_queue *queue, struct om_host *host) {
     queue->turn = host->next != host ? host->next : NULL;
   }
   queue->hosts--;
-  for (size_t fd = 0; fd < queue->owners_room; fd++) {
+  for (size_t fd = 0; fd < queue->owners_size; fd++) {
     if (queue->owners[fd] == host) {
       queue->owners[fd] = NULL;
     }
@@ -144,8 +144,8 @@ void om_queue_ended(struct om_queue *queue, struct om_host *host) {
 
 bool om_queue_own(struct om_queue *queue, int fd, struct om_host *host) {
   size_t index = (size_t)fd;
-  if (index >= queue->owners_room) {
-    size_t room = queue->owners_room != 0 ? queue->owners_room : OWNERS_FIRST;
+  if (index >= queue->owners_size) {
+    size_t room = queue->owners_size != 0 ? queue->owners_size : OWNERS_FIRST;
     while (room <= index) {
       room *= 2;
     }
@@ -153,16 +153,16 @@ bool om_queue_own(struct om_queue *queue, int fd, struct om_host *host) {
     if (grown == NULL) {
       return false;
     }
-    for (size_t i = queue->owners_room; i < room; i++) {
+    for (size_t i = queue->owners_size; i < room; i++) {
       grown[i] = NULL;
     }
     queue->owners = grown;
-    queue->owners_room = room;
+    queue->owners_size = room;
   }
   queue->owners[index] = host;
   return true;
 }
 
 struct om_host *om_queue_owner(const struct om_queue *queue, int fd) {
-  return (size_t)fd < queue->owners_room ? queue->owners[fd] : NULL;
+  return (size_t)fd < queue->owners_size ? queue->owners[fd] : NULL;
 }

@@ -10,7 +10,7 @@
 #define OM_TRANSFER_QUEUE_H
 
 #include "jobs.h"
-#include "watch.h"
+#include "transfer_epoll.h"
 
 #include <curl/curl.h>
 
@@ -31,7 +31,7 @@ struct om_host {
   enum om_host_speaks speaks;
   uint64_t used; /* when it got its last transfer, in the queue's count */
 
-  struct om_patience patience; /* the carriers' and watch.c's */
+  struct om_patience patience; /* the handles' and transfer_epoll.c's */
   /* the engine's */
   void *engine;
   CURLM *multi;
@@ -47,7 +47,7 @@ struct om_queue {
   int streams; /* at once to a host of which is not known yet whether it speaks HTTP/2 */
   uint64_t used;
   struct om_host **owners; /* by descriptor */
-  size_t owners_room;
+  size_t owners_size;
 };
 
 /* On a zeroed queue. */

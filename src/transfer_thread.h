@@ -1,10 +1,10 @@
-/* engine.h: what the owners of transfers and the transfer thread share. Private to transfer.c and
- * engine.c; one a process.
+/* transfer_thread.h: what the owners of transfers and the transfer thread share. Private to
+ * transfer.c and transfer_thread.c; one a process.
  */
-#ifndef OM_ENGINE_H
-#define OM_ENGINE_H
+#ifndef OM_TRANSFER_THREAD_H
+#define OM_TRANSFER_THREAD_H
 
-#include "carrier.h"
+#include "transfer_easy.h"
 #include "transfer_queue.h"
 
 #include <pthread.h>
@@ -31,8 +31,8 @@ struct om_engine {
   int64_t due_us;   /* no transfer's time is over before; INT64_MAX: there is none */
   int late_rounds;  /* since it passed */
   struct om_watches watches;
-  struct om_carrier_hooks hooks;
-  struct om_carrier *idle;
+  struct om_easy_hooks hooks;
+  struct om_easy *idle;
   int idle_count;
   struct om_transfer *newest; /* the ones libcurl has */
   struct om_queue queue;      /* the ones it has not got yet, and the hosts of all */
@@ -41,10 +41,10 @@ struct om_engine {
 
 /* Before the thread starts: epoll, on a zeroed engine whose wake_fd is set. False: no descriptor.
  */
-bool om_engine_open(struct om_engine *engine);
+bool om_transfer_thread_open(struct om_engine *engine);
 /* After it was joined, or when it could not be started. Frees the engine. */
-void om_engine_close(struct om_engine *engine);
+void om_transfer_thread_close(struct om_engine *engine);
 /* The thread. user: the engine. */
-void *om_engine_main(void *user);
+void *om_transfer_thread_main(void *user);
 
 #endif

@@ -1,4 +1,4 @@
-/* carrier.c: one request in libcurl's terms.
+/* transfer_easy.c: one request in libcurl's terms.
  *
  * The trap: when a reused connection turns out to be dead, libcurl by itself repeats the request on
  * a fresh one, POST included, also when the server had read all of it (shown by
@@ -13,10 +13,10 @@
  *     There is no seek callback, so that libcurl could not rewind it either.
  *
  * prerequest() is also the last moment in which nothing has left. It looks whether the connection
- * is what libcurl takes it for (see watch.h) and whether an answer can still come in time. What it
- * refuses then goes out on a fresh connection, or not at all.
+ * is what libcurl takes it for (see transfer_epoll.h) and whether an answer can still come in time.
+ * What it refuses then goes out on a fresh connection, or not at all.
  */
-#include "carrier.h"
+#include "transfer_easy.h"
 #include "transfer_queue.h"
 
 #include <stdio.h>
@@ -37,7 +37,7 @@ static bool is_small(const struct om_transfer *transfer) {
 }
 
 static size_t read_body(char *to, size_t size, size_t count, void *user) {
-  struct om_transfer *transfer = ((struct om_carrier *)user)->transfer;
+  struct om_transfer *transfer = ((struct om_easy *)user)->transfer;
   size_t room = size * count;
   size_t left = transfer->body_bytes - transfer->handed_bytes;
   size_t n = left < room ? left : room;
@@ -48,7 +48,7 @@ static size_t read_body(char *to, size_t size, size_t count, void *user) {
 
 /* Space for n more bytes of the answer; false: no memory. */
 static bool grow(struct om_transfer *transfer, size_t n) {
-  size_t room = transfer->answer_room;
+  size_t room = transfer->answer_size;
   while (room < transfer->answer_bytes + n) {
     room *= 2;
   }
@@ -61,15 +61,15 @@ static bool grow(struct om_transfer *transfer, size_t n) {
     memcpy(grown, transfer->first, transfer->answer_bytes);
   }
   transfer->answer = grown;
-  transfer->answer_room = room;
+  transfer->answer_size = room;
   return true;
 }
 
 /* The first byte of an answer has come: learns how long that takes, as RFC 6298 has it for TCP.
  * When the answer is whole libcurl may have begun the next request already. */
-static void learn_wait(struct om_carrier *carrier) {
-  struct om_endpoint *endpoint = carrier->endpoint;
-  int64_t wait_us = om_now_us() - carrier->handed_us;
+static void learn_wait(struct om_easy *handle) {
+  struct om_endpoint *endpoint = handle->endpoint;
+  int64_t wait_us = om_now_us() - handle->handed_us;
   if (endpoint->answer_us == 0) {
     endpoint->answer_us = wait_us;
     endpoint->answer_dev_us = wait_us / 2;
@@ -81,17 +81,17 @@ static void learn_wait(struct om_carrier *carrier) {
 }
 
 static size_t write_answer(char *from, size_t size, size_t count, void *user) {
-  struct om_carrier *carrier = user;
-  struct om_transfer *transfer = carrier->transfer;
+  struct om_easy *handle = user;
+  struct om_transfer *transfer = handle->transfer;
   size_t n = size * count;
   if (transfer->answer_bytes == 0 && transfer->body != NULL) {
-    learn_wait(carrier);
+    learn_wait(handle);
   }
   if (n > OM_ANSWER_MAX_BYTES - transfer->answer_bytes) {
     transfer->end = OM_END_TOO_BIG;
     return 0;
   }
-  if (transfer->answer_bytes + n > transfer->answer_room && !grow(transfer, n)) {
+  if (transfer->answer_bytes + n > transfer->answer_size && !grow(transfer, n)) {
     return 0;
   }
   memcpy(transfer->answer + transfer->answer_bytes, from, n);
@@ -102,7 +102,7 @@ static size_t write_answer(char *from, size_t size, size_t count, void *user) {
 /* Each line of a head: the answer's, those of 1xx answers before it, and trailers, of which libcurl
  * keeps what it is sent. */
 static size_t count_head(char *line, size_t size, size_t count, void *user) {
-  struct om_transfer *transfer = ((struct om_carrier *)user)->transfer;
+  struct om_transfer *transfer = ((struct om_easy *)user)->transfer;
   (void)line;
   transfer->head_bytes += size * count;
   if (transfer->head_bytes > OM_HEAD_MAX_BYTES) {
@@ -112,7 +112,7 @@ static size_t count_head(char *line, size_t size, size_t count, void *user) {
   return size * count;
 }
 
-bool om_carrier_in_time(const struct om_transfer *transfer) {
+bool om_transfer_easy_in_time(const struct om_transfer *transfer) {
   int64_t timeout_us = (int64_t)transfer->timeout_ms * 1000;
   int64_t left_us = transfer->submitted_us + timeout_us - om_now_us();
   int64_t wait_us = transfer->endpoint->answer_us + 4 * transfer->endpoint->answer_dev_us;
@@ -128,43 +128,43 @@ static bool is_plain(const struct om_endpoint *endpoint) {
 
 /* libcurl wants to write a request again of which a part was handed over: never. But why it does
  * may prove what became of the request. */
-static void refuse_repeat(struct om_carrier *carrier) {
+static void refuse_repeat(struct om_easy *handle) {
   /* what it says of a stream that it gave up for HTTP/1.1, and of none that was refused */
-  bool wants_http1 = strcmp(carrier->error, "Empty reply from server") == 0;
-  if (carrier->proving && wants_http1) {
-    carrier->again = OM_AGAIN_HTTP1;
-  } else if (carrier->proving) {
-    carrier->transfer->refused = true;
+  bool wants_http1 = strcmp(handle->error, "Empty reply from server") == 0;
+  if (handle->proving && wants_http1) {
+    handle->again = OM_AGAIN_HTTP1;
+  } else if (handle->proving) {
+    handle->transfer->refused = true;
   }
 }
 
 static int prerequest(void *user, char *remote_ip, char *local_ip, int remote_port,
                       int local_port) {
-  struct om_carrier *carrier = user;
-  struct om_transfer *transfer = carrier->transfer;
+  struct om_easy *handle = user;
+  struct om_transfer *transfer = handle->transfer;
   const struct om_ends ends = {remote_ip, local_ip, remote_port, local_port};
   bool changes = transfer->body_bytes == 0 && !om_transfer_reads(transfer);
-  om_watch_end(carrier->hooks->watches, carrier->connection);
-  carrier->connection.fd = -1;
-  carrier->stream = 0;
+  om_transfer_epoll_end(handle->hooks->watches, handle->connection);
+  handle->connection.fd = -1;
+  handle->stream = 0;
   if (transfer->handed_bytes != 0 || (transfer->asked && changes)) {
-    refuse_repeat(carrier);
+    refuse_repeat(handle);
     return CURL_PREREQFUNC_ABORT;
   }
-  struct om_connection connection = om_watch_find(carrier->hooks->watches, &ends);
-  if (!om_watch_is_fit(carrier->hooks->watches, connection, is_plain(carrier->endpoint)) &&
-      (connection.fd >= 0 || !carrier->fresh)) {
-    om_watch_cut(carrier->hooks->watches, connection);
-    carrier->again = carrier->fresh ? OM_AGAIN_NOT : OM_AGAIN_FRESH;
+  struct om_connection connection = om_transfer_epoll_find(handle->hooks->watches, &ends);
+  if (!om_transfer_epoll_is_fit(handle->hooks->watches, connection, is_plain(handle->endpoint)) &&
+      (connection.fd >= 0 || !handle->fresh)) {
+    om_transfer_epoll_cut(handle->hooks->watches, connection);
+    handle->again = handle->fresh ? OM_AGAIN_NOT : OM_AGAIN_FRESH;
     return CURL_PREREQFUNC_ABORT;
   }
-  if (!om_carrier_in_time(transfer)) {
-    carrier->late = true;
+  if (!om_transfer_easy_in_time(transfer)) {
+    handle->late = true;
     return CURL_PREREQFUNC_ABORT;
   }
-  om_watch_begin(carrier->hooks->watches, connection, &transfer->host->patience);
-  carrier->connection = connection;
-  carrier->handed_us = om_now_us();
+  om_transfer_epoll_begin(handle->hooks->watches, connection, &transfer->host->patience);
+  handle->connection = connection;
+  handle->handed_us = om_now_us();
   transfer->asked = true;
   if (is_small(transfer)) {
     transfer->handed_bytes = transfer->body_bytes;
@@ -181,16 +181,16 @@ static unsigned long number_after(const char *line, const char *word) {
 /* What libcurl tells of HTTP/2 in words only. Other words of another version prove nothing, and
  * what they would have proven stays unknown. */
 static int read_words(CURL *easy, curl_infotype type, char *words, size_t size, void *user) {
-  struct om_carrier *carrier = user;
+  struct om_easy *handle = user;
   char line[128];
   (void)easy;
-  if (type == CURLINFO_TEXT && carrier->transfer != NULL) {
+  if (type == CURLINFO_TEXT && handle->transfer != NULL) {
     snprintf(line, sizeof line, "%.*s", (int)(size < sizeof line ? size : sizeof line - 1), words);
     if (strstr(line, "GOAWAY, error=") != NULL && strstr(line, ", last_stream=") != NULL) {
-      carrier->hooks->goes_away(carrier->hooks->thread, carrier->connection,
-                                number_after(line, ", last_stream="));
+      handle->hooks->goes_away(handle->hooks->thread, handle->connection,
+                               number_after(line, ", last_stream="));
     } else if (strncmp(line, "Using Stream ID: ", strlen("Using Stream ID: ")) == 0) {
-      carrier->stream = number_after(line, "Using Stream ID: ");
+      handle->stream = number_after(line, "Using Stream ID: ");
     }
   }
   return 0;
@@ -207,10 +207,10 @@ static int read_words(CURL *easy, curl_infotype type, char *words, size_t size, 
   } while (0)
 
 /* What stays the same for all transfers of an endpoint. */
-static bool set_endpoint(CURL *easy, struct om_carrier *carrier, const struct om_endpoint *endpoint,
-                         const struct om_carrier_hooks *hooks) {
+static bool set_endpoint(CURL *easy, struct om_easy *handle, const struct om_endpoint *endpoint,
+                         const struct om_easy_hooks *hooks) {
   SET(CURLOPT_NOSIGNAL, 1L);
-  SET(CURLOPT_ERRORBUFFER, carrier->error);
+  SET(CURLOPT_ERRORBUFFER, handle->error);
   SET(CURLOPT_USERAGENT, "onemsg/" OM_VERSION);
   SET(CURLOPT_HTTPHEADER, endpoint->headers);
   SET(CURLOPT_PROTOCOLS_STR, "https,http");
@@ -226,19 +226,19 @@ static bool set_endpoint(CURL *easy, struct om_carrier *carrier, const struct om
   SET(CURLOPT_CONNECTTIMEOUT_MS, endpoint->connect_timeout_ms);
   SET(CURLOPT_TCP_KEEPALIVE, 1L);
   SET(CURLOPT_QUICK_EXIT, 1L);
-  SET(CURLOPT_PRIVATE, carrier);
+  SET(CURLOPT_PRIVATE, handle);
   SET(CURLOPT_READFUNCTION, read_body);
-  SET(CURLOPT_READDATA, carrier);
+  SET(CURLOPT_READDATA, handle);
   SET(CURLOPT_WRITEFUNCTION, write_answer);
-  SET(CURLOPT_WRITEDATA, carrier);
+  SET(CURLOPT_WRITEDATA, handle);
   SET(CURLOPT_HEADERFUNCTION, count_head);
-  SET(CURLOPT_HEADERDATA, carrier);
+  SET(CURLOPT_HEADERDATA, handle);
   SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's answer is not the API's */
   SET(CURLOPT_PREREQFUNCTION, prerequest);
-  SET(CURLOPT_PREREQDATA, carrier);
+  SET(CURLOPT_PREREQDATA, handle);
   if (endpoint->http_version == CURL_HTTP_VERSION_2TLS) {
     SET(CURLOPT_DEBUGFUNCTION, read_words);
-    SET(CURLOPT_DEBUGDATA, carrier);
+    SET(CURLOPT_DEBUGDATA, handle);
     SET(CURLOPT_VERBOSE, 1L);
   }
   SET(CURLOPT_OPENSOCKETFUNCTION, hooks->open_socket);
@@ -262,19 +262,18 @@ static bool may_prove_refusal(CURL *easy, bool wanted) {
 
 /* No timeout: libcurl would drop an answer that lies there when it passed; the engine's looks at
  * what came first. */
-static bool set_transfer(CURL *easy, struct om_carrier *carrier,
-                         const struct om_transfer *transfer) {
+static bool set_transfer(CURL *easy, struct om_easy *handle, const struct om_transfer *transfer) {
   const struct om_endpoint *endpoint = transfer->endpoint;
-  carrier->proving = false;
+  handle->proving = false;
   if (endpoint->http_version == CURL_HTTP_VERSION_2TLS) {
     bool http2 = !endpoint->downgraded;
     SET(CURLOPT_HTTP_VERSION, (long)(http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
     SET(CURLOPT_PIPEWAIT, http2 ? 1L : 0L);
-    carrier->proving = may_prove_refusal(easy, http2 && transfer->body != NULL);
+    handle->proving = may_prove_refusal(easy, http2 && transfer->body != NULL);
   } else {
     SET(CURLOPT_HTTP_VERSION, endpoint->http_version);
   }
-  SET(CURLOPT_FRESH_CONNECT, carrier->fresh ? 1L : 0L);
+  SET(CURLOPT_FRESH_CONNECT, handle->fresh ? 1L : 0L);
   if (transfer->url != NULL) {
     SET(CURLOPT_CURLU, NULL);
     SET(CURLOPT_URL, transfer->url);
@@ -293,41 +292,41 @@ static bool set_transfer(CURL *easy, struct om_carrier *carrier,
   return true;
 }
 
-bool om_carrier_load(struct om_carrier *carrier, struct om_transfer *transfer,
-                     const struct om_carrier_hooks *hooks) {
-  if (carrier->again == OM_AGAIN_HTTP1) {
+bool om_transfer_easy_load(struct om_easy *handle, struct om_transfer *transfer,
+                           const struct om_easy_hooks *hooks) {
+  if (handle->again == OM_AGAIN_HTTP1) {
     transfer->endpoint->downgraded = true;
     transfer->handed_bytes = 0; /* nobody took them: the one exception to the lock */
   }
-  carrier->transfer = transfer;
-  carrier->error[0] = '\0';
-  carrier->hooks = hooks;
-  carrier->connection.fd = -1;
-  carrier->stream = 0;
-  carrier->fresh = carrier->again == OM_AGAIN_FRESH;
-  carrier->again = OM_AGAIN_NOT;
-  carrier->late = false;
-  if (carrier->endpoint != transfer->endpoint) {
-    if (carrier->endpoint != NULL) {
-      curl_easy_reset(carrier->easy);
-      om_endpoint_drop(carrier->endpoint);
+  handle->transfer = transfer;
+  handle->error[0] = '\0';
+  handle->hooks = hooks;
+  handle->connection.fd = -1;
+  handle->stream = 0;
+  handle->fresh = handle->again == OM_AGAIN_FRESH;
+  handle->again = OM_AGAIN_NOT;
+  handle->late = false;
+  if (handle->endpoint != transfer->endpoint) {
+    if (handle->endpoint != NULL) {
+      curl_easy_reset(handle->easy);
+      om_endpoint_drop(handle->endpoint);
     }
     om_endpoint_hold(transfer->endpoint);
-    carrier->endpoint = transfer->endpoint;
-    if (!set_endpoint(carrier->easy, carrier, transfer->endpoint, hooks)) {
+    handle->endpoint = transfer->endpoint;
+    if (!set_endpoint(handle->easy, handle, transfer->endpoint, hooks)) {
       return false;
     }
   }
-  return set_transfer(carrier->easy, carrier, transfer);
+  return set_transfer(handle->easy, handle, transfer);
 }
 
-static const char *why_of(const struct om_carrier *carrier, const struct om_transfer *transfer,
+static const char *why_of(const struct om_easy *handle, const struct om_transfer *transfer,
                           CURLcode code) {
   if (transfer->refused) {
     return "the server turned the request away unprocessed";
   }
   if (code != CURLE_ABORTED_BY_CALLBACK && code != CURLE_SEND_FAIL_REWIND && code != CURLE_OK) {
-    return carrier->error[0] != '\0' ? carrier->error : curl_easy_strerror(code);
+    return handle->error[0] != '\0' ? handle->error : curl_easy_strerror(code);
   }
   /* prerequest() refused, or libcurl could not rewind, or takes the end of an HTTP/2 connection for
    * a whole answer; who cancelled needs no reason */
@@ -335,17 +334,17 @@ static const char *why_of(const struct om_carrier *carrier, const struct om_tran
                                      : "the connection closed before an answer came";
 }
 
-struct om_transfer *om_carrier_unload(struct om_carrier *carrier, CURLcode code) {
-  struct om_transfer *transfer = carrier->transfer;
+struct om_transfer *om_transfer_easy_unload(struct om_easy *handle, CURLcode code) {
+  struct om_transfer *transfer = handle->transfer;
   curl_off_t retry_after = 0;
-  carrier->transfer = NULL;
-  carrier->again = OM_AGAIN_NOT;
+  handle->transfer = NULL;
+  handle->again = OM_AGAIN_NOT;
   transfer->ended_us = om_now_us();
-  om_watch_end(carrier->hooks->watches, carrier->connection);
+  om_transfer_epoll_end(handle->hooks->watches, handle->connection);
   if (transfer->head_bytes > 0 && transfer->end != OM_END_CANCELLED) {
     /* else libcurl, where it has not begun, would tell of this handle's transfer before */
-    curl_easy_getinfo(carrier->easy, CURLINFO_RESPONSE_CODE, &transfer->status);
-    curl_easy_getinfo(carrier->easy, CURLINFO_RETRY_AFTER, &retry_after);
+    curl_easy_getinfo(handle->easy, CURLINFO_RESPONSE_CODE, &transfer->status);
+    curl_easy_getinfo(handle->easy, CURLINFO_RETRY_AFTER, &retry_after);
   }
   if (transfer->status < 200) {
     transfer->status = 0; /* "100 Continue", and then nothing */
@@ -359,17 +358,17 @@ struct om_transfer *om_carrier_unload(struct om_carrier *carrier, CURLcode code)
   }
   if (transfer->end != OM_END_TOO_BIG && transfer->end != OM_END_CANCELLED) {
     transfer->end =
-        code == CURLE_OPERATION_TIMEDOUT || carrier->late ? OM_END_TIMEOUT : OM_END_FAILED;
+        code == CURLE_OPERATION_TIMEDOUT || handle->late ? OM_END_TIMEOUT : OM_END_FAILED;
   }
-  if (code == CURLE_SEND_FAIL_REWIND && carrier->proving) {
+  if (code == CURLE_SEND_FAIL_REWIND && handle->proving) {
     transfer->refused =
         true; /* refuse_repeat's reason; a large body stops libcurl before it asks */
   }
   if (code == CURLE_OUT_OF_MEMORY) {
-    snprintf(carrier->error, sizeof carrier->error,
+    snprintf(handle->error, sizeof handle->error,
              "out of memory, or a line of the answer's head is longer than libcurl reads");
   }
-  const char *why = why_of(carrier, transfer, code);
+  const char *why = why_of(handle, transfer, code);
   size_t size = strlen(why) + 1;
   transfer->error = malloc(size);
   if (transfer->error != NULL) {
@@ -378,22 +377,22 @@ struct om_transfer *om_carrier_unload(struct om_carrier *carrier, CURLcode code)
   return transfer;
 }
 
-struct om_carrier *om_carrier_new(void) {
-  struct om_carrier *carrier = calloc(1, sizeof *carrier);
-  if (carrier != NULL) {
-    carrier->easy = curl_easy_init();
-    if (carrier->easy == NULL) {
-      free(carrier);
+struct om_easy *om_transfer_easy_new(void) {
+  struct om_easy *handle = calloc(1, sizeof *handle);
+  if (handle != NULL) {
+    handle->easy = curl_easy_init();
+    if (handle->easy == NULL) {
+      free(handle);
       return NULL;
     }
   }
-  return carrier;
+  return handle;
 }
 
-void om_carrier_free(struct om_carrier *carrier) {
-  curl_easy_cleanup(carrier->easy);
-  if (carrier->endpoint != NULL) {
-    om_endpoint_drop(carrier->endpoint);
+void om_transfer_easy_free(struct om_easy *handle) {
+  curl_easy_cleanup(handle->easy);
+  if (handle->endpoint != NULL) {
+    om_endpoint_drop(handle->endpoint);
   }
-  free(carrier);
+  free(handle);
 }

@@ -1,10 +1,11 @@
-/* engine.c: the transfer thread. It takes the whole inbox at once; everything else in the engine
- * belongs to it alone.
+/* transfer_thread.c: the transfer thread. It takes the whole inbox at once; everything else in the
+ * engine belongs to it alone.
  *
- * libcurl is driven by curl_multi_socket_action; which descriptors epoll watches is watch.c's. Each
- * host has a multi handle of its own, and what libcurl has not got yet waits in transfer_queue.c.
+ * libcurl is driven by curl_multi_socket_action; which descriptors epoll watches is
+ * transfer_epoll.c's. Each host has a multi handle of its own, and what libcurl has not got yet
+ * waits in transfer_queue.c.
  */
-#include "engine.h"
+#include "transfer_thread.h"
 #include "transfer_host.h"
 
 #include <stdlib.h>
@@ -31,13 +32,13 @@ static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_s
   struct om_engine *engine = user;
   int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
   (void)purpose;
-  om_watch_opened(&engine->watches, fd);
+  om_transfer_epoll_opened(&engine->watches, fd);
   return fd;
 }
 
 static int close_socket(void *user, curl_socket_t fd) {
   struct om_engine *engine = user;
-  om_watch_closing(&engine->watches, fd);
+  om_transfer_epoll_closing(&engine->watches, fd);
   return close(fd);
 }
 
@@ -89,32 +90,31 @@ static void unlink_active(struct om_engine *engine, struct om_transfer *transfer
   }
 }
 
-/* An idle carrier, at best one that has the endpoint's options already. */
-static struct om_carrier *take_carrier(struct om_engine *engine,
-                                       const struct om_endpoint *endpoint) {
-  struct om_carrier **link = &engine->idle;
+/* An idle handle, at best one that has the endpoint's options already. */
+static struct om_easy *take_handle(struct om_engine *engine, const struct om_endpoint *endpoint) {
+  struct om_easy **link = &engine->idle;
   for (int i = 0; i < IDLE_SEARCH && *link != NULL && (*link)->endpoint != endpoint; i++) {
     link = &(*link)->next;
   }
   if (*link == NULL) {
     link = &engine->idle;
   }
-  struct om_carrier *carrier = *link;
-  if (carrier == NULL) {
-    return om_carrier_new();
+  struct om_easy *handle = *link;
+  if (handle == NULL) {
+    return om_transfer_easy_new();
   }
-  *link = carrier->next;
+  *link = handle->next;
   engine->idle_count--;
-  return carrier;
+  return handle;
 }
 
-static void give_carrier(struct om_engine *engine, struct om_carrier *carrier) {
+static void give_handle(struct om_engine *engine, struct om_easy *handle) {
   if (engine->idle_count >= IDLE_MAX) {
-    om_carrier_free(carrier);
+    om_transfer_easy_free(handle);
     return;
   }
-  carrier->next = engine->idle;
-  engine->idle = carrier;
+  handle->next = engine->idle;
+  engine->idle = handle;
   engine->idle_count++;
 }
 
@@ -123,19 +123,18 @@ static void give_carrier(struct om_engine *engine, struct om_carrier *carrier) {
 static void goes_away(void *user, struct om_connection connection, unsigned long last_stream) {
   struct om_engine *engine = user;
   for (struct om_transfer *t = engine->newest; t != NULL; t = t->older) {
-    const struct om_carrier *carrier = t->carrier;
-    if (connection.fd >= 0 && carrier->connection.fd == connection.fd &&
-        carrier->connection.serial == connection.serial && carrier->stream > last_stream) {
+    const struct om_easy *handle = t->handle;
+    if (connection.fd >= 0 && handle->connection.fd == connection.fd &&
+        handle->connection.serial == connection.serial && handle->stream > last_stream) {
       t->refused = true;
     }
   }
 }
 
 /* False: libcurl refused it. */
-static bool load(struct om_engine *engine, struct om_carrier *carrier,
-                 struct om_transfer *transfer) {
-  return om_carrier_load(carrier, transfer, &engine->hooks) &&
-         curl_multi_add_handle(transfer->host->multi, carrier->easy) == CURLM_OK;
+static bool load(struct om_engine *engine, struct om_easy *handle, struct om_transfer *transfer) {
+  return om_transfer_easy_load(handle, transfer, &engine->hooks) &&
+         curl_multi_add_handle(transfer->host->multi, handle->easy) == CURLM_OK;
 }
 
 static void begin(struct om_engine *engine, struct om_transfer *transfer) {
@@ -143,57 +142,58 @@ static void begin(struct om_engine *engine, struct om_transfer *transfer) {
     drop(engine, transfer, OM_END_CANCELLED);
     return;
   }
-  if (!om_carrier_in_time(transfer)) {
+  if (!om_transfer_easy_in_time(transfer)) {
     drop(engine, transfer, OM_END_TIMEOUT);
     return;
   }
-  struct om_carrier *carrier = take_carrier(engine, transfer->endpoint);
-  if (carrier == NULL) {
+  struct om_easy *handle = take_handle(engine, transfer->endpoint);
+  if (handle == NULL) {
     drop(engine, transfer, OM_END_FAILED);
     return;
   }
-  if (!load(engine, carrier, transfer)) {
-    om_carrier_unload(carrier, CURLE_FAILED_INIT);
-    om_carrier_free(carrier);
+  if (!load(engine, handle, transfer)) {
+    om_transfer_easy_unload(handle, CURLE_FAILED_INIT);
+    om_transfer_easy_free(handle);
     finish(engine, transfer);
     return;
   }
-  transfer->carrier = carrier;
+  transfer->handle = handle;
   link_active(engine, transfer);
 }
 
 /* A request ran out of time. Over HTTP/1.1 its connection is gone; over HTTP/2 it would be taken
  * for the next one. Where the server was not heard on it any more, that would be lost as well. */
-static void retire(struct om_engine *engine, const struct om_carrier *carrier) {
+static void retire(struct om_engine *engine, const struct om_easy *handle) {
   int64_t now_us = om_now_us();
-  int64_t since_us = now_us - (int64_t)carrier->transfer->timeout_ms * 500;
-  if (since_us < carrier->handed_us) {
-    since_us = carrier->handed_us;
+  int64_t since_us = now_us - (int64_t)handle->transfer->timeout_ms * 500;
+  if (since_us < handle->handed_us) {
+    since_us = handle->handed_us;
   }
-  if (om_watch_is_silent(&engine->watches, carrier->connection, since_us)) {
-    om_watch_cut(&engine->watches, carrier->connection);
+  if (om_transfer_epoll_is_silent(&engine->watches, handle->connection, since_us)) {
+    om_transfer_epoll_cut(&engine->watches, handle->connection);
   }
 }
 
-static void complete(struct om_engine *engine, struct om_carrier *carrier, CURLcode code) {
-  struct om_host *host = carrier->transfer->host;
-  curl_multi_remove_handle(host->multi, carrier->easy);
-  if (carrier->again != OM_AGAIN_NOT && carrier->transfer->end != OM_END_CANCELLED &&
-      load(engine, carrier, carrier->transfer)) {
+static void complete(struct om_engine *engine, struct om_easy *handle, CURLcode code) {
+  struct om_host *host = handle->transfer->host;
+  curl_multi_remove_handle(host->multi, handle->easy);
+  if (handle->again != OM_AGAIN_NOT && handle->transfer->end != OM_END_CANCELLED &&
+      load(engine, handle, handle->transfer)) {
     return;
   }
   if (code == CURLE_OK) {
-    om_host_learn(host, carrier->easy);
+    om_host_learn(host, handle->easy);
   } else if (code == CURLE_OPERATION_TIMEDOUT) {
-    retire(engine, carrier);
+    retire(engine, handle);
   }
-  struct om_transfer *transfer = om_carrier_unload(carrier, code);
+  struct om_transfer *transfer = om_transfer_easy_unload(handle, code);
   unlink_active(engine, transfer);
-  transfer->carrier = NULL;
+  transfer->handle = NULL;
   if (transfer->refused) {
-    om_carrier_free(carrier); /* libcurl counts the repeats that it wanted, and stops at five */
+    om_transfer_easy_free(
+        handle); /* libcurl counts the repeats that it wanted, and stops at five */
   } else {
-    give_carrier(engine, carrier);
+    give_handle(engine, handle);
   }
   finish(engine, transfer);
 }
@@ -202,10 +202,10 @@ static void complete_host(struct om_engine *engine, struct om_host *host) {
   int left = 0;
   for (CURLMsg *message = curl_multi_info_read(host->multi, &left); message != NULL;
        message = curl_multi_info_read(host->multi, &left)) {
-    struct om_carrier *carrier = NULL;
+    struct om_easy *handle = NULL;
     CURLcode code = message->data.result; /* the message dies with the handle's removal */
-    if (curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&carrier) == CURLE_OK) {
-      complete(engine, carrier, code);
+    if (curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&handle) == CURLE_OK) {
+      complete(engine, handle, code);
     }
   }
 }
@@ -260,7 +260,7 @@ static void end_some(struct om_engine *engine, int64_t until_us, bool all) {
       note_due(engine, t);
     } else {
       t->end = end;
-      complete(engine, t->carrier,
+      complete(engine, t->handle,
                end == OM_END_TIMEOUT ? CURLE_OPERATION_TIMEDOUT : CURLE_ABORTED_BY_CALLBACK);
     }
   }
@@ -336,7 +336,7 @@ static void handle_event(struct om_engine *engine, const struct epoll_event *eve
   const struct om_host *host = om_queue_owner(&engine->queue, event->data.fd);
   int running = 0;
   bool broken = false;
-  unsigned happened = om_watch_happened(&engine->watches, event, &broken);
+  unsigned happened = om_transfer_epoll_happened(&engine->watches, event, &broken);
   if (host != NULL && (happened != 0 || broken)) {
     int mask = ((happened & OM_WATCH_IN) != 0 ? CURL_CSELECT_IN : 0) |
                ((happened & OM_WATCH_OUT) != 0 ? CURL_CSELECT_OUT : 0) |
@@ -411,15 +411,15 @@ static void run(struct om_engine *engine) {
   om_port_deliver(&engine->finished);
 }
 
-void om_engine_close(struct om_engine *engine) {
-  struct om_carrier *next = NULL;
+void om_transfer_thread_close(struct om_engine *engine) {
+  struct om_easy *next = NULL;
   while (engine->queue.turn != NULL) {
     om_host_close(engine, engine->queue.turn);
   }
   om_queue_close(&engine->queue);
-  for (struct om_carrier *carrier = engine->idle; carrier != NULL; carrier = next) {
-    next = carrier->next;
-    om_carrier_free(carrier);
+  for (struct om_easy *handle = engine->idle; handle != NULL; handle = next) {
+    next = handle->next;
+    om_transfer_easy_free(handle);
   }
   if (engine->wake_fd >= 0) {
     close(engine->wake_fd);
@@ -431,7 +431,7 @@ void om_engine_close(struct om_engine *engine) {
   free(engine);
 }
 
-void *om_engine_main(void *user) {
+void *om_transfer_thread_main(void *user) {
   struct om_engine *engine = user;
   prctl(PR_SET_NAME, "onemsg-transfer", 0, 0, 0);
   run(engine);
@@ -444,11 +444,11 @@ void *om_engine_main(void *user) {
 
 /* ---- opening ---- */
 
-bool om_engine_open(struct om_engine *engine) {
+bool om_transfer_thread_open(struct om_engine *engine) {
   struct epoll_event event = {.events = (uint32_t)EPOLLIN, .data = {.fd = engine->wake_fd}};
   om_queue_init(&engine->queue, CARRIED_MAX, CARRIED_SHARE, OM_STREAMS_MAX);
   engine->hooks =
-      (struct om_carrier_hooks){&engine->watches, open_socket, close_socket, goes_away, engine};
+      (struct om_easy_hooks){&engine->watches, open_socket, close_socket, goes_away, engine};
   return engine->wake_fd >= 0 && om_watches_open(&engine->watches) &&
          epoll_ctl(engine->watches.epoll_fd, EPOLL_CTL_ADD, engine->wake_fd, &event) == 0;
 }

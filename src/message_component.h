@@ -1,6 +1,7 @@
-/* component.h: a message that is being read, shared by message.c and component.c. */
-#ifndef OM_COMPONENT_H
-#define OM_COMPONENT_H
+/* message_component.h: a message that is being read, shared by message.c and message_component.c.
+ */
+#ifndef OM_MESSAGE_COMPONENT_H
+#define OM_MESSAGE_COMPONENT_H
 
 #include "message.h"
 
@@ -45,8 +46,8 @@ int om_build_fail(lua_State *L, const char *field, const char *why);
 
 /* Each reads its field of the message; 0, or 3 and `nil, err, info`. What it leaves on the stack
  * keeps the message's texts. */
-int om_component_header(struct om_build *b);
-int om_component_body(struct om_build *b);
-int om_component_buttons(struct om_build *b);
+int om_message_component_header(struct om_build *b);
+int om_message_component_body(struct om_build *b);
+int om_message_component_buttons(struct om_build *b);
 
 #endif

@@ -1,5 +1,5 @@
-/* watch.c: see watch.h. */
-#include "watch.h"
+/* transfer_epoll.c: see transfer_epoll.h. */
+#include "transfer_epoll.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -109,7 +109,7 @@ static void watch(struct om_watches *watches, int fd, struct om_watch *entry, un
   entry->registered = wanted & (OM_WATCH_IN | OM_WATCH_OUT);
 }
 
-bool om_watch_want(struct om_watches *watches, int fd, unsigned wanted) {
+bool om_transfer_epoll_want(struct om_watches *watches, int fd, unsigned wanted) {
   struct om_watch *entry = watch_of(watches, fd);
   if (entry == NULL) {
     return false;
@@ -143,8 +143,8 @@ static void learn_patience(struct om_patience *patience, int64_t idle_us, int64_
   patience->until_us = now_us + PATIENCE_FOR_US;
 }
 
-unsigned om_watch_happened(struct om_watches *watches, const struct epoll_event *event,
-                           bool *broken) {
+unsigned om_transfer_epoll_happened(struct om_watches *watches, const struct epoll_event *event,
+                                    bool *broken) {
   int fd = event->data.fd;
   struct om_watch *entry = watch_of(watches, fd);
   unsigned happened = ((event->events & (uint32_t)EPOLLIN) != 0 ? OM_WATCH_IN : 0) |
@@ -168,7 +168,7 @@ unsigned om_watch_happened(struct om_watches *watches, const struct epoll_event 
     unwatch(watches, fd, entry);
   } else if (entry->under_way == 0 && (ended || (happened & OM_WATCH_IN) != 0)) {
     learn_patience(entry->patience, watches->now_us - entry->idle_us, watches->now_us);
-    om_watch_cut(watches, (struct om_connection){fd, entry->serial});
+    om_transfer_epoll_cut(watches, (struct om_connection){fd, entry->serial});
   } else if (entry->registered != OM_WATCH_IN) {
     watch(watches, fd, entry, OM_WATCH_IN);
   } /* else its answer was read in this round; what came after it epoll says again */
@@ -198,7 +198,7 @@ static void unlink_entry(struct om_watches *watches, int fd, struct om_watch *en
   }
 }
 
-void om_watch_opened(struct om_watches *watches, int fd) {
+void om_transfer_epoll_opened(struct om_watches *watches, int fd) {
   struct om_watch *entry = fd >= 0 ? watch_of(watches, fd) : NULL;
   if (entry != NULL) {
     if (entry->ours) { /* closed behind our back */
@@ -211,7 +211,7 @@ void om_watch_opened(struct om_watches *watches, int fd) {
   }
 }
 
-void om_watch_closing(struct om_watches *watches, int fd) {
+void om_transfer_epoll_closing(struct om_watches *watches, int fd) {
   if ((size_t)fd < watches->room && watches->all[fd].ours) {
     unwatch(watches, fd, &watches->all[fd]);
     unlink_entry(watches, fd, &watches->all[fd]);
@@ -287,7 +287,8 @@ static struct om_connection find(struct om_watches *watches, const struct om_end
   return best;
 }
 
-struct om_connection om_watch_find(struct om_watches *watches, const struct om_ends *ends) {
+struct om_connection om_transfer_epoll_find(struct om_watches *watches,
+                                            const struct om_ends *ends) {
   struct om_connection connection = {-1, 0};
   if (ends->local_port > 0) {
     connection = find(watches, ends);
@@ -299,8 +300,8 @@ struct om_connection om_watch_find(struct om_watches *watches, const struct om_e
   return connection;
 }
 
-bool om_watch_is_fit(const struct om_watches *watches, struct om_connection connection,
-                     bool silent_at_first) {
+bool om_transfer_epoll_is_fit(const struct om_watches *watches, struct om_connection connection,
+                              bool silent_at_first) {
   const struct om_watch *entry = open_one(watches, connection);
   char byte;
   if (entry == NULL) {
@@ -318,8 +319,8 @@ bool om_watch_is_fit(const struct om_watches *watches, struct om_connection conn
          (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
-void om_watch_begin(struct om_watches *watches, struct om_connection connection,
-                    struct om_patience *patience) {
+void om_transfer_epoll_begin(struct om_watches *watches, struct om_connection connection,
+                             struct om_patience *patience) {
   struct om_watch *entry = open_one(watches, connection);
   if (entry != NULL) {
     entry->patience = patience;
@@ -327,7 +328,7 @@ void om_watch_begin(struct om_watches *watches, struct om_connection connection,
   }
 }
 
-void om_watch_end(struct om_watches *watches, struct om_connection connection) {
+void om_transfer_epoll_end(struct om_watches *watches, struct om_connection connection) {
   struct om_watch *entry = open_one(watches, connection);
   if (entry != NULL) {
     entry->under_way--;
@@ -335,13 +336,13 @@ void om_watch_end(struct om_watches *watches, struct om_connection connection) {
   }
 }
 
-bool om_watch_is_silent(const struct om_watches *watches, struct om_connection connection,
-                        int64_t since_us) {
+bool om_transfer_epoll_is_silent(const struct om_watches *watches, struct om_connection connection,
+                                 int64_t since_us) {
   const struct om_watch *entry = open_one(watches, connection);
   return entry != NULL && entry->heard_us <= since_us;
 }
 
-void om_watch_cut(struct om_watches *watches, struct om_connection connection) {
+void om_transfer_epoll_cut(struct om_watches *watches, struct om_connection connection) {
   struct om_watch *entry = open_one(watches, connection);
   if (entry == NULL) {
     return;

@@ -1,11 +1,11 @@
-/* sql_round.h: what the database thread does with the units it took: answer those that read, put
+/* sql_commit.h: what the database thread does with the units it took: answer those that read, put
  * the others through one transaction. The store's thread only; no lock, no Lua, no SQLite. */
-#ifndef OM_SQL_ROUND_H
-#define OM_SQL_ROUND_H
+#ifndef OM_SQL_COMMIT_H
+#define OM_SQL_COMMIT_H
 
 #include "sql.h"
 
-struct om_sql_round {
+struct om_sql_commit {
   const struct om_sql_driver *driver;
   const char *name;
   void *connection;     /* NULL: none at the moment */
@@ -21,15 +21,15 @@ struct om_sql_round {
 };
 
 /* Takes a unit of a caller; the reference goes with it. */
-void om_sql_round_add(struct om_sql_round *round, struct om_job *job);
-bool om_sql_round_empty(const struct om_sql_round *round);
+void om_sql_commit_add(struct om_sql_commit *round, struct om_job *job);
+bool om_sql_commit_empty(const struct om_sql_commit *round);
 /* False: there is no connection, and whoever can't wait for one is done. */
-bool om_sql_round_connect(struct om_sql_round *round);
+bool om_sql_commit_connect(struct om_sql_commit *round);
 /* briefly: it will be opened again at once. */
-void om_sql_round_close(struct om_sql_round *round, bool briefly);
+void om_sql_commit_close(struct om_sql_commit *round, bool briefly);
 /* Answers the units that read. */
-void om_sql_round_read(struct om_sql_round *round);
+void om_sql_commit_read(struct om_sql_commit *round);
 /* Puts the oldest of the others, OM_SQL_BATCH_MAX at most, through one transaction. */
-void om_sql_round_write(struct om_sql_round *round);
+void om_sql_commit_write(struct om_sql_commit *round);
 
 #endif

@@ -1,10 +1,11 @@
-/* component.c: the components of a template message: body, header, buttons (PLATFORM.md 1.4).
+/* message_component.c: the components of a template message: body, header, buttons
+ * (PLATFORM.md 1.4).
  *
  * An empty component is never written: the API refuses some. The static URL button of the use case
  * is no component at all. A table that a caller brings ready for the API is turned to JSON where it
  * is read, so that nothing can change it later.
  */
-#include "component.h"
+#include "message_component.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -191,7 +192,7 @@ static int read_use_case(struct om_build *b) {
   return fit_length(b, OM_TEXT_MAX_CHARS - OM_MESSAGE_FIXED_CHARS, use_case_name);
 }
 
-int om_component_body(struct om_build *b) {
+int om_message_component_body(struct om_build *b) {
   lua_State *L = b->L;
   int body = b->fields + OM_FIELD_BODY;
   if (om_build_absent(L, body)) {
@@ -273,7 +274,7 @@ static bool push_media(lua_State *L, int header) {
 
 /* header = "text", or { image | video | document = "https://…" [, filename = "…"] } (the API's
  * { image = { link = … } } as well), or a ready { type = …, … } */
-int om_component_header(struct om_build *b) {
+int om_message_component_header(struct om_build *b) {
   lua_State *L = b->L;
   int failed = 0;
   int top = lua_gettop(L);
@@ -380,7 +381,7 @@ static int read_button(struct om_build *b, int i) {
   return failed;
 }
 
-int om_component_buttons(struct om_build *b) {
+int om_message_component_buttons(struct om_build *b) {
   lua_State *L = b->L;
   int buttons = b->fields + OM_FIELD_BUTTONS;
   if (om_build_absent(L, buttons)) {

@@ -1,5 +1,5 @@
-/* unit.c: a unit between Lua and the database thread (see unit.h). */
-#include "unit.h"
+/* database_unit.c: a unit between Lua and the database thread (see database_unit.h). */
+#include "database_unit.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -36,7 +36,7 @@ static struct meaning meaning_of(enum om_sql_fault fault) {
   return meanings[fault];
 }
 
-int om_unit_fail(lua_State *L, const struct om_sql_error *error, int statement) {
+int om_database_unit_fail(lua_State *L, const struct om_sql_error *error, int statement) {
   struct meaning meaning = meaning_of(error->fault);
   if (statement > 0 && error->fault == OM_SQL_STATEMENT) {
     om_fail(L, meaning.word, NULL, "statement %d: %s", statement, error->text);
@@ -60,7 +60,7 @@ int om_unit_fail(lua_State *L, const struct om_sql_error *error, int statement) 
 
 /* ---- rows out ---- */
 
-void om_unit_push_whole(lua_State *L, int64_t whole) {
+void om_database_unit_push_whole(lua_State *L, int64_t whole) {
   if (sizeof(lua_Integer) >= sizeof whole && LUA_VERSION_NUM >= 503) {
     lua_pushinteger(L, (lua_Integer)whole);
   } else if (whole <= (int64_t)EXACT && whole >= -(int64_t)EXACT) {
@@ -75,7 +75,7 @@ void om_unit_push_whole(lua_State *L, int64_t whole) {
 static void push_value(lua_State *L, const struct om_sql_value *value) {
   switch (value->type) {
   case OM_SQL_WHOLE:
-    om_unit_push_whole(L, value->as.whole);
+    om_database_unit_push_whole(L, value->as.whole);
     break;
   case OM_SQL_REAL:
     lua_pushnumber(L, value->as.real);
@@ -94,7 +94,7 @@ static void push_result(lua_State *L, const struct om_sql_statement *statement) 
   luaL_checkstack(L, columns + 6, "too many columns");
   lua_createtable(L, (int)statement->row_count, 1);
   int result = lua_gettop(L);
-  om_unit_push_whole(L, statement->changes);
+  om_database_unit_push_whole(L, statement->changes);
   lua_setfield(L, result, "changes");
   for (int i = 0; i < columns && statement->rows != NULL; i++) {
     lua_pushstring(L, statement->columns[i]);
@@ -118,7 +118,7 @@ static int answer(lua_State *L, struct om_state *state, struct om_job *job, int 
   (void)state;
   (void)changes;
   if (unit->error.fault != OM_SQL_FINE) {
-    return om_unit_fail(L, &unit->error, unit->failed);
+    return om_database_unit_fail(L, &unit->error, unit->failed);
   }
   lua_createtable(L, unit->statement_count, 0);
   for (int i = 0; i < unit->statement_count; i++) {
@@ -128,7 +128,7 @@ static int answer(lua_State *L, struct om_state *state, struct om_job *job, int 
   return 1;
 }
 
-const struct om_work om_unit_work = {"unit", om_sql_submit, om_sql_cancel, answer};
+const struct om_work om_database_unit_work = {"unit", om_sql_submit, om_sql_cancel, answer};
 
 /* ---- statements in ---- */
 
@@ -224,7 +224,7 @@ static void check_statement(lua_State *L, int word, int statement) {
   lua_pop(L, 1);
 }
 
-int om_unit_check(lua_State *L, int index, int word) {
+int om_database_unit_check(lua_State *L, int index, int word) {
   if (lua_type(L, index) != LUA_TTABLE) {
     om_raise(L, "a unit is a list of statements, like { { \"SELECT 1\" } }, and this is a %s",
              luaL_typename(L, index));
@@ -322,7 +322,7 @@ static bool copy_statement(lua_State *L, int word, struct om_sql_unit *unit,
   return fine;
 }
 
-bool om_unit_copy(lua_State *L, int index, int word, struct om_sql_unit *unit, int count) {
+bool om_database_unit_copy(lua_State *L, int index, int word, struct om_sql_unit *unit, int count) {
   size_t size = (size_t)count * sizeof *unit->statements;
   unit->statements = om_sql_alloc(unit, size);
   if (unit->statements == NULL) {

@@ -1,5 +1,5 @@
-/* watch.h: the descriptors of libcurl: which epoll watches, and what is known of the connections
- * behind them. Transfer thread only.
+/* transfer_epoll.h: the descriptors of libcurl: which epoll watches, and what is known of the
+ * connections behind them. Transfer thread only.
  *
  * Lazily: a descriptor stays registered when libcurl stops caring for it. Against an API that is a
  * round trip away that saves two system calls a request, 17 % of the processor time at 256 in
@@ -10,8 +10,8 @@
  * that nobody asked for) is cut, and libcurl finds it dead. libcurl's own look at it takes bytes
  * that lie there for life, and the next request for their question.
  */
-#ifndef OM_WATCH_H
-#define OM_WATCH_H
+#ifndef OM_TRANSFER_EPOLL_H
+#define OM_TRANSFER_EPOLL_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -64,33 +64,33 @@ void om_watches_close(struct om_watches *watches);
 void om_watches_abandon(struct om_watches *watches);
 
 /* libcurl cares for these events of fd from now on; 0: none. False: no memory. */
-bool om_watch_want(struct om_watches *watches, int fd, unsigned wanted);
+bool om_transfer_epoll_want(struct om_watches *watches, int fd, unsigned wanted);
 /* A socket was opened for libcurl (-1: it failed), or is about to be closed. */
-void om_watch_opened(struct om_watches *watches, int fd);
-void om_watch_closing(struct om_watches *watches, int fd);
+void om_transfer_epoll_opened(struct om_watches *watches, int fd);
+void om_transfer_epoll_closing(struct om_watches *watches, int fd);
 
 /* What of an event concerns libcurl: a set of bits, and *broken for an error or hang-up. Cuts an
  * idle connection, stops watching what nobody wants. */
-unsigned om_watch_happened(struct om_watches *watches, const struct epoll_event *event,
-                           bool *broken);
+unsigned om_transfer_epoll_happened(struct om_watches *watches, const struct epoll_event *event,
+                                    bool *broken);
 
 /* The connection with these ends; fd -1: none that we know of. */
-struct om_connection om_watch_find(struct om_watches *watches, const struct om_ends *ends);
+struct om_connection om_transfer_epoll_find(struct om_watches *watches, const struct om_ends *ends);
 /* Whether a request may be written: others are under way on it, or nothing has come in since the
  * last answer, and nothing is about to. silent_at_first: nor may anything have come before the
  * first request. */
-bool om_watch_is_fit(const struct om_watches *watches, struct om_connection connection,
-                     bool silent_at_first);
+bool om_transfer_epoll_is_fit(const struct om_watches *watches, struct om_connection connection,
+                              bool silent_at_first);
 /* A request is handed to the connection, or is over. The connection may be gone by then. patience
  * is its server's, and outlives it. */
-void om_watch_begin(struct om_watches *watches, struct om_connection connection,
-                    struct om_patience *patience);
-void om_watch_end(struct om_watches *watches, struct om_connection connection);
+void om_transfer_epoll_begin(struct om_watches *watches, struct om_connection connection,
+                             struct om_patience *patience);
+void om_transfer_epoll_end(struct om_watches *watches, struct om_connection connection);
 /* Whether it is still open, and nothing has come in since. */
-bool om_watch_is_silent(const struct om_watches *watches, struct om_connection connection,
-                        int64_t since_us);
+bool om_transfer_epoll_is_silent(const struct om_watches *watches, struct om_connection connection,
+                                 int64_t since_us);
 /* Ends the connection under libcurl: it, and every request that is under way there, finds the end
  * of the stream. */
-void om_watch_cut(struct om_watches *watches, struct om_connection connection);
+void om_transfer_epoll_cut(struct om_watches *watches, struct om_connection connection);
 
 #endif

@@ -1,4 +1,4 @@
-/* sql_round.c: reading, and the group commit (see sql_round.h).
+/* sql_commit.c: reading, and the group commit (see sql_commit.h).
  *
  * A unit that fails undoes its savepoint and hurts no other. Savepoints cost a tenth of the rate,
  * and most batches need none: a batch is first run without, and if a unit of it fails, undone as a
@@ -9,7 +9,7 @@
  * disk that is full just then) tells nothing of whose fault it is: then each is run alone, and
  * fails by itself or not at all. No answer leaves before the commit that
  * makes it true. */
-#include "sql_round.h"
+#include "sql_commit.h"
 
 #include <stdlib.h>
 
@@ -31,7 +31,7 @@ static void unshift(struct om_jobs *list, struct om_job *job) {
 }
 
 /* The unit gets an answer: the rows it has, or this error. */
-static void finish(struct om_sql_round *round, struct om_job *job,
+static void finish(struct om_sql_commit *round, struct om_job *job,
                    const struct om_sql_error *error) {
   struct om_sql_unit *unit = unit_of(job);
   if (error != NULL) {
@@ -44,7 +44,7 @@ static void finish(struct om_sql_round *round, struct om_job *job,
   om_jobs_append(&round->done, job);
 }
 
-static void fail_all(struct om_sql_round *round, struct om_jobs *list,
+static void fail_all(struct om_sql_commit *round, struct om_jobs *list,
                      const struct om_sql_error *error) {
   for (struct om_job *job = om_jobs_shift(list); job != NULL; job = om_jobs_shift(list)) {
     unit_of(job)->failed = 0; /* it is about none of its statements */
@@ -53,7 +53,7 @@ static void fail_all(struct om_sql_round *round, struct om_jobs *list,
 }
 
 /* The next unit of the list that nobody cancelled. */
-static struct om_job *next_unit(struct om_sql_round *round, struct om_jobs *list) {
+static struct om_job *next_unit(struct om_sql_commit *round, struct om_jobs *list) {
   struct om_job *job = om_jobs_shift(list);
   while (job != NULL && __atomic_load_n(&unit_of(job)->cancelled, __ATOMIC_RELAXED) != 0) {
     struct om_sql_error error = {.fault = OM_SQL_FINE};
@@ -66,7 +66,7 @@ static struct om_job *next_unit(struct om_sql_round *round, struct om_jobs *list
 
 /* ---- another process has the lock ---- */
 
-static void expire(struct om_sql_round *round, struct om_jobs *list, int64_t now_us,
+static void expire(struct om_sql_commit *round, struct om_jobs *list, int64_t now_us,
                    const struct om_sql_error *error) {
   struct om_jobs stay;
   om_jobs_init(&stay);
@@ -81,7 +81,7 @@ static void expire(struct om_sql_round *round, struct om_jobs *list, int64_t now
 }
 
 /* Whoever has waited long enough is told; the others are tried again after a pause. */
-static void wait_for_lock(struct om_sql_round *round, const struct om_sql_error *error) {
+static void wait_for_lock(struct om_sql_commit *round, const struct om_sql_error *error) {
   int64_t now_us = om_now_us();
   round->stats.busy++;
   expire(round, &round->reads, now_us, error);
@@ -93,15 +93,15 @@ static void wait_for_lock(struct om_sql_round *round, const struct om_sql_error 
 
 /* ---- the connection ---- */
 
-void om_sql_round_add(struct om_sql_round *round, struct om_job *job) {
+void om_sql_commit_add(struct om_sql_commit *round, struct om_job *job) {
   om_jobs_append(unit_of(job)->reads ? &round->reads : &round->writes, job);
 }
 
-bool om_sql_round_empty(const struct om_sql_round *round) {
+bool om_sql_commit_empty(const struct om_sql_commit *round) {
   return round->reads.head == NULL && round->writes.head == NULL;
 }
 
-bool om_sql_round_connect(struct om_sql_round *round) {
+bool om_sql_commit_connect(struct om_sql_commit *round) {
   struct om_sql_error error = {.fault = OM_SQL_FINE};
   round->retry_us = 0;
   if (round->connection != NULL) {
@@ -122,7 +122,7 @@ bool om_sql_round_connect(struct om_sql_round *round) {
   return false;
 }
 
-void om_sql_round_close(struct om_sql_round *round, bool briefly) {
+void om_sql_commit_close(struct om_sql_commit *round, bool briefly) {
   if (round->connection != NULL) {
     round->driver->close(round->connection, briefly);
     round->connection = NULL;
@@ -131,7 +131,7 @@ void om_sql_round_close(struct om_sql_round *round, bool briefly) {
 
 /* ---- units ---- */
 
-static bool run_unit(struct om_sql_round *round, struct om_sql_unit *unit,
+static bool run_unit(struct om_sql_commit *round, struct om_sql_unit *unit,
                      struct om_sql_error *error) {
   for (int i = 0; i < unit->statement_count; i++) {
     struct om_sql_statement *statement = &unit->statements[i];
@@ -153,7 +153,7 @@ static bool run_unit(struct om_sql_round *round, struct om_sql_unit *unit,
   return true;
 }
 
-void om_sql_round_read(struct om_sql_round *round) {
+void om_sql_commit_read(struct om_sql_commit *round) {
   struct om_sql_error error = {.fault = OM_SQL_FINE};
   while (round->connection != NULL && round->retry_us == 0) {
     struct om_job *job = next_unit(round, &round->reads);
@@ -173,14 +173,14 @@ void om_sql_round_read(struct om_sql_round *round) {
       finish(round, job, fine ? NULL : &error);
     }
     if (error.broken) {
-      om_sql_round_close(round, false);
+      om_sql_commit_close(round, false);
     }
   }
 }
 
 /* ---- the group commit ---- */
 
-static int64_t take_batch(struct om_sql_round *round, struct om_jobs *batch) {
+static int64_t take_batch(struct om_sql_commit *round, struct om_jobs *batch) {
   int64_t count = 0;
   om_jobs_init(batch);
   for (struct om_job *job = next_unit(round, &round->writes); job != NULL;
@@ -199,7 +199,7 @@ static int64_t take_batch(struct om_sql_round *round, struct om_jobs *batch) {
 }
 
 /* Nothing of the batch has happened: its units stand at the front again. */
-static void put_back(struct om_sql_round *round, struct om_jobs *batch, bool alone) {
+static void put_back(struct om_sql_commit *round, struct om_jobs *batch, bool alone) {
   for (struct om_job *job = batch->head; job != NULL; job = job->next) {
     om_sql_unit_rewind(unit_of(job));
     unit_of(job)->alone = unit_of(job)->alone || alone;
@@ -210,7 +210,7 @@ static void put_back(struct om_sql_round *round, struct om_jobs *batch, bool alo
 
 /* Runs the batch inside the open transaction. NULL: it can be committed; units that failed by
  * themselves are undone and bear their error. Else the unit for which the transaction must end. */
-static struct om_sql_unit *run_batch(struct om_sql_round *round, const struct om_jobs *batch,
+static struct om_sql_unit *run_batch(struct om_sql_commit *round, const struct om_jobs *batch,
                                      bool guarded, struct om_sql_error *error) {
   const struct om_sql_driver *driver = round->driver;
   for (struct om_job *job = batch->head; job != NULL; job = job->next) {
@@ -238,7 +238,7 @@ static struct om_sql_unit *run_batch(struct om_sql_round *round, const struct om
   return NULL;
 }
 
-static void settle_batch(struct om_sql_round *round, struct om_jobs *batch, int64_t count) {
+static void settle_batch(struct om_sql_commit *round, struct om_jobs *batch, int64_t count) {
   round->stats.commits++;
   round->stats.largest_batch =
       count > round->stats.largest_batch ? count : round->stats.largest_batch;
@@ -251,7 +251,7 @@ static void settle_batch(struct om_sql_round *round, struct om_jobs *batch, int6
 /* The transaction came to nothing, as far as is known. guilty: by this unit; NULL: as a whole.
  * committing: its commit failed, maybe for what one of many has done. Was nothing stored, then each
  * is tried alone. Is that open, none is: it could be stored twice. */
-static void lose_batch(struct om_sql_round *round, struct om_jobs *batch,
+static void lose_batch(struct om_sql_commit *round, struct om_jobs *batch,
                        const struct om_sql_unit *guilty, bool committing,
                        const struct om_sql_error *error) {
   if (error->fault == OM_SQL_BUSY) {
@@ -279,7 +279,7 @@ static void lose_batch(struct om_sql_round *round, struct om_jobs *batch,
   put_back(round, &others, true);
 }
 
-void om_sql_round_write(struct om_sql_round *round) {
+void om_sql_commit_write(struct om_sql_commit *round) {
   struct om_sql_error error = {.fault = OM_SQL_FINE};
   const struct om_sql_unit *guilty = NULL;
   struct om_jobs batch;
@@ -304,7 +304,7 @@ void om_sql_round_write(struct om_sql_round *round) {
   }
   round->driver->rollback(round->connection);
   if (error.broken) {
-    om_sql_round_close(round, false);
+    om_sql_commit_close(round, false);
   }
   if (guilty != NULL && !guarded && count > 1 && error.fault != OM_SQL_BUSY) {
     round->guarded = GUARDED;
