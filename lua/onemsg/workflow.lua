@@ -61,6 +61,13 @@ function M.open(options)
     return nil, err, info
   end
   flow.worker = worker.new(flow)
+  local told
+  told, err, info = flow.clock:open(flow.box)
+  if not told then
+    flow:close()
+    return nil, err, info
+  end
+  flow:tell_clock()
   flow.rules_version = flow_options.ruleset(flow, flow.now()).version
   return flow
 end
@@ -83,6 +90,14 @@ end
 function Flow:alert(alert)
   log.write(self.sink, alert, self.now())
   if self.on_alert then pcall(self.on_alert, alert) end
+end
+
+--- What the clock has to say.
+function Flow:tell_clock()
+  local news = self.clock.news
+  if #news == 0 then return end
+  self.clock.news = {}
+  for _, alert in ipairs(news) do self:alert(alert) end
 end
 
 --- The rules to decide by now. A file that changed, or that is bad and leaves the last good rules at work, is told once.
@@ -169,6 +184,7 @@ function Flow:submit(event, options)
   if self.closed then return closed() end
   options = check.options("submit", options, TAKES.submit)
   local now = self.now()
+  self:tell_clock()
   local plan, err, info = planner.plan(self, event, now)
   if not plan then return nil, err, info end
   local begun

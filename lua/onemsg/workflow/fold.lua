@@ -100,6 +100,7 @@ end
 -- @tparam number since of the statuses that are looked at
 -- @treturn ?boolean true
 -- @treturn boolean true: there are words of the platform that nobody acted upon
+-- @treturn number by how many seconds the store is ahead of now
 function M.upkeep(flow, now, since)
   local box = flow.box
   local err
@@ -116,7 +117,7 @@ function M.upkeep(flow, now, since)
   local done
   done, err, info = box:tidy(old)
   if not done then return nil, err, info end
-  return true, old.words
+  return true, old.words, old.ahead
 end
 
 return M

@@ -37,6 +37,7 @@ end
 local children = {} -- light threads of fallbacks
 
 --- A fallback in a light thread of its own: it may wait for an SMS gateway while the work goes on.
+-- @treturn table with stop(), which ends it
 local function spawn(run)
   local child = {}
   children[child] = true
@@ -44,6 +45,11 @@ local function spawn(run)
     run()
     child.ended = true
   end)
+  return { stop = function()
+    if child.ended or not ngx.thread.kill(child.thread) then return false end
+    children[child] = nil
+    return true
+  end }
 end
 
 --- nginx keeps a light thread that ended until somebody waits for it.
