@@ -84,6 +84,7 @@ end
 
 --- Compares the clocks.
 function Clock:watch()
+  if not self.jumps then return end
   local wall, at = self.read()
   local offset, doubt = wall - at, self.doubt
   self.looked = at

@@ -191,6 +191,7 @@ end
 --- What the clock has to say, and what follows from it.
 local function mind_clock(self)
   local flow, clock = self.flow, self.flow.clock
+  clock:watch()
   local ok, err = clock:share(flow.box)
   if not ok then return self:trouble(err) end
   flow:tell_clock()
