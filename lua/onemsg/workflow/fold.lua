@@ -36,6 +36,10 @@ local function change_of(flow, row, known, now)
     change.held = amend.NONE
     if row.code or change.contradiction then after[1] = recipient.lift_for_delivery(row, now) end
   end
+  if change.state == "sent" and row.state == "stalled" then -- on its way after all: it may fall silent once more
+    change.stall_at = now + flow.stalled_after
+    change.attend_at = change.stall_at
+  end
   change.reason = phones.redact(change.reason, row.phone)
   if not change.state then change.note, change.reason = change.reason, nil end
   return change, measures, after
