@@ -110,19 +110,19 @@ local GATES = "UPDATE channel SET revision = revision + 1, " .. sooner { "next_a
 -- @treturn ?number confirmations that were set back
 function Times:set_back(now, ahead)
   local why = ("the clock was %.0f s ahead when this was stored: its times were set back"):format(ahead)
-  local count = 0
-  repeat
-    local results, err, info = self.db:unit { { SET_BACK, now, now + M.AHEAD, BATCH }, { LOG, now, why } }
-    if not results then return nil, err, info end
-    count = count + #results[1]
-  until #results[1] == 0
-  local ok, err, info = self.db:unit {
-    { ASK_QUIET_HOURS, now, now + M.AHEAD },
+  local results, err, info = self.db:unit {
     { TRY_TEMPLATES, now }, { "UPDATE park SET until_at = $1 WHERE until_at > $1", now },
+    { ASK_QUIET_HOURS, now, now + M.AHEAD },
     { GATES, now, ahead },
     { "UPDATE suppression SET " .. happened { "created_at", "lifted_at" } .. " WHERE created_at > $1 OR lifted_at > $1", now },
   }
-  if not ok then return nil, err, info end
+  if not results then return nil, err, info end
+  local count = 0
+  repeat
+    results, err, info = self.db:unit { { SET_BACK, now, now + M.AHEAD, BATCH }, { LOG, now, why } }
+    if not results then return nil, err, info end
+    count = count + #results[1]
+  until #results[1] == 0
   return count
 end
 
