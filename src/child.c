@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SIGNALLED 128 /* what a shell adds to a signal's number for the status of who died by it */
+#define SIGNALLED 128 /* what a shell adds to the number of a signal that ended a program */
 
 extern char **environ;
 

@@ -182,7 +182,8 @@ describe("a jump of the wall clock", function()
     submit("parked", 5, "other")
     submit("dead", 3, "paid")
     assert.equal(1, #sim.flow.box:claim(sim.flow.box:look().gates.main, 1, { from = E, each = 0 }, sim.time, 35, 6))
-    sim.flow.box:suppress({ channel = "main", phone = "12020721304", reason = "x", at = sim.time, until_at = sim.time + 60 },
+    sim.flow.box:suppress({ channel = "main", phone = "12020721304", reason = "x", source = "hook", at = sim.time,
+      until_at = sim.time + 60 },
       sim.time)
     assert.equal(1, sim.flow:unsuppress "+12020721304")
     sim.flow:close()

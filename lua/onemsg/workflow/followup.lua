@@ -71,12 +71,14 @@ local function answered(worker, row, report, info)
     flow:alert { alert = "no_hookinfo", channel = row.channel,
                  reason = "the channel does not offer hookInfo: only hooks tell of deliveries" }
   end
-  local list = {}
+  local list, people = {}, {}
   for n, event in ipairs(report and report.hooks or {}) do
+    people[n] = { phone = event.recipient, bsuid = event.bsuid, username = event.username }
     event.id = row.message_id
     list[n] = statuses.statements.status(event, row.channel, "poll", now)
   end
   local ok, err = flow.box:keep(list)
+  if ok then ok, err = flow.box:join(people, now) end
   if ok then ok, err = fold.fold(flow, { row }) end
   local fresh
   if ok then fresh, err = flow.box:row(row.id) end

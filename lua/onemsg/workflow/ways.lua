@@ -6,6 +6,7 @@
 -- kept in memory until the store takes it.
 local cjson = require "cjson"
 local amend = require "onemsg.outbox.amend"
+local phones = require "onemsg.base.phone"
 local plain = require "onemsg.base.utf8"
 
 local M = {}
@@ -109,9 +110,10 @@ end
 
 local function notice_of(row, otherwise)
   local message = cjson.decode(row.message)
-  return { id = row.id, type = row.type, rule = row.rule, version = row.version, channel = row.channel,
-    phone = row.phone, body = message.body, state = row.state, reason = row.reason, code = row.code,
-    message_id = row.message_id, send = otherwise.send, text = otherwise.text, event = cjson.decode(row.event) }
+  return phones.tell({ id = row.id, type = row.type, rule = row.rule, version = row.version, channel = row.channel,
+    body = message.body, state = row.state, reason = row.reason, code = row.code,
+    message_id = row.message_id, send = otherwise.send, text = otherwise.text, event = cjson.decode(row.event) },
+    row.phone, row.person)
 end
 
 --- Marks it as handed over, on disk; then begins it.
