@@ -24,7 +24,7 @@ describe("people without phones, with the fake 1MSG", function()
 
   local function open(more)
     local options = { channel = channels.new(fake), rules = assert(rules.load(RULES)), rate = 10000, burst = 10000, gap = GAP,
-      store = assert(sql.open("sqlite:" .. path, { busy_timeout = 60 })), lease = 90 }
+      store = assert(sql.open("sqlite:" .. path, { busy_timeout = 60 })), lease = 130 }
     for name, value in pairs(more or {}) do options[name] = value end
     return assert(workflow.open(options)), options.channel
   end

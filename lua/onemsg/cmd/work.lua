@@ -94,7 +94,7 @@ end
 local function fallbacks(call, core)
   local list
   for _, text in ipairs(call.options.fallback or {}) do
-    local name, command = text:match "^([%w_]+)=(.+)$"
+    local name, command = text:match "^([%w_-]+)=(.+)$"
     if not name then return nil, "invalid: --fallback takes NAME=PROGRAM, not " .. text end
     list = list or {}
     list[name] = program(command, core)
