@@ -1,11 +1,11 @@
---- onemsg.codes: what an error of WhatsApp or 1MSG means, who can mend it, and whether a new send helps.
+--- onemsg.codes: what an error of WhatsApp or 1MSG means, who can fix it, and whether a new send helps.
 -- The rows stand in onemsg.codes.table; here is the reading of answers (PLATFORM.md 2.1, 2.2, 4).
 -- Pure: no I/O, no clock. Nothing raises on any answer, however hostile; only add and add_text raise, on misuse.
 --
 -- An entry: code     number, or nil for what has none (an HTTP status, 1MSG's own refusals)
 --   meaning, hint    sentences: what it says, what to do
 --   class            a word of codes.classes, to branch on
---   fault            who can mend it: platform channel template request media recipient rate policy unclassified
+--   fault            who can fix it: platform channel template request media recipient rate policy unclassified
 --   action           a word of codes.actions
 --   scope            what the action concerns: message recipient country template channel
 --   retry            true: a new send of the same content can help, *once the failure is proven*
