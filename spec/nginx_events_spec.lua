@@ -362,7 +362,7 @@ describe("nginx: the service", function()
     here:stop()
   end)
 
-  it("says 503 with Retry-After while the store fails, and goes on when it is mended", function()
+  it("says 503 with Retry-After while the store fails, and goes on when it is fixed", function()
     local store = support.directory()
     local here = service.start { fake = fake, workers = 2, store = "sqlite:" .. store .. "/gone/store.db",
       before = ("os.execute('mkdir -p %s/gone')"):format(store) }

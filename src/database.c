@@ -22,7 +22,7 @@
 #define DATABASE               "onemsg.sql"
 #define BUSY_TIMEOUT_DEFAULT_S 5.0
 #define NAME_SHOWN_BYTES       1024
-#define BUSY_TIMEOUT_MAX_S     60.0 /* beyond, something is wrong and waiting does not mend it */
+#define BUSY_TIMEOUT_MAX_S     60.0 /* beyond, something is wrong and waiting does not fix it */
 
 enum { UNIT = 2, PENDING = 3, EXPECT_WORD = 4 }; /* what stands where on the stack */
 

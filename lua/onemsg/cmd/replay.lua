@@ -2,7 +2,7 @@
 local calls = require "onemsg.cli.call"
 
 local M = {
-  summary = "Queue again what was rejected, failed, skipped, expired or cancelled, once its cause is mended",
+  summary = "Queue again what was rejected, failed, skipped, expired or cancelled, once its cause is fixed",
   arguments = { { "ID", "the event's id" } },
   options = { calls.STORE, calls.RULES },
   examples = { "onemsg replay o-3" },

@@ -93,7 +93,7 @@ function M.run(call)
   end
   batch:progress(true)
   flow:close()
-  if batch.over then return nil, "stopped; when that is mended, run it again: nothing is taken twice", batch.code end
+  if batch.over then return nil, "stopped; when that is fixed, run it again: nothing is taken twice", batch.code end
   if core.stopped() then return nil, "stopped by a signal; run it again: nothing is taken twice", calls.SERVER end
   if batch.total == 0 then return nil, "submit: there is no event on standard input", calls.USAGE end
   if batch.code then return nil, nil, batch.code end

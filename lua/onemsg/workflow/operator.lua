@@ -126,7 +126,7 @@ local function part_for(row, plan)
   return found
 end
 
---- Queues an ended confirmation again, as the rules decide it now: for what was rejected and then mended. Also ends the
+--- Queues an ended confirmation again, as the rules decide it now: for what was rejected and then fixed. Also ends the
 -- waiting of its template and asks a stopped channel at once.
 -- @treturn ?table the confirmation
 -- @treturn string with nil: "conflict: …" (state; another confirmation holds its once_per key), "invalid: …" (the rules

@@ -113,7 +113,7 @@ end
 
 local statuses = { invalid = 400, conflict = 409 }
 
---- The HTTP status for an error of the workflow: 400 and 409 are the sender's to mend, with 503 it should repeat.
+--- The HTTP status for an error of the workflow: 400 and 409 are the sender's to fix, with 503 it should repeat.
 function M.status_of(err)
   return statuses[err:match "^(%l+):" or ""] or 503
 end
