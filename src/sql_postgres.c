@@ -78,11 +78,26 @@ static PGconn *connect_to(const char *name) {
   return PQconnectdbParams(keywords, values, 1);
 }
 
+/* libpq gives no SQLSTATE here, only sentences; in another language than these, it is tried again.
+ */
+static bool not_let_in(PGconn *conn) {
+  static const char *const sentences[] = {"password authentication failed", "no pg_hba.conf entry",
+                                          "\" does not exist", "is not permitted to log in",
+                                          "certificate verify failed"};
+  const char *said = PQerrorMessage(conn);
+  bool found = PQconnectionNeedsPassword(conn) != 0;
+  for (size_t i = 0; !found && i < sizeof sentences / sizeof *sentences; i++) {
+    found = strstr(said, sentences[i]) != NULL;
+  }
+  return found;
+}
+
 static bool fail_to_connect(struct om_postgres *postgres, struct om_sql_error *error) {
+  char said[OM_SQL_TEXT_BYTES / 2];
   om_postgres_fail_away(postgres, error);
-  if (PQconnectionNeedsPassword(postgres->conn) != 0) {
-    om_sql_fail(error, OM_SQL_CONFIG, 0, "%s wants a password: give one, or a passfile",
-                postgres->shown);
+  if (not_let_in(postgres->conn)) {
+    om_postgres_one_line(said, sizeof said, PQerrorMessage(postgres->conn));
+    om_sql_fail(error, OM_SQL_CONFIG, 0, "%s does not let us in (%s)", postgres->shown, said);
   }
   return false;
 }

@@ -71,12 +71,42 @@ EOF
       :format(AS, BIN, data, directory, words))
   end
 
+  --- PgBouncer in transaction mode in front of it, with two sessions for all. -> target(database), stop()
+  function server.bouncer()
+    local config = directory .. "/pgbouncer.ini"
+    files.write(config, ([[
+[databases]
+* = host=%s user=onemsg
+[pgbouncer]
+listen_port=7432
+listen_addr=
+unix_socket_dir=%s
+auth_type=any
+pool_mode=transaction
+default_pool_size=2
+]]):format(directory, directory))
+    store.sh("chmod 644 " .. config)
+    local pool = assert(io.popen(("%s pgbouncer -q %s >/dev/null 2>&1 & read word || true; kill $!"):format(AS, config), "w"))
+    store.until_true(function() return store.sh("[ -S " .. directory .. "/.s.PGSQL.7432 ]") end, "PgBouncer")
+    return {
+      target = function(database) return ("postgres://onemsg@:7432/%s?host=%s"):format(database, directory) end,
+      stop = function()
+        pool:write "\n"
+        pool:close()
+      end,
+    }
+  end
+
   function server.stop()
     keeper:write "\n"
     keeper:close()
   end
 
   return server
+end
+
+function M.has_bouncer()
+  return files.output "command -v pgbouncer" ~= ""
 end
 
 return M

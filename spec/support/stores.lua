@@ -40,6 +40,8 @@ M.sqlite = {
     { "INSERT OR FAIL INTO t(a) VALUES('half'), ('taken')" },
   },
   largest = 256,
+  descriptors = 3,
+  check = "PRAGMA integrity_check",
 }
 
 M.postgres = {
@@ -86,6 +88,7 @@ M.postgres = {
   failures = { { "SELECT 1 / 0" } },
   largest = 60,
   rotates = true,
+  descriptors = 1,
 }
 
 --- All of them, or the one that STORE names.
