@@ -213,7 +213,8 @@ describe("nginx: traps:", function()
       assert_idle()
     end
     assert.equal(threads, sys.threads(worker))
-    assert(support.eventually(function() return descriptors(worker) <= fds end), descriptors(worker) .. " descriptors, not " .. fds)
+    assert(support.eventually(function() return descriptors(worker) <= fds end),
+      descriptors(worker) .. " descriptors, not " .. fds)
     assert.equal("", (io.popen("ls -d " .. server.dir .. "/sockets/*/port 2>/dev/null"):read "*a"), "socket paths were left")
   end)
 
