@@ -388,6 +388,7 @@ describe("workflow", function()
   end)
 
   it("counts", function()
+    assert.equal("closed", flow:stats().channels.main.breaker) -- before anything was sent on it
     assert(flow:submit(paid "a"))
     assert(flow:submit(paid("b", { type = "nothing" })))
     local stats = flow:stats()

@@ -148,7 +148,7 @@ local GATES = {
       person TEXT NOT NULL, at DOUBLE PRECISION NOT NULL,
       late INTEGER NOT NULL              -- 1: something to that name was being sent when it was joined
     )]],
-  "CREATE INDEX person_of ON person(person)",
+  "CREATE INDEX person_of ON person(person, name)",
   "CREATE INDEX person_late ON person(name) WHERE late = 1",
   [[CREATE TABLE once_key (
       rule TEXT NOT NULL, value TEXT NOT NULL, id TEXT NOT NULL,
@@ -163,6 +163,7 @@ local GATES = {
       source TEXT NOT NULL,              -- stop (they wrote so), hand, failure
       PRIMARY KEY (channel, person)
     )]],
+  "CREATE INDEX suppression_person ON suppression(person)",
   "CREATE INDEX suppression_until ON suppression(until_at)",
   [[CREATE TABLE park (
       channel TEXT NOT NULL, template TEXT NOT NULL, language TEXT NOT NULL,
