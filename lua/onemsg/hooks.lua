@@ -1,8 +1,9 @@
 --- onemsg.hooks: reads what 1MSG posts to a webhook or answers to hookInfo, and folds statuses. PLATFORM.md 1.5 and 3.
 -- Pure: no I/O, no clock (received_at is an argument), no state. A body is the work of a stranger: wrong types, nulls
 -- and floods end in counts or in "invalid: …", never in a raised error.
-local cjson = require "cjson.safe"
+local null = require "cjson".null
 local codes = require "onemsg.codes"
+local document = require "onemsg.base.document"
 local utf8 = require "onemsg.base.utf8"
 
 local M = {}
@@ -14,9 +15,7 @@ local KINDS = 16          -- names of unknown kinds kept; the rest is counted as
 local ID_BYTES, WORD_BYTES, NAME_BYTES = 512, 64, 200
 local TEXT_CHARS = 4096   -- of an inbound or echoed message; WhatsApp's own limit
 
-local json = cjson.new()
-json.decode_max_depth(M.DEPTH)
-json.decode_invalid_numbers(false)
+local decode = document.reader(M.DEPTH, "told")
 
 -- Values --------------------------------------------------------------------------------------------------------
 
@@ -236,7 +235,7 @@ local function collector(received_at)
   end
 
   function c.each(value, kind, into, make)
-    if value ~= nil and value ~= cjson.null and type(value) ~= "table" then return c.other(kind) end
+    if value ~= nil and value ~= null and type(value) ~= "table" then return c.other(kind) end
     for _, item in ipairs(items(value)) do
       room = room - 1
       if room < 0 then return end
@@ -328,7 +327,7 @@ function M.parse(body, received_at)
   end
   if type(body) == "string" then
     if #body > M.BYTES then return nil, ("invalid: the body is longer than %d bytes"):format(M.BYTES) end
-    local decoded, why = json.decode(body)
+    local decoded, why = decode(body)
     if decoded == nil then return nil, "invalid: the body is not JSON (" .. tostring(why) .. ")" end
     body = decoded
   end
@@ -360,7 +359,7 @@ function M.report(id, decoded)
   local order = {}
   for _, item in ipairs(items(list)) do
     local event = #report.hooks < M.ITEMS and event_of(item, instance_of(decoded))
-    local nameless = event and event.id == nil and (item.id == nil or item.id == cjson.null) -- it stands in our report
+    local nameless = event and event.id == nil and (item.id == nil or item.id == null) -- it stands in our report
     if event and (event.id == id or nameless) then
       event.id = nil
       state = M.fold(state, event)

@@ -2,7 +2,9 @@
 --
 -- Pure. An event is data from outside: it is read with rawget, never called, and a value that is no text, number or
 -- true/false counts as absent where JSON's null is meant, and is named where a text was wanted.
+local document = require "onemsg.base.document"
 local letters = require "onemsg.base.utf8"
+local numbers = require "onemsg.base.number"
 local phones = require "onemsg.base.phone"
 
 local M = {}
@@ -10,8 +12,7 @@ local M = {}
 local type, rawget, tonumber, tostring = type, rawget, tonumber, tostring
 local find, sub, gsub, match, format, concat = string.find, string.sub, string.gsub, string.match, string.format,
   table.concat
-local floor, huge = math.floor, math.huge
-local math_type = rawget(math, "type")
+local huge = math.huge
 
 M.MAX_TEXT = 16384  -- bytes of one filled text; WhatsApp takes 1024 characters, C judges that
 M.MAX_DEPTH = 16    -- names in one path
@@ -19,11 +20,10 @@ M.MAX_SOURCE = 4096 -- bytes of one text in a script
 
 local MAX_SHOWN = 200 -- bytes of a text that are made fit to be shown, of which the first 57 are
 
---- A number as people write it: 990 for 990.0, 12.5; nil for what is no number or infinite.
+--- A number for scripts and sentences: 990 for 990.0, 12.5; nil for what is no number or infinite.
 function M.number(n)
-  if n ~= n or n == huge or n == -huge then return nil end
-  if math_type and math_type(n) == "integer" then return format("%d", n) end
-  if floor(n) == n and n > -2^53 and n < 2^53 then return n == 0 and "0" or format("%.0f", n) end
+  local written = numbers.text(n)
+  if written or n ~= n or n == huge or n == -huge then return written end
   return format("%.14g", n)
 end
 
@@ -98,23 +98,41 @@ function M.path(path)
   end
 end
 
+local core -- at the first text that may be blank: loading this loads no C
+
+--- Is there nothing to see in a text: only blanks of any kind, line breaks and invisible signs?
+function M.is_blank(text)
+  core = core or require "onemsg" and require "onemsg.core"
+  return core.blank(text)
+end
+
 -- A value as part of a text: the text; or nil and what it is instead ("absent" or a sentence part).
 local function as_text(value)
   local kind = type(value)
   if kind == "string" then
     if #value > M.MAX_TEXT then return nil, format("is a text of %d bytes", #value) end
-    if not find(value, "%S") then return nil, "absent" end
+    if not find(value, "[!-~]") and M.is_blank(value) then return nil, "absent" end
     return value
   elseif kind == "number" then
-    local written = M.number(value)
-    if written then return written end
-    return nil, "is no number that can be written"
+    return numbers.text(value)
   elseif value == nil then
     return nil, "absent"
   end
   return nil, "is " .. (kind == "boolean" and tostring(value) or M.kind(value)) .. ", which is no text"
 end
 M.as_text = as_text
+
+--- A function of an event: how the number at a path was written, where onemsg read the event itself and it matters.
+local function spelling_of(path)
+  local outer, name = match(path, "^(.*)%.([^%.]+)$")
+  local get = outer and M.path(outer)
+  name = name or path
+  return function(event, value)
+    local t = event
+    if get then t = get(event) end
+    return document.spelling(t, name, value) or document.spelling(t, tonumber(name), value)
+  end
+end
 
 -- One {field|default}: the function that fills it, or nil and a sentence.
 local function compile_field(inner)
@@ -123,11 +141,14 @@ local function compile_field(inner)
   if path == "" then return nil, "'{}' names no field; for a brace as such write it twice: '{{'" end
   local get, problem = M.path(path)
   if not get then return nil, problem end
+  local spelling = spelling_of(path)
   return function(event, values)
     local value = values and values[path]
     if value == nil then value = get(event) end
-    if type(value) == "string" and #value < 1024 and find(value, "%S") then return value end
-    local written, wrong = as_text(value)
+    if type(value) == "string" and #value < 1024 and find(value, "[!-~]") then return value end
+    local written, wrong
+    if type(value) == "number" then written = spelling(event, value) end
+    if not written then written, wrong = as_text(value) end
     if written then return written end
     if wrong == "absent" and default then return default end
     return nil, path, wrong

@@ -2,12 +2,16 @@
 -- channel's own check, so that explain says what submit then does. Stores nothing, sends nothing.
 local attempt = require "onemsg.base.check".attempt
 local canonical = require "onemsg.base.canonical"
+local document = require "onemsg.base.document"
 local quiet = require "onemsg.workflow.quiet"
 local utf8 = require "onemsg.base.utf8"
 local phones = require "onemsg.base.phone"
 local json = require "onemsg.base.json"
 
 local M = {}
+
+--- An event as the store has it, decoded.
+M.stored = document.reader(canonical.DEPTH + 1, "stored")
 
 M.ID_BYTES = 200
 M.TEXT_BYTES = 65536  -- of the canonical text; an event is a notice, not a document
