@@ -4,7 +4,7 @@
 -- true/false counts as absent where JSON's null is meant, and is named where a text was wanted.
 local document = require "onemsg.base.document"
 local letters = require "onemsg.base.utf8"
-local numbers = require "onemsg.base.number"
+local numeral = require "onemsg.base.number"
 local phones = require "onemsg.base.phone"
 
 local M = {}
@@ -22,7 +22,7 @@ local MAX_SHOWN = 200 -- bytes of a text that are made fit to be shown, of which
 
 --- A number for scripts and sentences: 990 for 990.0, 12.5; nil for what is no number or infinite.
 function M.number(n)
-  local written = numbers.text(n)
+  local written = numeral.text(n)
   if written or n ~= n or n == huge or n == -huge then return written end
   return format("%.14g", n)
 end
@@ -114,7 +114,7 @@ local function as_text(value)
     if not find(value, "[!-~]") and M.is_blank(value) then return nil, "absent" end
     return value
   elseif kind == "number" then
-    return numbers.text(value)
+    return numeral.text(value)
   elseif value == nil then
     return nil, "absent"
   end
@@ -134,8 +134,16 @@ local function spelling_of(path)
   end
 end
 
+-- What makes a field of calls such as money(…) a filler, by the byte that such a field begins with (rules/phrase).
+local call_mark, compile_call
+
+function M.calls(mark, compile)
+  call_mark, compile_call = mark, compile
+end
+
 -- One {field|default}: the function that fills it, or nil and a sentence.
 local function compile_field(inner)
+  if call_mark and sub(inner, 1, #call_mark) == call_mark then return compile_call(inner) end
   local path, default = match(inner, "^%s*(.-)%s*|(.*)$")
   path = path or match(inner, "^%s*(.-)%s*$")
   if path == "" then return nil, "'{}' names no field; for a brace as such write it twice: '{{'" end

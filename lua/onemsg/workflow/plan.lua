@@ -103,7 +103,22 @@ local function check(channel, message)
   for _, name in ipairs { "phone", "chat_id", "body", "template", "language", "namespace", "ttl" } do
     final[name] = checked[name]
   end
+  for n, value in ipairs(message.body or {}) do
+    if type(value) == "table" then -- { name, text } of a template with named variables; its text is in checked.body
+      final.named = final.named or {}
+      final.named[n] = value.name
+    end
+  end
   return final, checked.changes
+end
+
+--- A stored message as channel:send takes it.
+-- @tparam table message decoded
+-- @treturn table the same
+function M.to_send(message)
+  for n, name in ipairs(message.named or {}) do message.body[n] = { name = name, text = message.body[n] } end
+  message.named = nil
+  return message
 end
 
 local function confirmation(flow, event, decision, part, now)
