@@ -4,6 +4,7 @@
 local null = require "cjson".null
 local codes = require "onemsg.codes"
 local document = require "onemsg.base.document"
+local languages = require "onemsg.base.language"
 local utf8 = require "onemsg.base.utf8"
 
 local M = {}
@@ -25,7 +26,7 @@ local function word(value, bytes)
     value = ("%.0f"):format(value)
   end
   if type(value) ~= "string" or #value > bytes then return nil end
-  value = value:match("^%s*(.-)%s*$")
+  value = utf8.trim(value)
   return value ~= "" and not value:find("%c") and utf8.valid(value) and value or nil
 end
 
@@ -265,11 +266,12 @@ local function collector(received_at)
   end
 
   function c.template(value, instance)
-    local name, status = word(value.message_template_name, ID_BYTES), status_word(value.event)
+    local name, status = word(value.message_template_name, ID_BYTES), status_word(value.event or value.status)
+    local language = word(value.message_template_language, WORD_BYTES)
     if not name or not status then return c.other("message_template_status_update") end
     room = room - 1
-    found.templates[#found.templates + 1] = { name = name, status = status:upper(), at = received_at, instance = instance,
-      language = word(value.message_template_language, WORD_BYTES), reason = word(value.reason, NAME_BYTES) }
+    found.templates[#found.templates + 1] = { name = name, status = status:upper():gsub("[%- ]", "_"), at = received_at,
+      instance = instance, language = languages.code(language) or language, reason = word(value.reason, NAME_BYTES) }
   end
   return c
 end

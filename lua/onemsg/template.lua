@@ -23,7 +23,8 @@ local function object(value)
 end
 
 local function word(value)
-  return type(value) == "string" and #value <= WORD_BYTES and value:match("^%s*(%S.-)%s*$") or nil
+  value = type(value) == "string" and #value <= WORD_BYTES and plain.trim(value) or ""
+  return value ~= "" and value or nil
 end
 
 local function text_of(value)

@@ -1,6 +1,8 @@
 --- onemsg.base.zone: how far a time zone's clocks are from UTC, now and in any year, out of the system's own data (TZif,
 -- RFC 9636; Debian: tzdata). The process's own zone (TZ, os.date) is neither asked nor changed.
 -- Loading does no I/O; find() reads a zone's file once and keeps it; parse() and a zone's offset() are pure.
+local utf8 = require "onemsg.base.utf8"
+
 local M = {}
 
 --- Where the files are looked for, in this order.
@@ -231,14 +233,15 @@ local known = {}
 function M.find(name)
   if known[name] then return known[name] end
   if type(name) ~= "string" or #name > 60 then return nil, "a time zone is named as America/Sao_Paulo is" end
-  name = name:match("^%s*(.-)%s*$"):gsub(" ", "_")
+  local given = name
+  name = utf8.trim(name):gsub(" ", "_")
   if known[name] then return known[name] end
   local offset = offset_of((name:gsub("_", "")))
   if offset then
     known[name] = setmetatable({ times = {}, offsets = {}, before = offset }, Zone)
     return known[name]
   elseif not name:find("^%a[%w_+/-]*$") or name:find("//", 1, true) then
-    return nil, ("%q is no time zone: one is named as America/Sao_Paulo is"):format(shown(name))
+    return nil, ("%q is no time zone: one is named as America/Sao_Paulo is"):format(shown(given))
   end
   local seen = false
   for _, directory in ipairs(M.directories) do
@@ -259,7 +262,7 @@ function M.find(name)
   if not seen then return nil, "this machine has no time zones: install tzdata" end
   links = links or require "onemsg.base.zone_links".zone_of
   if links[name] and not links[links[name]] then return M.find(links[name]) end
-  return nil, ("there is no time zone %q"):format(name)
+  return nil, ("there is no time zone %q"):format(given)
 end
 
 return M

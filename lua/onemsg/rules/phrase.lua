@@ -8,12 +8,14 @@ local complaint = require "onemsg.rules.complaint"
 local cost = require "onemsg.rules.cost"
 local numbers = require "onemsg.base.number"
 local text = require "onemsg.rules.text"
+local utf8 = require "onemsg.base.utf8"
 
 local M = {}
 
 local type, format = type, string.format
 local fail = complaint.fail
 
+local MAX_AMOUNT = 64   -- bytes
 local CALL, PART = "\4", "\3"         -- no path and no text for people holds these
 local hidden = { ["{"] = "\1", ["}"] = "\2" }
 local shown = { ["\1"] = "{", ["\2"] = "}" }
@@ -23,9 +25,10 @@ local shown = { ["\1"] = "{", ["\2"] = "}" }
 --- The amount that a text is: its digits with a point, as JSON would write it; nil where it is open which of its signs
 -- is the decimal one.
 local function amount_of(said)
+  if #said > MAX_AMOUNT then return nil end
   local sign, rest = said:gsub("[\194\226][\160\128][\175\137]?", " "):match "^%s*([+-]?)%s*(%d[%d%.,' ]*)%s*$"
-  if not rest then return numbers.expand(said:match "^%s*(.-)%s*$") end
-  rest = rest:gsub("%s+$", "")
+  if not rest then return numbers.expand(utf8.trim(said)) end
+  rest = utf8.trim(rest)
   local points, commas = select(2, rest:gsub("%.", "")), select(2, rest:gsub(",", ""))
   local decimal
   if points > 0 and commas > 0 then
@@ -52,7 +55,7 @@ end
 
 --- amount: a text; code: of a currency, any case. The sum as people read it; or nil, what, what is wrong with it.
 local function money(amount, code, minor, decimal)
-  code = code:match "^%s*(.-)%s*$"
+  code = utf8.trim(code)
   if not code:find "^%a%a%a%a?%a?$" then return nil, "money: " .. text.plain(code), "is no code of a currency such as EUR" end
   code = code:upper()
   local plain = amount_of(amount)

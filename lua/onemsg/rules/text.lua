@@ -35,9 +35,17 @@ local KINDS = {
 --- What kind of thing a value is, for people.
 function M.kind(value) return KINDS[type(value)] or "a " .. type(value) end
 
+-- A text that is a phone as people write it: with a +, or in groups ("(11) 98765-4321"); dates and plain numbers are none.
+local function looks_like_phone(value)
+  if #value > 30 or find(value, "[^%d%s%+%-%(%)%./]") or find(value, "^%d%d%d%d%-%d%d%-%d%d") then return false end
+  local count = #gsub(value, "%D", "")
+  return count >= 8 and count <= 15 and (find(value, "^%s*%+") ~= nil or find(value, "[%s%(]") ~= nil)
+end
+
 --- A value for people: quoted, cut, without control characters. `secret`: only the last four characters.
 function M.plain(value, secret)
   local kind = type(value)
+  if kind == "string" and not secret then secret = looks_like_phone(value) end
   if kind == "number" then value = M.number(value) or tostring(value) end
   if kind ~= "string" and kind ~= "number" then
     return kind == "boolean" and tostring(value) or M.kind(value)
@@ -50,9 +58,17 @@ function M.plain(value, secret)
   return kind == "number" and value or '"' .. value .. '"'
 end
 
+-- What phones are called in events, in the languages of those who write them.
+local PHONES = { "phone", "mobile", "whatsapp", "celular", "telefon", "telefone", "movil", "handy", "msisdn", "gsm",
+  "cellulare", "portable", "telepon", "recipient" }
+
 --- True when values at this path may be phone numbers, which messages show by their end only.
 function M.is_secret(path)
-  return find(path, "[pP]hone") ~= nil or find(path, "[mM]obile") ~= nil or find(path, "whatsapp", 1, true) ~= nil
+  path = path:lower()
+  for _, word in ipairs(PHONES) do
+    if find(path, word, 1, true) then return true end
+  end
+  return find("." .. path:gsub("[_%-]", ".") .. ".", "%.tel%.") ~= nil or find("." .. path .. ".", "%.cel%.") ~= nil
 end
 
 local function present(value)

@@ -68,8 +68,8 @@ local function parse(body)
   if not first then return nil, "the body is empty" end
   local value, wrong = decode(body)
   if value == nil then
-    local line = first == "{" and body:match "^%s*([^\r\n]*)[\r\n]+%s*%S"
-    if line and decode(line) then return lines(body), false end
+    local line, behind = body:match "^%s*([^\r\n]*)()"
+    if first == "{" and body:find("%S", behind) and decode(line) then return lines(body), false end
     return nil, "the body is no JSON that can be taken: " .. wrong
   elseif type(value) ~= "table" then
     return nil, "the body is not an event: give { \"id\": …, \"type\": …, … }"
