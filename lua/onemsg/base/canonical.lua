@@ -2,6 +2,7 @@
 -- JSON with sorted keys, and numbers in one spelling, or as they were written where onemsg.base.document knows it. Pure.
 local null = require "cjson".null
 local document = require "onemsg.base.document"
+local numbers = require "onemsg.base.number"
 local utf8 = require "onemsg.base.utf8"
 
 local M = {}
@@ -29,7 +30,7 @@ end
 local function number(n, where)
   if n ~= n or n == math.huge or n == -math.huge then refuse(where .. " is not a finite number") end
   if n == math.floor(n) and n > -2 ^ 53 and n < 2 ^ 53 then return ("%d"):format(n) end
-  return ("%.17g"):format(n)
+  return numbers.shortest(n)
 end
 
 local encode

@@ -40,6 +40,7 @@ local function unmarked(text, stored)
   local value, written = number.read(sub(text, 2))
   -- our own store keeps a number of this size only where it came as a number, which had lost its digits before
   if stored and type(value) == "string" then return tonumber(value) or value end
+  if stored and number.shortest(value) == sub(text, 2) then return value end -- it came as a number there
   return value, written
 end
 

@@ -27,6 +27,14 @@ function M.expand(written)
   return sign .. whole .. (fraction ~= "" and "." .. fraction or "")
 end
 
+--- The fewest digits that are this number again: "0.1", "0.30000000000000004", "1e-05".
+function M.shortest(n)
+  for digits = 15, 17 do
+    local text = format("%." .. digits .. "g", n)
+    if tonumber(text) == n or digits == 17 then return text end
+  end
+end
+
 --- A number as people write it: 990 for 990.0, 12.5, 0.00001.
 -- @treturn ?string
 -- @treturn string with nil: what is wrong, which reads on after the field
@@ -36,9 +44,7 @@ function M.text(n)
     return nil, "is a number beyond 2^53, of which digits may be lost: give it as a text"
   end
   if floor(n) == n then return n == 0 and "0" or format("%.0f", n) end
-  local text = format("%.15g", n)
-  if (n >= FINE or n <= -FINE) and tonumber(text) ~= n then text = format("%.17g", n) end
-  return M.expand(text)
+  return M.expand((n >= FINE or n <= -FINE) and M.shortest(n) or format("%.15g", n))
 end
 
 --- What a number is that was written so.

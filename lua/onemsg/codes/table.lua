@@ -239,7 +239,8 @@ M.texts = {
   { "permission denied", 10, weak = true }, { "something went wrong", 131000, weak = true },
   { "service unavailable", 131016, weak = true },
   { "too many requests", TOO_MANY, weak = true }, { "rate limit", TOO_MANY, weak = true },
-  { "template", 132001, behind = "does not exist", weak = true }, { "maintenance mode", 131057, weak = true }, { "not registered", 133010, weak = true },
+  { "template", 132001, behind = "does not exist", weak = true }, { "maintenance mode", 131057, weak = true },
+  { "not registered", 133010, weak = true },
 }
 
 for code, row in pairs(M.by_code) do row.code = code end

@@ -24,8 +24,8 @@ local FIELDS = {
   namespace = true, channel = true, header = true, buttons = true, consent = true, once_per = true,
   otherwise = true, quiet = true, ttl = true, give_up_after = true, text = true,
 }
-local TEMPLATE_FIELDS = { language = true, languages = true, namespace = true, body = true, header = true, buttons = true, ttl = true,
-  text = true }
+local TEMPLATE_FIELDS = { language = true, languages = true, namespace = true, body = true, header = true,
+  buttons = true, ttl = true, text = true }
 local NEVER_FIELDS = { on = true, when = true }
 local OTHERWISE_FIELDS = { after = true, send = true, text = true, on_unknown = true }
 local QUIET_FIELDS = { from = true, to = true, zone = true }
