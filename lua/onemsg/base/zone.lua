@@ -261,7 +261,8 @@ function M.find(name)
   end
   if not seen then return nil, "this machine has no time zones: install tzdata" end
   links = links or require "onemsg.base.zone_links".zone_of
-  if links[name] and not links[links[name]] then return M.find(links[name]) end
+  local linked = links[name] and not links[links[name]] and M.find(links[name])
+  if linked then return linked end
   return nil, ("there is no time zone %q"):format(given)
 end
 

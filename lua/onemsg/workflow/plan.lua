@@ -103,11 +103,14 @@ local function check(channel, message)
   for _, name in ipairs { "phone", "chat_id", "body", "template", "language", "namespace", "ttl" } do
     final[name] = checked[name]
   end
-  for n, value in ipairs(message.body or {}) do
-    if type(value) == "table" then -- { name, text } of a template with named variables; its text is in checked.body
-      final.named = final.named or {}
-      final.named[n] = value.name
+  local first = message.body and message.body[1]
+  if type(first) == "table" then -- { name, text } each: a template with named variables
+    local texts, names = {}, {}
+    for n, value in ipairs(message.body) do
+      local said = checked.body[n] -- cleaned
+      texts[n], names[n] = type(said) == "table" and said.text or said, value.name
     end
+    final.body, final.named = texts, names
   end
   return final, checked.changes
 end
