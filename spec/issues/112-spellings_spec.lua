@@ -158,7 +158,8 @@ describe("a name", function()
     ["é"] = "é", ["\226\128\139Ana"] = "\226\128\139Ana", ["😀"] = "😀",
   } do
     it(("%q is %s"):format(name, said), function()
-      local source = 'confirm "R" { on = "paid", phone = "{phone}", name = "{n|there}", action = "Hi {n|there}", next_step = "c" }'
+      local source = 'confirm "R" { on = "paid", phone = "{phone}", name = "{n|there}", action = "Hi {n|there}", '
+        .. 'next_step = "c" }'
       local decision = decide(source, { n = name })
       assert.same({ said, "Hi " .. said }, { decision.name, decision.action })
     end)
@@ -201,7 +202,8 @@ describe("a type of events", function()
   end
   for _, name in ipairs { "", " ", "a\nb", "Order *", "*.x" } do
     it(("%q is none"):format(name), function()
-      assert.is_nil((rules.load(('confirm "R" { on = %q, phone = "1", name = "a", action = "b", next_step = "c" }'):format(name))))
+      assert.is_nil((rules.load(('confirm "R" { on = %q, phone = "1", name = "a", action = "b", next_step = "c" }')
+        :format(name))))
     end)
   end
 end)
