@@ -135,7 +135,8 @@ end
 local function fragment_in(s)
   s = s:lower()
   for _, row in ipairs(rows.texts) do
-    if s:find(row[1], 1, true) then return row end
+    local _, last = s:find(row[1], 1, true)
+    if last and (not row.behind or s:find(row.behind, last + 1, true)) then return row end
   end
   return nil
 end

@@ -6,6 +6,7 @@
 -- Calls answer a value, or nil, err, info; err begins with "invalid:", "conflict:", "config:", "store:" or "closed:".
 -- In nginx: submit, explain, show, list, settle, replay, cancel, stats wherever a light thread may wait (rewrite,
 -- access, content, timer); submit { wait = false } in every phase; work and drain in a timer.
+local canonical = require "onemsg.base.canonical"
 local flow_options = require "onemsg.workflow.options"
 local hooks = require "onemsg.workflow.hooks"
 local log = require "onemsg.workflow.log"
@@ -131,7 +132,7 @@ local function land(flow, begun, timeout)
   begun.done = true
   local counted = flow.counted
   if known then
-    if rows[1].event ~= begun.plan.text then return conflict(begun.plan.id) end
+    if not canonical.same(rows[1].event, begun.plan.text) then return conflict(begun.plan.id) end
     counted.duplicates = counted.duplicates + 1
     return ticket_of(rows, true)
   end
@@ -194,7 +195,7 @@ function Flow:explain(event)
   rows, err, info = self.box:tickets(plan.id)
   if not rows then return nil, err, info end
   if rows[1] then
-    if rows[1].event ~= plan.text then return conflict(plan.id) end
+    if not canonical.same(rows[1].event, plan.text) then return conflict(plan.id) end
     return ticket_of(rows, true)
   end
   local shown = {}

@@ -1,4 +1,5 @@
 --- The decision: one event against rules that rules/check made ready. Pure, fast, and the same for submit and explain.
+local languages = require "onemsg.base.language"
 local letters = require "onemsg.base.utf8"
 local match = require "onemsg.rules.match"
 local text = require "onemsg.rules.text"
@@ -13,6 +14,7 @@ local holds, explain, as_text = match.holds, match.explain, text.as_text
 
 local MAX_TYPES = 256     -- event types whose list of rules is remembered
 local MAX_TYPE_BYTES = 200
+local MAX_ZONE = 60      -- letters of a time zone's name
 local MAX_REASON = 1000   -- bytes of a reason; the trace has everything
 local ANY = "\1"          -- stands for an event type that no rule names
 
@@ -104,21 +106,37 @@ local function may_send(consent, context, rule)
     value == nil and "missing" or text.plain(value, text.is_secret(consent.path)), title(rule))
 end
 
-local REQUIRED = { "channel", "language", "namespace", "once_per" }
+local REQUIRED = { "channel", "namespace", "once_per" }
 
--- Everything a confirmation needs, into `decision`; nil and why not.
-local function render(rule, context, decision)
-  local values, slots = {}, rule.slots
-  for at = 1, #rule.variables do
-    local name = rule.variables[at]
-    local filled, why = fill(slots[name], name, rule, context)
-    if not filled then return nil, why end
-    values[name] = filled
+-- An odd value of what is optional costs the option, never the message; it is said.
+local function note(decision, sentence)
+  decision.reason = letters.cut(decision.reason .. "; " .. sentence, MAX_REASON)
+end
+
+-- The language of a confirmation: as the template is written, or the template's own where it can't be that.
+local function speak(rule, context, decision)
+  local said, why = fill(rule.slots.language, "language", rule, context)
+  if not said and type(rule.slots.language) == "table" then return nil, why end -- a function of the script failed
+  local code, known = said and languages.code(said), rule.languages
+  if code and (not known or known.set[code]) then
+    decision.language = code
+    return true
   end
-  local body = {}
-  for at = 1, #rule.body do body[at] = values[rule.body[at]] end
-  decision.body, decision.values = body, values
-  decision.name, decision.action, decision.next_step = values.name, values.action, values.next_step
+  decision.language = rule.language
+  if not said then
+    why = why or "it is missing"
+  elseif not code then
+    why = format("language is %s, which is no code", text.plain(said))
+  else
+    why = format("there is no %s of it, but %s", code, concat(known.list, ", "))
+  end
+  note(decision, format("in %s: %s", decision.language or "the channel's language", why))
+  return true
+end
+
+-- Whom a confirmation is for; nil and why that can't be said. Nobody is for workflow's resolve.
+local function address(rule, context, decision)
+  local slots = rule.slots
   local named
   for at = 1, #RECIPIENT do
     local field = RECIPIENT[at]
@@ -134,13 +152,51 @@ local function render(rule, context, decision)
     if not filled and not lacking then return nil, why end
     decision.country = filled
   end
-  for at = 1, 4 do
+  return true
+end
+
+-- The quiet hours of a confirmation, where the event says a zone.
+local function keep_quiet(quiet, rule, context, decision)
+  local zone, why = fill(quiet.zone, "zone in quiet", rule, context)
+  if zone then
+    decision.quiet = { from = quiet.from, to = quiet.to, zone = letters.line(letters.repair(zone, MAX_ZONE)) }
+  elseif type(quiet.zone) == "table" then -- a function of the script failed
+    return nil, why
+  else
+    note(decision, "quiet hours are not kept: " .. why)
+  end
+  return true
+end
+
+-- Everything a confirmation needs, into `decision`; nil and why not.
+local function render(rule, context, decision)
+  local values, slots = {}, rule.slots
+  for at = 1, #rule.variables do
+    local name = rule.variables[at]
+    local filled, why = fill(slots[name], name, rule, context)
+    if not filled then return nil, why end
+    values[name] = filled
+  end
+  local body = {}
+  for at = 1, #rule.body do
+    local name = rule.body[at]
+    body[at] = rule.named and { name = name, text = values[name] } or values[name]
+  end
+  decision.body, decision.values = body, values
+  decision.name, decision.action, decision.next_step = values.name, values.action, values.next_step
+  local found, unfound = address(rule, context, decision)
+  if not found then return nil, unfound end
+  for at = 1, 3 do
     local field = REQUIRED[at]
     if slots[field] then
       local filled, why = fill(slots[field], field, rule, context)
       if not filled then return nil, why end
       decision[field] = filled
     end
+  end
+  if slots.language then
+    local ok, why = speak(rule, context, decision)
+    if not ok then return nil, why end
   end
   for _, field in next, rule.deep do
     local filled, why = fill_deep(slots[field], field, rule, context)
@@ -160,12 +216,8 @@ local function render(rule, context, decision)
       on_unknown = otherwise.on_unknown }
   end
   if quiet then
-    local zone, why = fill(quiet.zone, "zone in quiet", rule, context)
-    if not zone then return nil, why end
-    if not find(zone, "^%a[%w_+%-/]*$") or #zone > 64 then
-      return nil, format("zone in quiet of %s is %s, which is no time zone", title(rule), text.plain(zone))
-    end
-    decision.quiet = { from = quiet.from, to = quiet.to, zone = zone }
+    local ok, why = keep_quiet(quiet, rule, context, decision)
+    if not ok then return nil, why end
   end
   return decision
 end
