@@ -211,7 +211,8 @@ end
 --   next_at, pause_until, hooked_at (last hook on a message of ours), hookinfo (false: not offered) } }; parked = {
 --   { channel, template, language, until_at, reason }, … }; rules = { version, problem (of the file as it stands) };
 --   held (statuses of unknown messages); oddities = { kind = n } (not understood); fallbacks_unknown; and of this
---   workflow since it was opened: submitted, duplicates, skipped, attempts, recorded, in_flight, unrecorded, asks
+--   workflow since it was opened: submitted, duplicates, differs (repeats with other content, of which the first
+--   won), skipped, attempts, recorded, in_flight, unrecorded, asks
 --   (hookInfo), fallbacks, hooks, hooks_invalid, hook_new, hook_duplicates, hook_foreign, hook_ignored
 function Hand:stats()
   local counts, err, info = self.box:counts(self.now())

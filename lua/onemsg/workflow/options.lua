@@ -1,5 +1,6 @@
 --- onemsg.workflow.options: what workflow.open takes, checked. A programmer's mistake raises at the caller's line; what
 -- only the world can know (a file, a database) comes back as nil, "config: …".
+local content = require "onemsg.workflow.content"
 local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
 local optout = require "onemsg.policy.optout"
@@ -19,7 +20,7 @@ M.TAKES = { channel = "table userdata", channels = "table", rules = "string tabl
   resolve = "function", fallback = "table", on_change = "function", on_alert = "function", log = "string function",
   now = "function", sleep = "function", random = "function", lease = "duration", window = "number", rate = "number",
   burst = "number", gap = "duration", give_up_after = "duration", stalled_after = "duration", stop_words = "table",
-  spawn = "function" }
+  spawn = "function", event_ignore = "table" }
 
 local function refuse(sentence, ...)
   check.misuse("workflow.open: " .. sentence:format(...))
@@ -134,7 +135,8 @@ function M.read(options, core)
     stalled_after = options.stalled_after or news.STALLED_AFTER,
     stop_word = optout.matcher(options.stop_words or optout.STOP_WORDS),
     spawn = options.spawn or function(run) run() end,
-    texts = {},
+    texts = {}, event_ignore = content.fields("workflow.open: event_ignore",
+      options.event_ignore or content.written(os.getenv "ONE_MSG_EVENT_IGNORE")),
   }
   flow.instances, flow.countries = read_identities(channels, core)
   if not flow.store then

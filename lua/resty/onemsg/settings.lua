@@ -133,6 +133,7 @@ local function check_workflow(settings, more)
   if not ok then refuse("%s", plain(read)) end
   if not read then refuse("%s", plain(err)) end
   options.log = read.sink -- opened here, with the master's rights
+  options.event_ignore = read.event_ignore -- a worker has no environment
   return options
 end
 
