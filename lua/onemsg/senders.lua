@@ -68,8 +68,9 @@ local function ready_handshakes(list)
 end
 
 local function make(row)
-  local made, wrong = { ignore = row.ignore, each = row.each, inside = row.inside, headers = row.headers,
-    form = row.form, lines = row.lines, signed = row.signed and set_of(row.signed) }, nil
+  local made = { ignore = row.ignore, each = row.each, inside = row.inside, headers = row.headers,
+    form = row.form, lines = row.lines, signed = row.signed and set_of(row.signed) }
+  local wrong
   for _, name in ipairs { "id", "type" } do
     made[name], wrong = template.first(row[name])
     if not made[name] then return nil, name .. ": " .. wrong end
@@ -195,12 +196,13 @@ local function scheme_for(row, request)
 end
 
 --- Verifies, and reads where the signature stands within.
+-- @treturn ?table the scheme; or nil, a sentence part, the status to answer
 local function verified(row, keys, request, now)
   local scheme, at = scheme_for(row, request)
   if not scheme.from then
     local good, why = verify.scheme(scheme, at, keys, request, nil, now)
     if not good then return nil, why, 401 end
-    return true, scheme
+    return scheme
   end
   local items, wrong = read.items(row, request)
   if not items then return nil, wrong, 400 end
@@ -208,7 +210,7 @@ local function verified(row, keys, request, now)
     local good, why = verify.scheme(scheme, at, keys, request, item, now)
     if not good then return nil, why, 401 end
   end
-  return true, scheme
+  return scheme
 end
 
 --- Did this sender send this request? Several secrets hold at once, so that one can be changed without a gap.
@@ -220,8 +222,8 @@ end
 -- @treturn string with nil: why not, a sentence part that holds no secret
 function M.verify(name, secrets, request, now)
   local row = row_of("verify", name)
-  local good, why = verified(row, keys_of(name, secrets), request_of(request), now)
-  if good then return true end
+  local scheme, why = verified(row, keys_of(name, secrets), request_of(request), now)
+  if scheme then return true end
   return nil, why
 end
 
@@ -229,7 +231,8 @@ local function read_all(name, row, request, scheme)
   local items, wrong = read.items(row, request)
   if not items then return nil, "invalid: " .. wrong end
   -- where a row has fields that are signed and another way to sign it all, the latter is not parted
-  local all = scheme and #row.schemes > 1 and not scheme.from
+  scheme = scheme or scheme_for(row, request)
+  local all = #row.schemes > 1 and not scheme.from
   local list = {}
   for n, item in ipairs(items) do
     local event, why = read.event(name, row, request, item, all)
@@ -279,7 +282,7 @@ function M.take(name, secrets, request, now)
   local scheme, why, status = verified(row, keys_of(name, secrets), request, now)
   if not scheme then return nil, "invalid: " .. why, status end
   local items
-  items, why = read_all(name, row, request, why)
+  items, why = read_all(name, row, request, scheme)
   if not items then return nil, why, 400 end
   return { items = items, submit = M.submit_options(name) }
 end

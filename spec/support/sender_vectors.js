@@ -12,7 +12,10 @@
 const crypto = require("node:crypto")
 
 const NOW = 1764147600 // seconds; the libraries that look at a clock see this one
-Date.now = () => NOW * 1000
+globalThis.Date = class extends Date {
+  constructor(...given) { super(...(given.length ? given : [NOW * 1000])) }
+  static now() { return NOW * 1000 }
+}
 
 const mac = (key, text, encoding, hash = "sha256") => crypto.createHmac(hash, key).update(text).digest(encoding)
 const must = (good, what) => { if (!good) throw new Error(what) }
@@ -50,7 +53,8 @@ async function standard() {
 }
 
 async function github() {
-  const { sign, verify } = await import(require.resolve("@octokit/webhooks-methods"))
+  const { sign, verify } = await import( // it has no form for require, and import does not look into NODE_PATH
+    require("node:path").resolve(process.env.NODE_PATH || "node_modules", "@octokit/webhooks-methods/dist-node/index.js"))
   const secret = "It's a Secret to Everybody"
   const body = JSON.stringify({ action: "created", sponsorship: { sponsor: { login: "maria" }, tier: { name: "$5 a month" } } })
   const signature = await sign(secret, body)
@@ -173,10 +177,10 @@ async function shopify() {
 
 function described() {
   const by = "described"
-  const simple = (sender, header, encoding, secret, event, id, type, more = {}) => {
+  const simple = (sender, header, encoding, secret, event, id, type, { key, prefix, hash, headers, ...more } = {}) => {
     const body = JSON.stringify(event)
-    add(sender, by, { secret, body, id, type, ...more, headers: { ...more.headers,
-      [header]: (more.prefix || "") + mac(more.key || secret, body, encoding, more.hash) } })
+    add(sender, by, { secret, body, id, type, ...more, headers: { ...headers,
+      [header]: (prefix || "") + mac(key || secret, body, encoding, hash) } })
   }
   const order = { id: 727, status: "processing", date_modified_gmt: "2026-11-26T07:00:00", total: "12.50", currency: "EUR",
     number: "727", billing: { first_name: "Maria", phone: "0151 23456789", country: "DE" } }

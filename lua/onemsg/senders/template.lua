@@ -46,9 +46,13 @@ local function getter(name)
   local get, wrong = paths.path(kind == "document" and rest or name)
   if not get then return nil, wrong end
   if kind == "document" then
-    return function(request) return type(request.document) == "table" and get(request.document) or nil end
+    return function(request)
+      if type(request.document) == "table" then return get(request.document) end
+    end
   end
-  return function(_, event) return type(event) == "table" and get(event) or nil end
+  return function(_, event)
+    if type(event) == "table" then return get(event) end
+  end
 end
 
 --- One {…}: function(request, event) → text or nil.

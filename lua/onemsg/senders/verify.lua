@@ -47,13 +47,13 @@ function M.keys(row, secrets)
     local text = type(secret) == "string" and secret:match "^%s*(.-)%s*$" or ""
     if text == "" then return nil, ("secret %d is no text"):format(n) end
     keys[n] = { text = text }
+    local form
     for at, scheme in ipairs(row.schemes) do
       local key = M.KEYS[scheme.key or "raw"](text)
-      if not key or key == "" then
-        if #row.schemes == 1 then return nil, ("secret %d is not %s"):format(n, scheme.key) end
-      end
-      keys[n][at] = key
+      if key and key ~= "" then keys[n][at], form = key, "good" end
+      form = form or scheme.key
     end
+    if form ~= "good" then return nil, ("secret %d is not %s"):format(n, form) end
   end
   if #keys == 0 then return nil, "there is no secret" end
   return keys
@@ -169,7 +169,7 @@ end
 -- @treturn string with nil: a sentence part
 function M.scheme(scheme, at, keys, request, event, now)
   if scheme.equal then return verify_equal(scheme, keys, request) end
-  local given, value, name = {}, nil, nil
+  local given, value, name = {}
   if scheme.from then
     value, name = scheme.from(request, event)
   else
@@ -194,7 +194,7 @@ end
 -- Rows --------------------------------------------------------------------------------------------------------------
 
 local function ready_one(scheme)
-  local made, wrong = {}, nil
+  local made, wrong = {}
   for name, value in pairs(scheme) do made[name] = value end
   local headers = type(scheme.header) == "table" and scheme.header or { scheme.header }
   made.headers = {}
