@@ -116,11 +116,7 @@ end
 
 --- Parts an object into what its sender signs, and the rest.
 local function part(row, item)
-  if not row.signed then
-    local event = {}
-    for name, value in pairs(item) do event[name] = value end
-    return event
-  end
+  if not row.signed then return item end
   local event, rest = {}, {}
   for name, value in pairs(item) do
     local to = row.signed[name] and event or rest
