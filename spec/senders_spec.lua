@@ -156,7 +156,8 @@ describe("senders", function()
     { "woocommerce", '{"id":5,"date_modified_gmt":"d"}', { ["x-wc-webhook-topic"] = "customer.updated" },
       { id = "woocommerce:customer.updated:5:d", type = "customer.updated", sender = "woocommerce", date_modified_gmt = "d",
         original = { id = 5 } } },
-    { "plain", "id=1&type=a&a%20b=%C3%A9+x&empty=&id=2", { ["content-type"] = "application/x-www-form-urlencoded; charset=utf-8" },
+    { "plain", "id=1&type=a&a%20b=%C3%A9+x&empty=&id=2",
+      { ["content-type"] = "application/x-www-form-urlencoded; charset=utf-8" },
       { id = "plain:1", type = "a", sender = "plain", ["a b"] = "é x", empty = "", original = { id = "1" } } },
     { "cloudevents", "plain text", { ["ce-id"] = "1", ["ce-source"] = "a+b%20c", ["ce-type"] = "t" },
       { id = "cloudevents:a+b c:1", type = "t", sender = "cloudevents", source = "a+b c", data = "plain text",
@@ -171,9 +172,11 @@ describe("senders", function()
 
   it("give no event whose id or type lacks a part", function()
     for _, case in ipairs { { "stripe", '{"type":"t"}', "id" }, { "stripe", '{"id":"","type":"t"}', "id" },
-      { "stripe", '{"id":"e"}', "type" }, { "stripe", '{"id":null,"type":"t"}', "id" }, { "stripe", '{"id":{},"type":"t"}', "id" },
+      { "stripe", '{"id":"e"}', "type" }, { "stripe", '{"id":null,"type":"t"}', "id" },
+        { "stripe", '{"id":{},"type":"t"}', "id" },
       { "stripe", '{"id":9007199254740993,"type":"t"}', "id" }, { "razorpay", '{"event":"e"}', "header.x%-razorpay" },
-      { "woocommerce", '{"id":5,"status":"s"}', "header" }, { "hubspot", '[{"eventId":5,"subscriptionType":"t"}]', "subscriptionId" },
+      { "woocommerce", '{"id":5,"status":"s"}', "header" },
+        { "hubspot", '[{"eventId":5,"subscriptionType":"t"}]', "subscriptionId" },
       { "adyen", '{"notificationItems":[{"NotificationRequestItem":{"pspReference":"p","eventCode":"A"}}]}', "success" },
       { "mercadopago", '{"type":"payment"}', "query" }, { "cloudevents", '{"id":"1","type":"t"}', "source" },
       { "paystack", '{"event":"e","data":[]}', "data%.id" } } do
@@ -194,7 +197,8 @@ describe("senders", function()
 
   it("answer handshakes and pings without a secret", function()
     local function answer(name, method, headers, body)
-      local taken, _, status = senders.take(name, "some-secret-0123456", { method = method, headers = headers, body = body or "" }, 0)
+      local taken, _, status = senders.take(name, "some-secret-0123456",
+        { method = method, headers = headers, body = body or "" }, 0)
       return taken and taken.answer or status
     end
     assert.same({ status = 200, headers = { ["WebHook-Allowed-Origin"] = "eventemitter.example.com",
@@ -262,10 +266,14 @@ describe("senders.add", function()
     end
     for _, case in ipairs { { "Bad", good, "a name" }, { "a-b", good, "a name" }, { "a", nil, "a row is a table" },
       { "a", { id = "{id}" }, "sign" }, { "a", with { id = "{id" }, "not closed" }, { "a", with { id = "{a..b}" }, "no field" },
-      { "a", with { idd = "x" }, "did you mean 'id'" }, { "a", with { id = {} }, "empty" }, { "a", with { type = false }, "type must be" },
-      { "a", with { sign = { headr = "x" } }, "did you mean 'header'" }, { "a", with { sign = { header = "x", mac = "md5" } }, "sha256" },
-      { "a", with { sign = { header = "x", key = "odd" } }, "key must be" }, { "a", with { sign = { text = "hex" } }, "header is missing" },
-      { "a", with { sign = { header = "x", over = "{body:up}" } }, "no :up" }, { "a", with { sign = { equal = "odd" } }, "equal must" } } do
+      { "a", with { idd = "x" }, "did you mean 'id'" }, { "a", with { id = {} }, "empty" },
+        { "a", with { type = false }, "type must be" },
+      { "a", with { sign = { headr = "x" } }, "did you mean 'header'" },
+        { "a", with { sign = { header = "x", mac = "md5" } }, "sha256" },
+      { "a", with { sign = { header = "x", key = "odd" } }, "key must be" },
+        { "a", with { sign = { text = "hex" } }, "header is missing" },
+      { "a", with { sign = { header = "x", over = "{body:up}" } }, "no :up" },
+        { "a", with { sign = { equal = "odd" } }, "equal must" } } do
       local ok, why = pcall(function() senders.add(case[1], case[2]) end)
       assert.is_false(ok)
       assert.truthy(why:find("senders_spec.lua", 1, true), why)

@@ -137,6 +137,9 @@ function M.names()
   return list
 end
 
+--- Is there a sender of this name?
+function M.has(name) return rows[name] ~= nil end
+
 --- A row, to read.
 -- @treturn ?table a copy
 -- @treturn string with nil: "invalid: …", with a suggestion
@@ -154,6 +157,13 @@ end
 
 --- The variable in which a sender's secrets stand: ONE_MSG_STRIPE_SECRET.
 function M.variable(name) return ("ONE_MSG_%s_SECRET"):format(name:upper()) end
+
+--- The secrets in a variable: a text, or several with blanks between; nil: none.
+function M.written(text)
+  local list = {}
+  for one in (text or ""):gmatch "%S+" do list[#list + 1] = one end
+  return #list > 0 and list or nil
+end
 
 --- Makes secrets ready, once, for verify and take.
 -- @tparam string name
@@ -268,7 +278,7 @@ local function handshake(row, request)
 end
 
 --- Verifies and reads a request.
--- @tparam string name, secrets, request, now: as verify
+-- @tparam string name, secrets, request, now: as verify; with an empty list of secrets only handshakes are taken
 -- @treturn ?table { items = { { event } | { wrong }, … }, submit = options for flow:submit }; or, for a handshake or a
 --   ping, { answer = { status = 200, headers = {…}, json = table | nil } }
 -- @treturn string with nil: "invalid: …"
@@ -279,6 +289,7 @@ function M.take(name, secrets, request, now)
   local answer = handshake(row, request)
   if answer then return { answer = answer } end
   if request.method ~= "POST" then return nil, "invalid: events are posted", 405 end
+  if type(secrets) == "table" and next(secrets) == nil then return nil, "invalid: there is no secret to verify it with", 401 end
   local scheme, why, status = verified(row, keys_of(name, secrets), request, now)
   if not scheme then return nil, "invalid: " .. why, status end
   local items

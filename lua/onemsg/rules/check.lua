@@ -20,7 +20,7 @@ local FIELDS = {
   phone = true, bsuid = true, username = true, chat_id = true, country = true,
   name = true, action = true, next_step = true, template = true, language = true,
   namespace = true, channel = true, header = true, buttons = true, consent = true, once_per = true,
-  otherwise = true, quiet = true, ttl = true, give_up_after = true, text = true,
+  otherwise = true, quiet = true, ttl = true, give_up_after = true, text = true, test = true,
 }
 local TEMPLATE_FIELDS = { language = true, namespace = true, body = true, header = true, buttons = true, ttl = true,
   text = true }
@@ -167,7 +167,7 @@ function Case:on(value)
   local on = { exact = {}, prefixes = {}, said = {} }
   for at, name in ipairs(list) do
     if at > MAX_NAMES then self:fail("on", format("on has more than %d event types", MAX_NAMES)) end
-    if type(name) ~= "string" or not find(name, "^[^%s%*]*%*?$") or name == "" then
+    if type(name) ~= "string" or not find(name, "^[^%c%*]*%*?$") or name == "" or find(name, "^%s") or find(name, "%s$") then
       self:fail("on", format('on has %s: write an event type such as "payment.succeeded", "payment.*", or "*"',
         text.plain(name)))
     end
@@ -255,6 +255,7 @@ local READY = {
   give_up_after = function(self, value) return self:duration("give_up_after", value) end,
   header = function(self, value) return self:deep("header", value) end,
   buttons = function(self, value) return self:deep("buttons", self:want("buttons", value, "table", "{ … }")) end,
+  test = function(self, value) return self:want("test", value, "boolean", "true") end,
   also = function(self, value) return self:want("also", value, "boolean", "true") end,
   template = function(self, value) return self:want("template", value, "string", '"action_success"') end,
 }

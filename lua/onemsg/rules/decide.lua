@@ -104,6 +104,27 @@ local function may_send(consent, context, rule)
     value == nil and "missing" or text.plain(value, text.is_secret(consent.path)), title(rule))
 end
 
+--- What chooses the recipient: the event without what its sender does not sign (onemsg.senders).
+local function signed_part(context)
+  local event, bare = context.event, {}
+  if type(rawget(event, "unsigned")) ~= "table" or type(rawget(event, "sender")) ~= "string" then return context end
+  for name, value in next, event do
+    if name ~= "unsigned" then bare[name] = value end
+  end
+  return { event = bare, scope = context.scope, pool = context.pool }
+end
+
+--- Fills a field that is a part of the recipient; what is missing may be found by resolve.
+local function recipient(slot, field, rule, context, signed)
+  local filled, why, lacking = fill(slot, field, rule, signed)
+  if filled then return filled end
+  if signed ~= context and fill(slot, field, rule, context) then
+    return nil, format("%s of %s stands under unsigned, which %s does not sign: no recipient is taken from there; find it "
+      .. "by resolve", field, title(rule), text.plain(rawget(context.event, "sender")))
+  end
+  return nil, not lacking and why or nil
+end
+
 local REQUIRED = { "channel", "language", "namespace", "once_per" }
 
 -- Everything a confirmation needs, into `decision`; nil and why not.
@@ -119,19 +140,19 @@ local function render(rule, context, decision)
   for at = 1, #rule.body do body[at] = values[rule.body[at]] end
   decision.body, decision.values = body, values
   decision.name, decision.action, decision.next_step = values.name, values.action, values.next_step
-  local named
+  local signed, named = signed_part(context), nil
   for at = 1, #RECIPIENT do
     local field = RECIPIENT[at]
     if not named and slots[field] then
-      local filled, why, lacking = fill(slots[field], field, rule, context)
-      if not filled and not lacking then return nil, why end
+      local filled, why = recipient(slots[field], field, rule, context, signed)
+      if why then return nil, why end
       decision[field], named = filled, filled
     end
   end
   if not named then decision.needs_phone = true end
   if slots.country then -- a channel may have one as well
-    local filled, why, lacking = fill(slots.country, "country", rule, context)
-    if not filled and not lacking then return nil, why end
+    local filled, why = recipient(slots.country, "country", rule, context, signed)
+    if why then return nil, why end
     decision.country = filled
   end
   for at = 1, 4 do
@@ -176,6 +197,11 @@ end
 
 -- A rule that matched: its decision.
 local function decide_one(set, rule, context)
+  local event = context.event
+  if rawget(event, "test") == true and type(rawget(event, "sender")) == "string" and not rule.slots.test then
+    return skipped(set, rule, format("it is a test of %s's; %s would confirm it with test = true",
+      text.plain(event.sender), title(rule)))
+  end
   local consent = rule.slots.consent
   if consent then
     local ok, why = may_send(consent, context, rule)

@@ -11,6 +11,7 @@ local M = {}
 
 M.ID_BYTES = 200
 M.TEXT_BYTES = 65536  -- of the canonical text; an event is a notice, not a document
+M.SENDER_BYTES = 524288 -- of one that a sender writes as it likes (onemsg.senders): an order with all its lines
 
 local function label(event, name, example)
   local value = event[name]
@@ -51,9 +52,8 @@ function M.read(event)
   local text
   text, err = canonical.text(event)
   if not text then return nil, "the event can't be stored: " .. err end
-  if #text > M.TEXT_BYTES then
-    return nil, ("the event has %d bytes as JSON; at most %d are kept"):format(#text, M.TEXT_BYTES)
-  end
+  local most = type(event.sender) == "string" and M.SENDER_BYTES or M.TEXT_BYTES
+  if #text > most then return nil, ("the event has %d bytes as JSON; at most %d are kept"):format(#text, most) end
   return { id = id, type = kind, text = text }
 end
 

@@ -70,8 +70,8 @@ local function lines(body)
   for line in body:gmatch "[^\r\n]+" do
     if line:find "%S" then
       local event, wrong = decode(line)
-      if event == nil then event = { wrong = wrong } else event = { event = event } end
-      list[#list + 1] = event
+      list[#list + 1] = event ~= nil and { event = event }
+        or { wrong = "the line is no JSON that can be taken: " .. wrong }
     end
   end
   return list
@@ -104,13 +104,14 @@ M.parse = parse
 
 local function begin(flow, item)
   if item.wrong then
-    item.err = "invalid: the line is no JSON that can be taken: " .. item.wrong
+    item.err = "invalid: " .. item.wrong
     return
   elseif type(item.event) ~= "table" then
     item.err = "invalid: an event is an object with id, type and what happened"
     return
   end
-  local ok, landing, err = pcall(flow.submit, flow, item.event, { wait = false, first = item.first })
+  local ok, landing, err = pcall(flow.submit, flow, item.event,
+    { wait = false, first = item.first, ignore = item.ignore })
   if not ok then landing, err = nil, "store: " .. tostring(landing) end
   item.landing, item.err = landing, err
   if landing then flow.landing[landing] = nil end -- this request lands it, not the worker's long thread
@@ -146,7 +147,10 @@ local function begin_slice(flow, list, from, to)
   if turn:count() < 1 then turn:post() end
 end
 
-local function take(flow, list)
+--- Submits events, in turn with other requests of the worker.
+-- @tparam table flow
+-- @tparam table list of { event, first, ignore } or { wrong = sentence part }; each gets ticket or err, and status
+function M.take(flow, list)
   if #list == 1 then
     begin(flow, list[1])
     return finish(list[1])
@@ -160,8 +164,11 @@ local function take(flow, list)
   end
 end
 
+--- Counts what became of a request or of events. For serve/.
+M.count = count
+
 --- What is told of an event; an id that is no text (and so was refused) is not repeated.
-local function result_of(item)
+function M.result_of(item)
   local out = item.ticket or { error = item.err, id = type(item.event) == "table" and item.event.id or nil }
   if type(out.id) ~= "string" and type(out.id) ~= "number" then out.id = nil end
   return out
@@ -170,10 +177,10 @@ end
 local GRAVITY = { [200] = 1, [202] = 2, [409] = 3, [400] = 4, [503] = 5 }
 
 --- One status for all: the worst.
-local function answer_all(list)
+function M.answer_all(list)
   local worst, results = 200, {}
   for i, item in ipairs(list) do
-    results[i] = result_of(item)
+    results[i] = M.result_of(item)
     results[i].status = item.status
     if GRAVITY[item.status] > GRAVITY[worst] then worst = item.status end
   end
@@ -224,9 +231,9 @@ function M.serve(settings)
     return request.fail(503, err)
   end
   if single and about then name(list[1], about) end
-  take(flow, list)
-  if not single then return answer_all(list) end
-  return request.json(list[1].status, result_of(list[1]))
+  M.take(flow, list)
+  if not single then return M.answer_all(list) end
+  return request.json(list[1].status, M.result_of(list[1]))
 end
 
 return M
