@@ -101,7 +101,10 @@ function M.items(row, request)
   if type(whole) ~= "table" then return nil, "the body is neither an object nor a list of them" end
   request.document = whole
   local list = row.each and inner(whole, row.each)
-  if type(list) ~= "table" then list = (whole[1] ~= nil or next(whole) == nil and not row.signed) and whole or { whole } end
+  if type(list) ~= "table" then
+    local empty = next(whole) == nil and request.body:find "^[^%[{]*%["
+    list = (whole[1] ~= nil or empty) and whole or { whole }
+  end
   local items = {}
   for n, item in ipairs(list) do
     if n > ITEMS then return nil, ("the body holds more than %d events"):format(ITEMS) end
