@@ -6,6 +6,7 @@
 #include "base64.h"
 #include "phone.h"
 #include "ready.h"
+#include "text.h"
 
 #include <errno.h>
 #include <math.h>
@@ -174,6 +175,29 @@ static int core_nearest(lua_State *L) {
   return 1;
 }
 
+bool om_core_push_json(lua_State *L, const char *text, size_t len, enum om_json_kind kind) {
+  bool marked = false;
+  if (kind == OM_JSON_ANSWER && om_json_is_plain(text, len)) {
+    lua_pushlstring(L, text, len);
+    return false;
+  }
+  size_t size = om_json_prepare(text, len, kind, NULL, &marked);
+  char *bytes = (char *)lua_newuserdatauv(L, size + 1, 0);
+  lua_pushlstring(L, bytes, om_json_prepare(text, len, kind, bytes, &marked));
+  lua_remove(L, -2);
+  return marked;
+}
+
+/* core.json(text [, event]) -> the text as lua-cjson can read it (om_json_prepare), whether there
+ * are marks in it */
+static int core_json(lua_State *L) {
+  size_t len = 0;
+  const char *text = luaL_checklstring(L, 1, &len);
+  enum om_json_kind kind = lua_toboolean(L, 2) ? OM_JSON_EVENT : OM_JSON_ANSWER;
+  lua_pushboolean(L, om_core_push_json(L, text, len, kind));
+  return 2;
+}
+
 /* core.base64(bytes) -> text. core.unbase64(text) -> bytes | nil; its padding may be missing. */
 static int core_base64(lua_State *L) {
   size_t len = 0;
@@ -193,6 +217,14 @@ static int core_unbase64(lua_State *L) {
   } else {
     lua_pushlstring(L, bytes, len);
   }
+  return 1;
+}
+
+/* core.blank(text) -> whether there is nothing to see in it (OM_TEXT_EMPTY) */
+static int core_blank(lua_State *L) {
+  size_t len = 0;
+  const char *text = luaL_checklstring(L, 1, &len);
+  lua_pushboolean(L, om_text_check(text, len, 0) == OM_TEXT_EMPTY);
   return 1;
 }
 
@@ -237,25 +269,14 @@ static int core_spellings(lua_State *L) {
 void om_core_open(lua_State *L, int module, int core) {
   static const luaL_Reg functions[] = {
       {"fd", module_fd}, {"dispatch", module_dispatch}, {"sleep", module_sleep}, {NULL, NULL}};
-  static const luaL_Reg inner[] = {{"listen", core_listen},
-                                   {"accept", core_accept},
-                                   {"hangup", core_hangup},
-                                   {"collect", core_collect},
-                                   {"positions", om_positions},
-                                   {"raise", core_raise},
-                                   {"ring", core_ring},
-                                   {"under_way", core_under_way},
-                                   {"yieldable", core_yieldable},
-                                   {"seconds", core_seconds},
-                                   {"base64", core_base64},
-                                   {"unbase64", core_unbase64},
-                                   {"duration", core_duration},
-                                   {"nearest", core_nearest},
-                                   {"phone", core_phone},
-                                   {"now", core_now},
-                                   {"country", core_country},
-                                   {"spellings", core_spellings},
-                                   {NULL, NULL}};
+  static const luaL_Reg inner[] = {
+      {"listen", core_listen},   {"accept", core_accept},       {"hangup", core_hangup},
+      {"collect", core_collect}, {"positions", om_positions},   {"raise", core_raise},
+      {"ring", core_ring},       {"under_way", core_under_way}, {"yieldable", core_yieldable},
+      {"seconds", core_seconds}, {"json", core_json},           {"base64", core_base64},
+      {"blank", core_blank},     {"unbase64", core_unbase64},   {"duration", core_duration},
+      {"nearest", core_nearest}, {"phone", core_phone},         {"now", core_now},
+      {"country", core_country}, {"spellings", core_spellings}, {NULL, NULL}};
   lua_pushvalue(L, module);
   lua_setfield(L, core, "module"); /* resty/onemsg replaces `sleep` there */
   om_add_functions(L, module, functions);

@@ -135,7 +135,8 @@ end
 local function fragment_in(s)
   s = s:lower()
   for _, row in ipairs(rows.texts) do
-    if s:find(row[1], 1, true) then return row end
+    local _, last = s:find(row[1], 1, true)
+    if last and (not row.behind or s:find(row.behind, last + 1, true)) then return row end
   end
   return nil
 end
@@ -165,10 +166,21 @@ function M.find(decoded, text)
   return code, e
 end
 
+-- Patterns for texts of strangers: each goes on behind what it looked at, so that a text costs what it is long.
+
+local function mask_jwt(run)
+  local at = run:find("eyJ", 1, true)
+  if at and run:find(".", at + 4, true) then return run:sub(1, at - 1) .. "***" end
+end
+
+local function mask_value(head, value)
+  if value:find("%d") then return head .. "***" end
+end
+
 local function mask_tokens(s)
-  return (s:gsub("eyJ[%w%-_]+%.[%w%-_%.]*", "***")
+  return (s:gsub("[%w%-_%.]+", mask_jwt)
     :gsub("([Tt][Oo][Kk][Ee][Nn]%s*[:=]?%s*[\"'])[^\"']*", "%1***")
-    :gsub("([Tt][Oo][Kk][Ee][Nn][=: ]+)[%w%-_%.~+/=]*%d[%w%-_%.~+/=]*", "%1***")
+    :gsub("([Tt][Oo][Kk][Ee][Nn][=: ]+)([%w%-_%.~+/=]+)", mask_value)
     :gsub("([Tt][Oo][Kk][Ee][Nn]=)[^%s&\"']+", "%1***")
     :gsub("([Bb][Ee][Aa][Rr][Ee][Rr] +)[%w%-_%.~+/=]+", "%1***"))
 end

@@ -2,6 +2,8 @@
 -- webhook-signature; Svix writes svix- for webhook-): HMAC-SHA256 over "id.timestamp.body", several secrets and several
 -- signatures at once, so that a secret can be changed without a gap. Pure: the time is an argument. 1MSG itself signs
 -- nothing (PLATFORM.md 3.4); this is for the events that your own systems send.
+local utf8 = require "onemsg.base.utf8"
+
 local M = {}
 
 M.TOLERANCE = 300 -- seconds that sender's and receiver's clocks may differ, either way
@@ -16,11 +18,19 @@ end
 
 -- Signatures ----------------------------------------------------------------------------------------------------
 
---- The key in a secret: base64, with or without "whsec_" before it.
+--- A secret as it was meant: without blanks and quotes around it, and without the "v1," that stands before signatures.
+local function pasted(secret)
+  local text = utf8.trim(secret)
+  local quoted = text:match "^'(.*)'$" or text:match '^"(.*)"$' or text:match "^\226\128[\152\156](.*)\226\128[\153\157]$"
+  if quoted then text = utf8.trim(quoted) end
+  return (text:gsub("^v1,%s*", ""))
+end
+
+--- The key in a secret: base64, with or without "whsec_" before it; blanks, quotes and "v1," around it are left out.
 -- @return bytes; or nil and a sentence, which does not contain the secret
 function M.key(secret)
   if type(secret) ~= "string" then return nil, "config: a signing secret must be a text such as whsec_…" end
-  local text = secret:match("^%s*(.-)%s*$")
+  local text = pasted(secret)
   if text:sub(1, #PREFIX) == PREFIX then text = text:sub(#PREFIX + 1) end
   local key = load_core().unbase64(text)
   if not key or key == "" then

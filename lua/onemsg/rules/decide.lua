@@ -1,4 +1,5 @@
 --- The decision: one event against rules that rules/check made ready. Pure, fast, and the same for submit and explain.
+local languages = require "onemsg.base.language"
 local letters = require "onemsg.base.utf8"
 local match = require "onemsg.rules.match"
 local text = require "onemsg.rules.text"
@@ -13,6 +14,7 @@ local holds, explain, as_text = match.holds, match.explain, text.as_text
 
 local MAX_TYPES = 256     -- event types whose list of rules is remembered
 local MAX_TYPE_BYTES = 200
+local MAX_ZONE = 60      -- letters of a time zone's name
 local MAX_REASON = 1000   -- bytes of a reason; the trace has everything
 local ANY = "\1"          -- stands for an event type that no rule names
 
@@ -125,7 +127,33 @@ local function recipient(slot, field, rule, context, signed)
   return nil, not lacking and why or nil
 end
 
-local REQUIRED = { "channel", "language", "namespace", "once_per" }
+local REQUIRED = { "channel", "namespace", "once_per" }
+
+-- An odd value of what is optional costs the option, never the message; it is said.
+local function note(decision, sentence)
+  decision.reason = letters.cut(decision.reason .. "; " .. sentence, MAX_REASON)
+end
+
+-- The language of a confirmation: as the template is written, or the template's own where it can't be that.
+local function speak(rule, context, decision)
+  local said, why = fill(rule.slots.language, "language", rule, context)
+  if not said and type(rule.slots.language) == "table" then return nil, why end -- a function of the script failed
+  local code, known = said and languages.code(said), rule.languages
+  if code and (not known or known.set[code]) then
+    decision.language = code
+    return true
+  end
+  decision.language = rule.language
+  if not said then
+    why = why or "it is missing"
+  elseif not code then
+    why = format("language is %s, which is no code", text.plain(said))
+  else
+    why = format("there is no %s of it, but %s", code, concat(known.list, ", "))
+  end
+  note(decision, format("in %s: %s", decision.language or "the channel's language", why))
+  return true
+end
 
 -- Everything a confirmation needs, into `decision`; nil and why not.
 local function render(rule, context, decision)
@@ -137,7 +165,10 @@ local function render(rule, context, decision)
     values[name] = filled
   end
   local body = {}
-  for at = 1, #rule.body do body[at] = values[rule.body[at]] end
+  for at = 1, #rule.body do
+    local name = rule.body[at]
+    body[at] = rule.named and { name = name, text = values[name] } or values[name]
+  end
   decision.body, decision.values = body, values
   decision.name, decision.action, decision.next_step = values.name, values.action, values.next_step
   local signed, named = signed_part(context), nil
@@ -155,13 +186,17 @@ local function render(rule, context, decision)
     if why then return nil, why end
     decision.country = filled
   end
-  for at = 1, 4 do
+  for at = 1, 3 do
     local field = REQUIRED[at]
     if slots[field] then
       local filled, why = fill(slots[field], field, rule, context)
       if not filled then return nil, why end
       decision[field] = filled
     end
+  end
+  if slots.language then
+    local ok, why = speak(rule, context, decision)
+    if not ok then return nil, why end
   end
   for _, field in next, rule.deep do
     local filled, why = fill_deep(slots[field], field, rule, context)
@@ -182,11 +217,13 @@ local function render(rule, context, decision)
   end
   if quiet then
     local zone, why = fill(quiet.zone, "zone in quiet", rule, context)
-    if not zone then return nil, why end
-    if not find(zone, "^%a[%w_+%-/]*$") or #zone > 64 then
-      return nil, format("zone in quiet of %s is %s, which is no time zone", title(rule), text.plain(zone))
+    if zone then
+      decision.quiet = { from = quiet.from, to = quiet.to, zone = letters.line(letters.repair(zone, MAX_ZONE)) }
+    elseif type(quiet.zone) == "table" then -- a function of the script failed
+      return nil, why
+    else
+      note(decision, "quiet hours are not kept: " .. why)
     end
-    decision.quiet = { from = quiet.from, to = quiet.to, zone = zone }
   end
   return decision
 end

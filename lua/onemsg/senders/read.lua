@@ -1,23 +1,21 @@
 --- onemsg.senders.read: what a request of a sender holds, as events: one reader for all rows (onemsg.senders.table). Pure.
 local canonical = require "onemsg.base.canonical"
-local cjson = require "cjson"
+local document = require "onemsg.base.document"
 
 local M = {}
 
 local NEST = 3 -- levels around an event's own: the body, a list in it, and what each is wrapped into
 local ITEMS = 1000
 
-local json = cjson.new()
-json.decode_max_depth(canonical.DEPTH + NEST)
-json.decode_invalid_numbers(false)
+local read = document.reader(canonical.DEPTH + NEST, "event")
 
 -- Names that are the row's to set, or onemsg's: what a body has under them stands under `original`.
 local OURS = { "id", "type", "sender", "test", "unsigned", "resolved", "original" }
 
 local function decode(text)
-  local ok, value = pcall(json.decode, text)
-  if ok then return value end
-  return nil, "the body is no JSON that can be taken: " .. tostring(value):gsub("^[^\n]-%.lua:%d+: ", "")
+  local value, why = read(text)
+  if value ~= nil then return value end
+  return nil, "the body is no JSON that can be taken: " .. why
 end
 
 local function unescape(text)
@@ -69,8 +67,8 @@ local function out_of_headers(row, request)
 end
 
 --- The whole body as a Lua value.
-local function document(row, request)
-  local body = request.body:gsub("^\239\187\191", "")
+local function whole_of(row, request)
+  local body = document.bare(request.body)
   if row.headers then
     local event = out_of_headers(row, request)
     if event then return event end
@@ -96,7 +94,7 @@ end
 
 --- The objects of a body, one an event.
 function M.items(row, request)
-  local whole, wrong = document(row, request)
+  local whole, wrong = whole_of(row, request)
   if whole == nil then return nil, wrong end
   if type(whole) ~= "table" then return nil, "the body is neither an object nor a list of them" end
   request.document = whole

@@ -53,10 +53,9 @@ end
 -- @tparam ?table ignored fields
 -- @tparam ?table more of them
 function M.same(one, other, ignored, more)
-  if one == other then return true end
   ignored, more = ignored or {}, more or {}
-  if #ignored + #more == 0 then return false end
-  return without(one, ignored, more) == without(other, ignored, more)
+  if canonical.same(one, other) then return true end
+  return #ignored + #more > 0 and canonical.same(without(one, ignored, more), without(other, ignored, more))
 end
 
 return M

@@ -1,6 +1,5 @@
 --- onemsg.workflow.operator: what a person asks and decides: show, list, settle, replay, cancel, stats.
 -- For onemsg.workflow, which calls these methods only while it is open.
-local cjson = require "cjson"
 local log = require "onemsg.workflow.log"
 local pace = require "onemsg.pace"
 local states = require "onemsg.policy.states"
@@ -139,7 +138,7 @@ function Hand:replay(id)
       :format(id, row.channel), { outcome = "invalid" }
   end
   local now = self.now()
-  local plan, no_plan, why = planner.plan(self, cjson.decode(row.event), now)
+  local plan, no_plan, why = planner.plan(self, planner.stored(row.event), now)
   if not plan then return nil, no_plan, why end
   local part = part_for(row, plan)
   if not part or part.state ~= "queued" then

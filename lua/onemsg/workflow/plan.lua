@@ -2,12 +2,16 @@
 -- channel's own check, so that explain says what submit then does. Stores nothing, sends nothing.
 local attempt = require "onemsg.base.check".attempt
 local canonical = require "onemsg.base.canonical"
+local document = require "onemsg.base.document"
 local quiet = require "onemsg.workflow.quiet"
 local utf8 = require "onemsg.base.utf8"
 local phones = require "onemsg.base.phone"
 local json = require "onemsg.base.json"
 
 local M = {}
+
+--- An event as the store has it, decoded.
+M.stored = document.reader(canonical.DEPTH + 1, "stored")
 
 M.ID_BYTES = 200
 M.TEXT_BYTES = 65536  -- of the canonical text; an event is a notice, not a document
@@ -102,7 +106,25 @@ local function check(channel, message)
   for _, name in ipairs { "phone", "bsuid", "username", "chat_id", "body", "template", "language", "namespace", "ttl" } do
     final[name] = checked[name]
   end
+  local first = message.body and message.body[1]
+  if type(first) == "table" then -- { name, text } each: a template with named variables
+    local texts, names = {}, {}
+    for n, value in ipairs(message.body) do
+      local said = checked.body[n] -- cleaned
+      texts[n], names[n] = type(said) == "table" and said.text or said, value.name
+    end
+    final.body, final.named = texts, names
+  end
   return final, checked.changes
+end
+
+--- A stored message as channel:send takes it.
+-- @tparam table message decoded
+-- @treturn table the same
+function M.to_send(message)
+  for n, name in ipairs(message.named or {}) do message.body[n] = { name = name, text = message.body[n] } end
+  message.named = nil
+  return message
 end
 
 local function confirmation(flow, event, decision, part, now)

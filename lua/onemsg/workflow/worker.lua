@@ -13,6 +13,7 @@ local outcome = require "onemsg.policy.outcome"
 local health = require "onemsg.workflow.health"
 local pace = require "onemsg.pace"
 local quiet = require "onemsg.workflow.quiet"
+local planner = require "onemsg.workflow.plan"
 local phones = require "onemsg.base.phone"
 
 local M = {}
@@ -83,7 +84,7 @@ function Worker:begin(channel, operation, flight, ...)
 end
 
 local function message_of(row)
-  return cjson.decode(row.message)
+  return planner.to_send(cjson.decode(row.message))
 end
 
 --- What was claimed leaves now, all of it; only then the world is told.

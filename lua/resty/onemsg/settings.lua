@@ -53,7 +53,8 @@ local function secrets(options, name, variable, fault_of)
   local source = name
   if not given then
     given, source = {}, name .. " (" .. variable .. ")"
-    for one in (os.getenv(variable) or ""):gmatch "[^%s,]+" do given[#given + 1] = one end
+    local list = (os.getenv(variable) or ""):gsub("v1,%s*", "") -- of a signature, pasted with the secret
+    for one in list:gmatch "[^%s,]+" do given[#given + 1] = (one:gsub("^[\"'](.*)[\"']$", "%1")) end
   end
   for i, one in ipairs(given) do
     if type(one) ~= "string" then refuse("%s: number %d is a %s, not a text", source, i, type(one)) end

@@ -5,6 +5,7 @@
 -- 413 too large, 503 not stored: repeat it. Several events get the status of the worst, and `results` tells each one's.
 local canonical = require "onemsg.base.canonical"
 local counters = require "resty.onemsg.counters"
+local document = require "onemsg.base.document"
 local request = require "resty.onemsg.request"
 local semaphore = require "ngx.semaphore"
 local signature = require "onemsg.signature"
@@ -18,9 +19,7 @@ local SLICE = 16  -- events (about a millisecond) that are decided before the wo
 local TURN_S, ROOM_S = 1, 10 -- what was not given back within this was lost with a light thread that was killed
 local NEST = 2    -- levels around an event's own: the array, and one to be refused by name
 
-local json = require "cjson".new()
-json.decode_max_depth(canonical.DEPTH + NEST)
-json.decode_invalid_numbers(false)
+local decode = document.reader(canonical.DEPTH + NEST, "event")
 
 local function count(result, n)
   counters.add("onemsg_events_total", ('result="%s"'):format(result), n or 1)
@@ -58,12 +57,6 @@ end
 
 -- Reading ---------------------------------------------------------------------------------------------------------
 
-local function decode(text)
-  local ok, value = pcall(json.decode, text)
-  if ok then return value end
-  return nil, (tostring(value):gsub("^[^\n]-%.lua:%d+: ", ""))
-end
-
 --- JSON lines: each line an event of its own, or a reason.
 local function lines(body)
   local list = {}
@@ -81,12 +74,13 @@ end
 -- @treturn ?table list of { event = value } or { wrong = sentence }
 -- @treturn boolean|string whether it is one single event; with nil: what is wrong
 local function parse(body)
+  body = document.bare(body)
   local first = body:match "^%s*(%S)"
   if not first then return nil, "the body is empty" end
   local value, wrong = decode(body)
   if value == nil then
-    local line = first == "{" and body:match "^%s*([^\r\n]*)[\r\n]+%s*%S"
-    if line and decode(line) then return lines(body), false end
+    local line, behind = body:match "^%s*([^\r\n]*)()"
+    if first == "{" and body:find("%S", behind) and decode(line) then return lines(body), false end
     return nil, "the body is no JSON that can be taken: " .. wrong
   elseif type(value) ~= "table" then
     return nil, "the body is not an event: give { \"id\": …, \"type\": …, … }"
@@ -218,7 +212,8 @@ function M.serve(settings)
   local list, single = parse(body)
   if not list then
     count "invalid"
-    return request.fail(400, "invalid: " .. single)
+    local status, sentence = request.unread(body, single)
+    return request.fail(status, "invalid: " .. sentence)
   elseif #list > settings.event_items then
     count "too_large"
     return request.fail(413, ("invalid: %d events in one request; at most %d are taken"):format(#list,
