@@ -173,7 +173,8 @@ describe("senders", function()
   end
 
   it("give no event whose id or type lacks a part", function()
-    for _, case in ipairs { { "stripe", '{"type":"t"}', "id" }, { "stripe", "{}", "id" }, { "stripe", '{"id":"","type":"t"}', "id" },
+    for _, case in ipairs { { "stripe", '{"type":"t"}', "id" }, { "stripe", "{}", "id" },
+      { "stripe", '{"id":"","type":"t"}', "id" },
       { "stripe", '{"id":"e"}', "type" }, { "stripe", '{"id":null,"type":"t"}', "id" },
         { "stripe", '{"id":{},"type":"t"}', "id" },
       { "razorpay", '{"event":"e"}', "header.x%-razorpay" },
