@@ -28,7 +28,8 @@ end
 --- What Stripe posts when somebody has paid, and the signature that it sends with it.
 local function stripe_posts(path)
   local body, at, secret = [[{"id":"evt_1","type":"checkout.session.completed","livemode":true,"data":{"object":{
-"amount_total":1250,"currency":"eur","customer_details":{"name":"Maria Silva","phone":"+12020746100"}}}}]], os.time(), "whsec_of_the_demo"
+"amount_total":1250,"currency":"eur","customer_details":{"name":"Maria Silva","phone":"+12020746100"}}}}]],
+    os.time(), "whsec_of_the_demo"
   assert(io.open(path, "wb")):write(body):close()
   local mac = require "onemsg".hmac(secret, at .. "." .. body):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
   return ("ONE_MSG_STRIPE_SECRET=%s onemsg submit --rules examples/rules/stripe.lua --from stripe "
