@@ -34,7 +34,10 @@ end
 --   channel | channels = { name = channel }   of onemsg.new
 --   rules         path of the script, or what rules.open or rules.load returned
 --   store         "sqlite:confirmations.db", or a handle of onemsg.sql; default ONE_MSG_STORE
---   resolve(event) → phone or nil; asked when the event has none. If it raises, the event is not taken (store:)
+--   resolve(event) → phone, or { phone = …, first_name = … } (in rules {resolved.first_name}), or nil; asked when the
+--                 event has no phone, or the rules speak of `resolved`. If it raises, the event is not taken (store:).
+--                 Or a query: { store = "sqlite:shop.db", query = "SELECT phone, first_name FROM customer WHERE id = $1",
+--                 by = "{customer.id}" }. What was found is stored with the event
 --   fallback      { name = function(notice) … end }: other ways to reach a person; notice has id, type, rule, phone,
 --                 body, text (of the rule), state, reason, code, message_id, event. Called once for a confirmation, in
 --                 the worker's own turn; what it returns, or raises, stands in the history (nil, why: it failed)
@@ -231,7 +234,7 @@ function Flow:explain(event)
       reason = why or part.reason, duplicate = false, body = part.body,
       template = part.template, language = part.language, channel = part.channel, changes = part.changes }, part.phone)
   end
-  shown[1].trace = plan.ruleset:explain(event)
+  shown[1].trace = plan.ruleset:explain(plan.seen)
   return with_others(shown)
 end
 

@@ -1,5 +1,6 @@
 --- The decision: one event against rules that rules/check made ready. Pure, fast, and the same for submit and explain.
 local languages = require "onemsg.base.language"
+local document = require "onemsg.base.document"
 local letters = require "onemsg.base.utf8"
 local match = require "onemsg.rules.match"
 local text = require "onemsg.rules.text"
@@ -108,11 +109,10 @@ end
 
 --- What chooses the recipient: the event without what its sender does not sign (onemsg.senders).
 local function signed_part(context)
-  local event, bare = context.event, {}
+  local event = context.event
   if type(rawget(event, "unsigned")) ~= "table" or type(rawget(event, "sender")) ~= "string" then return context end
-  for name, value in next, event do
-    if name ~= "unsigned" then bare[name] = value end
-  end
+  local bare = document.copy(event)
+  bare.unsigned = nil
   return { event = bare, scope = context.scope, pool = context.pool }
 end
 
@@ -274,6 +274,9 @@ local function nothing(set, event_type, verdicts, failed)
   decision.trace = trace
   return decision
 end
+
+--- Is any rule for events of this type?
+function M.concerns(set, event_type) return #rules_for(set, event_type) > 0 end
 
 --- Decides about one event.
 -- @tparam table set from rules/check, `prepare`d, with `version` and `scope`

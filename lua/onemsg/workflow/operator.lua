@@ -146,7 +146,8 @@ function Hand:replay(id)
       :format(id, row.channel), { outcome = "invalid" }
   end
   local now = self.now()
-  local plan, no_plan, why = planner.plan(self, planner.stored(row.event), now)
+  local plan, no_plan, why = planner.plan(self, planner.stored(row.event), now,
+    row.resolved and planner.stored(row.resolved))
   if not plan then return nil, no_plan, why end
   local part = part_for(row, plan)
   if not part or part.state ~= "queued" then

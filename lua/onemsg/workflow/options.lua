@@ -6,6 +6,7 @@ local news = require "onemsg.policy.delivery"
 local optout = require "onemsg.policy.optout"
 local check = require "onemsg.base.check"
 local pace = require "onemsg.pace"
+local resolve = require "onemsg.workflow.resolve"
 local rules = require "onemsg.rules"
 local zones = require "onemsg.base.zone"
 
@@ -17,7 +18,7 @@ local WINDOW = 64  -- sends in flight
 local GIVE_UP_AFTER = 6 * 3600 -- seconds, where the rule names none
 
 M.TAKES = { channel = "table userdata", channels = "table", rules = "string table", store = "string table userdata",
-  resolve = "function", fallback = "table", on_change = "function", on_alert = "function", log = "string function",
+  resolve = "function table", fallback = "table", on_change = "function", on_alert = "function", log = "string function",
   now = "function", sleep = "function", random = "function", lease = "duration", window = "number", rate = "number",
   burst = "number", gap = "duration", give_up_after = "duration", stalled_after = "duration", stop_words = "table",
   start_words = "table", event_ignore = "table", spawn = "function" }
@@ -128,7 +129,7 @@ function M.read(options, core)
   local flow = {
     channels = channels, names = names, default_channel = default,
     store = options.store or os.getenv("ONE_MSG_STORE"),
-    resolve = options.resolve, fallback = options.fallback or {}, fallback_given = options.fallback ~= nil,
+    resolve = resolve.ready(options.resolve), fallback = options.fallback or {}, fallback_given = options.fallback ~= nil,
     on_change = options.on_change, on_alert = options.on_alert,
     now = options.now or core.now, sleep = options.sleep, random = options.random or math.random,
     limits = { rate = options.rate or pace.RATE, burst = math.max(1, math.floor(options.burst or pace.BURST)) },
