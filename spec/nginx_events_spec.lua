@@ -213,7 +213,8 @@ describe("nginx: serve_events", function()
       { "null", "not an event", "null" },
       { "an empty array", "holds no event", "[]" },
       { "NaN", "no JSON that can be taken", '{"id":"1","type":"a","amount":NaN}' },
-      { "no id", "event%.id is missing: give the order or payment number", '{"type":"a"}' },
+      { "no id", "event%.id is missing: give the order or payment number", '{"type":"a"}',
+        { Authorization = "Bearer " .. service.TOKEN } },
       { "an empty id", "event%.id is missing", '{"id":"","type":"a"}' },
       { "null as an id", "event%.id must be a text", '{"id":null,"type":"a"}' },
       { "an id with a fraction", "write it as a text", '{"id":1.5,"type":"a"}' },
@@ -227,7 +228,7 @@ describe("nginx: serve_events", function()
       { "10,000 levels of objects", "no JSON that can be taken", ('{"a":'):rep(10000) .. "1" .. ("}"):rep(10000) },
     }
     for _, case in ipairs(bad) do
-      it(case[1] .. " with 400", function() refused(400, case[2], case[3]) end)
+      it(case[1] .. " with 400", function() refused(400, case[2], case[3], case[4]) end)
     end
 
     it("the same id with other content with 409", function()

@@ -1,7 +1,7 @@
 --- onemsg.signature: signs and verifies events after Standard Webhooks 1.0 (webhook-id, webhook-timestamp,
--- webhook-signature): HMAC-SHA256 over "id.timestamp.body", several secrets and several signatures at once, so that a
--- secret can be changed without a gap. Pure: the time is an argument. 1MSG itself signs nothing (PLATFORM.md 3.4); this
--- is for the events that your own systems send.
+-- webhook-signature; Svix writes svix- for webhook-): HMAC-SHA256 over "id.timestamp.body", several secrets and several
+-- signatures at once, so that a secret can be changed without a gap. Pure: the time is an argument. 1MSG itself signs
+-- nothing (PLATFORM.md 3.4); this is for the events that your own systems send.
 local utf8 = require "onemsg.base.utf8"
 
 local M = {}
@@ -73,6 +73,15 @@ local function header(headers, name)
   return type(value) == "string" and #value <= HEADER_BYTES and value ~= "" and value or nil
 end
 
+--- The id that a message has in its headers: the sender's name for it, the same at each repeat.
+-- @param headers as for verify
+-- @return the id or nil; how the names of its headers begin
+function M.id(headers)
+  local svix = not header(headers, "webhook-signature") and header(headers, "svix-signature")
+  local family = svix and "svix-" or "webhook-"
+  return header(headers, family .. "id"), family
+end
+
 --- Is this request signed with one of our secrets, and recent? Compares in constant time. A replay inside the
 -- tolerance is for the caller to notice, by the event's id. Raises on a wrong secret: that is a fault of the set-up.
 -- @param secrets "whsec_…" or a list of them (the old and the new one while a secret is changed)
@@ -86,15 +95,15 @@ function M.verify(secrets, headers, body, now)
   if type(headers) ~= "table" then error("signature.verify: headers must be a table", 2) end
   if type(body) ~= "string" then error("signature.verify: body must be a string", 2) end
   if type(now) ~= "number" then error("signature.verify: now is the time in seconds, for example os.time()", 2) end
-  local id = header(headers, "webhook-id")
-  local timestamp, given = header(headers, "webhook-timestamp"), header(headers, "webhook-signature")
-  if not id then return nil, "webhook-id is missing" end
-  if not timestamp then return nil, "webhook-timestamp is missing" end
-  if not given then return nil, "webhook-signature is missing" end
+  local id, family = M.id(headers)
+  local timestamp, given = header(headers, family .. "timestamp"), header(headers, family .. "signature")
+  if not id then return nil, family .. "id is missing" end
+  if not timestamp then return nil, family .. "timestamp is missing" end
+  if not given then return nil, family .. "signature is missing" end
   local seconds = #timestamp <= 12 and timestamp:find("^%d+$") and tonumber(timestamp)
-  if not seconds then return nil, "webhook-timestamp is not a number of seconds" end
-  if seconds < now - M.TOLERANCE then return nil, "webhook-timestamp is too old" end
-  if seconds > now + M.TOLERANCE then return nil, "webhook-timestamp is in the future" end
+  if not seconds then return nil, family .. "timestamp is not a number of seconds" end
+  if seconds < now - M.TOLERANCE then return nil, family .. "timestamp is too old" end
+  if seconds > now + M.TOLERANCE then return nil, family .. "timestamp is in the future" end
   local equal, expected, matched, count = require "onemsg".equal, {}, false, 0
   for i, secret in ipairs(secrets) do
     local key, err = M.key(secret)

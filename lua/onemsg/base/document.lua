@@ -27,6 +27,14 @@ function M.spelling(t, key, value)
   return written and tonumber(written) == value and written or nil
 end
 
+--- A table with the same keys and values, whose numbers are known to be written as those were.
+function M.copy(t)
+  local copy = {}
+  for key, value in next, t do copy[key] = value end
+  spellings[copy] = spellings[t]
+  return copy
+end
+
 --- Was this empty table a list?
 function M.is_list(t) return lists[t] == true end
 

@@ -29,6 +29,7 @@ local function confirmation(changes)
     faults INTEGER NOT NULL DEFAULT 0,  -- how often it met such a fault while others were accepted in between
     faulted_at DOUBLE PRECISION,       -- since when a fault of the whole channel is the answer to it
     message_id TEXT, job_id TEXT, code INTEGER,
+    resolved TEXT,                     -- JSON: what resolve found of the event
     otherwise TEXT,                    -- JSON: the way to reach the person if this one fails
     otherwise_after DOUBLE PRECISION,  -- seconds of silence that count as failure
     otherwise_unknown INTEGER NOT NULL,

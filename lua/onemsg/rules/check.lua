@@ -22,7 +22,7 @@ local FIELDS = {
   phone = true, bsuid = true, username = true, chat_id = true, country = true,
   name = true, action = true, next_step = true, template = true, language = true,
   namespace = true, channel = true, header = true, buttons = true, consent = true, once_per = true,
-  otherwise = true, quiet = true, ttl = true, give_up_after = true, text = true,
+  otherwise = true, quiet = true, ttl = true, give_up_after = true, text = true, test = true,
 }
 local TEMPLATE_FIELDS = { language = true, languages = true, namespace = true, body = true, header = true,
   buttons = true, ttl = true, text = true }
@@ -273,6 +273,7 @@ local READY = {
   give_up_after = function(self, value) return self:duration("give_up_after", value) end,
   header = function(self, value) return self:deep("header", value) end,
   buttons = function(self, value) return self:deep("buttons", self:want("buttons", value, "table", "{ … }")) end,
+  test = function(self, value) return self:want("test", value, "boolean", "true") end,
   also = function(self, value) return self:want("also", value, "boolean", "true") end,
   template = function(self, value) return self:want("template", value, "string", '"action_success"') end,
 }

@@ -1,5 +1,6 @@
 --- The decision: one event against rules that rules/check made ready. Pure, fast, and the same for submit and explain.
 local languages = require "onemsg.base.language"
+local document = require "onemsg.base.document"
 local letters = require "onemsg.base.utf8"
 local match = require "onemsg.rules.match"
 local text = require "onemsg.rules.text"
@@ -106,6 +107,26 @@ local function may_send(consent, context, rule)
     value == nil and "missing" or text.plain(value, text.is_secret(consent.path)), title(rule))
 end
 
+--- What chooses the recipient: the event without what its sender does not sign (onemsg.senders).
+local function signed_part(context)
+  local event = context.event
+  if type(rawget(event, "unsigned")) ~= "table" or type(rawget(event, "sender")) ~= "string" then return context end
+  local bare = document.copy(event)
+  bare.unsigned = nil
+  return { event = bare, scope = context.scope, pool = context.pool }
+end
+
+--- Fills a field that is a part of the recipient; what is missing may be found by resolve.
+local function recipient(slot, field, rule, context, signed)
+  local filled, why, lacking = fill(slot, field, rule, signed)
+  if filled then return filled end
+  if signed ~= context and fill(slot, field, rule, context) then
+    return nil, format("%s of %s stands under unsigned, which %s does not sign: no recipient is taken from there; find it "
+      .. "by resolve", field, title(rule), text.plain(rawget(context.event, "sender")))
+  end
+  return nil, not lacking and why or nil
+end
+
 local REQUIRED = { "channel", "namespace", "once_per" }
 
 -- An odd value of what is optional costs the option, never the message; it is said.
@@ -136,20 +157,19 @@ end
 
 -- Whom a confirmation is for; nil and why that can't be said. Nobody is for workflow's resolve.
 local function address(rule, context, decision)
-  local slots = rule.slots
-  local named
+  local slots, signed, named = rule.slots, signed_part(context), nil
   for at = 1, #RECIPIENT do
     local field = RECIPIENT[at]
     if not named and slots[field] then
-      local filled, why, lacking = fill(slots[field], field, rule, context)
-      if not filled and not lacking then return nil, why end
+      local filled, why = recipient(slots[field], field, rule, context, signed)
+      if why then return nil, why end
       decision[field], named = filled, filled
     end
   end
   if not named then decision.needs_phone = true end
   if slots.country then -- a channel may have one as well
-    local filled, why, lacking = fill(slots.country, "country", rule, context)
-    if not filled and not lacking then return nil, why end
+    local filled, why = recipient(slots.country, "country", rule, context, signed)
+    if why then return nil, why end
     decision.country = filled
   end
   return true
@@ -228,6 +248,11 @@ end
 
 -- A rule that matched: its decision.
 local function decide_one(set, rule, context)
+  local event = context.event
+  if rawget(event, "test") == true and type(rawget(event, "sender")) == "string" and not rule.slots.test then
+    return skipped(set, rule, format("it is a test of %s's; %s would confirm it with test = true",
+      text.plain(event.sender), title(rule)))
+  end
   local consent = rule.slots.consent
   if consent then
     local ok, why = may_send(consent, context, rule)
@@ -263,6 +288,9 @@ local function nothing(set, event_type, verdicts, failed)
   decision.trace = trace
   return decision
 end
+
+--- Is any rule for events of this type?
+function M.concerns(set, event_type) return #rules_for(set, event_type) > 0 end
 
 --- Decides about one event.
 -- @tparam table set from rules/check, `prepare`d, with `version` and `scope`

@@ -117,6 +117,7 @@ function M.view(row, history, statuses)
     retry_at = row.retry_at, stall_at = row.stall_at, contradiction = row.contradiction, settled = row.settled,
     created_at = row.created_at,
     changed_at = row.changed_at, accepted_at = row.accepted_at, history = history, statuses = statuses,
+    resolved = row.resolved and json.decode(row.resolved) or nil,
   }
   return phones.tell(view, row.phone, row.person)
 end

@@ -146,7 +146,8 @@ function Hand:replay(id)
       :format(id, row.channel), { outcome = "invalid" }
   end
   local now = self.now()
-  local plan, no_plan, why = planner.plan(self, planner.stored(row.event), now)
+  local plan, no_plan, why = planner.plan(self, planner.stored(row.event), now,
+    row.resolved and planner.stored(row.resolved))
   if not plan then return nil, no_plan, why end
   local part = part_for(row, plan)
   if not part or part.state ~= "queued" then
@@ -218,7 +219,8 @@ end
 --   next_at, pause_until, hooked_at (last hook on a message of ours), hookinfo (false: not offered) } }; parked = {
 --   { channel, template, language, until_at, reason }, … }; rules = { version, problem (of the file as it stands) };
 --   held (statuses of unknown messages); oddities = { kind = n } (not understood); fallbacks_unknown; and of this
---   workflow since it was opened: submitted, duplicates, skipped, attempts, recorded, in_flight, unrecorded, asks
+--   workflow since it was opened: submitted, duplicates, differs (repeats with other content, of which the first
+--   won), skipped, attempts, recorded, in_flight, unrecorded, asks
 --   (hookInfo), fallbacks, hooks, hooks_invalid, hook_new, hook_duplicates, hook_foreign, hook_ignored
 function Hand:stats()
   local counts, err, info = self.box:counts(self.now())

@@ -1,10 +1,12 @@
 --- onemsg.workflow.options: what workflow.open takes, checked. A programmer's mistake raises at the caller's line; what
 -- only the world can know (a file, a database) comes back as nil, "config: …".
+local content = require "onemsg.workflow.content"
 local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
 local optout = require "onemsg.policy.optout"
 local check = require "onemsg.base.check"
 local pace = require "onemsg.pace"
+local resolve = require "onemsg.workflow.resolve"
 local rules = require "onemsg.rules"
 local zones = require "onemsg.base.zone"
 
@@ -16,11 +18,10 @@ local WINDOW = 64  -- sends in flight
 local GIVE_UP_AFTER = 6 * 3600 -- seconds, where the rule names none
 
 M.TAKES = { channel = "table userdata", channels = "table", rules = "string table", store = "string table userdata",
-  resolve = "function", fallback = "table", on_change = "function", on_alert = "function", log = "string function",
+  resolve = "function table", fallback = "table", on_change = "function", on_alert = "function", log = "string function",
   now = "function", sleep = "function", random = "function", lease = "duration", window = "number", rate = "number",
   burst = "number", gap = "duration", give_up_after = "duration", stalled_after = "duration", stop_words = "table",
-  start_words = "table",
-  spawn = "function" }
+  start_words = "table", event_ignore = "table", spawn = "function" }
 
 local function refuse(sentence, ...)
   check.misuse("workflow.open: " .. sentence:format(...))
@@ -128,7 +129,7 @@ function M.read(options, core)
   local flow = {
     channels = channels, names = names, default_channel = default,
     store = options.store or os.getenv("ONE_MSG_STORE"),
-    resolve = options.resolve, fallback = options.fallback or {}, fallback_given = options.fallback ~= nil,
+    resolve = resolve.ready(options.resolve), fallback = options.fallback or {}, fallback_given = options.fallback ~= nil,
     on_change = options.on_change, on_alert = options.on_alert,
     now = options.now or core.now, sleep = options.sleep, random = options.random or math.random,
     limits = { rate = options.rate or pace.RATE, burst = math.max(1, math.floor(options.burst or pace.BURST)) },
@@ -138,7 +139,8 @@ function M.read(options, core)
     stop_word = optout.matcher(options.stop_words or optout.STOP_WORDS),
     start_word = optout.matcher(options.start_words or optout.START_WORDS),
     spawn = options.spawn or function(run) run() end,
-    texts = {},
+    texts = {}, event_ignore = content.fields("workflow.open: event_ignore",
+      options.event_ignore or content.written(os.getenv "ONE_MSG_EVENT_IGNORE")),
   }
   flow.instances, flow.countries = read_identities(channels, core)
   if not flow.store then
