@@ -48,6 +48,13 @@ describe("nginx: serve_events", function()
       assert.equal(1, fake:count(event.customer.phone))
     end)
 
+    it("an id that a double does not hold, with all its digits", function()
+      local body = '{"id":9007199254740993,"type":"payment.succeeded","customer":{"phone":"12020721300"}}'
+      local status, answer = here:post("/events", body, sign(body))
+      assert.equal(202, status)
+      assert.equal("9007199254740993", cjson.decode(answer).id)
+    end)
+
     it("what the rules skip, and says why", function()
       local event = payment()
       event.type = "newsletter.sent"
@@ -210,7 +217,6 @@ describe("nginx: serve_events", function()
         { Authorization = "Bearer " .. service.TOKEN } },
       { "an empty id", "event%.id is missing", '{"id":"","type":"a"}' },
       { "null as an id", "event%.id must be a text", '{"id":null,"type":"a"}' },
-      { "an id that a double does not hold", "write it as a text", '{"id":9007199254740993,"type":"a"}' },
       { "an id with a fraction", "write it as a text", '{"id":1.5,"type":"a"}' },
       { "a long id", "longer than 200 bytes", '{"id":"' .. ("x"):rep(201) .. '","type":"a"}' },
       { "no type", "event%.type is missing", '{"id":"1"}' },

@@ -179,7 +179,7 @@ end
 
 local function mask_tokens(s)
   return (s:gsub("[%w%-_%.]+", mask_jwt)
-    :gsub("([Tt][Oo][Kk][Ee][Nn]%s*[:=]?%s*[\"'])[^\"']*", "%1***")
+    :gsub("([Tt][Oo][Kk][Ee][Nn][\"']?%s*[:=]?%s*[\"'])[^\"']*", "%1***")
     :gsub("([Tt][Oo][Kk][Ee][Nn][=: ]+)([%w%-_%.~+/=]+)", mask_value)
     :gsub("([Tt][Oo][Kk][Ee][Nn]=)[^%s&\"']+", "%1***")
     :gsub("([Bb][Ee][Aa][Rr][Ee][Rr] +)[%w%-_%.~+/=]+", "%1***"))

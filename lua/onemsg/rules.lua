@@ -140,7 +140,8 @@ end
 --- Decides about one event. The event is only read.
 -- @tparam table event as decoded from JSON; `type` picks the rules, null counts as absent
 -- @treturn table a list of decisions, one unless rules say `also`. Each has `confirm` (boolean), `rule` (name or nil),
---   `reason` and `version`. With confirm = true: `body` (texts in the template's order), `values` (the same by name),
+--   `reason` and `version`. With confirm = true: `body` (texts in the template's order; of a template with
+--   named variables { name, text } each), `values` (the same by name),
 --   `name`, `action`, `next_step`, `phone` and `chat_id` as the script gives them (with neither, `needs_phone` is
 --   true), `country`, and where the rules say so `template`, `language`, `namespace`, `channel`, `header`, `buttons`, `once_per`,
 --   `ttl` and `give_up_after` (seconds), `text` ("clean" …), `otherwise` ({ after = seconds or nil, send, text,

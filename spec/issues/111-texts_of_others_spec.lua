@@ -214,6 +214,13 @@ describe("a reader", function()
       for _, text in ipairs(cases.broken) do read(text) end
     end
   end)
+  it("takes a text that is but a list, or a number", function()
+    local read = document.reader(5, "event")
+    assert.same({}, read " [ ] ")
+    assert.is_true(document.is_list(read "[]"))
+    assert.equal(19.9, read "19.90")
+    assert.equal("123456789012345678", read "123456789012345678")
+  end)
   it("takes no mark of a stranger's for its own", function()
     local read = document.reader(5, "event")
     local event = assert(read '{"a":"\25519.90","b":"\255[]","c":1.50,"\2551":1}')

@@ -102,7 +102,11 @@ function M.reader(depth, kind)
       if ready ~= text then why = select(2, json.decode(M.bare(text))) or why end -- at its place in this text
       return nil, why
     end
-    if marked and type(value) == "table" then restore(value, stored) end
+    if marked then
+      local whole = { value }
+      restore(whole, stored)
+      value = whole[1]
+    end
     return value
   end
 end

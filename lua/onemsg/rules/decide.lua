@@ -155,6 +155,40 @@ local function speak(rule, context, decision)
   return true
 end
 
+-- Whom a confirmation is for; nil and why that can't be said. Nobody is for workflow's resolve.
+local function address(rule, context, decision)
+  local slots, signed = rule.slots, signed_part(context)
+  local named
+  for at = 1, #RECIPIENT do
+    local field = RECIPIENT[at]
+    if not named and slots[field] then
+      local filled, why = recipient(slots[field], field, rule, context, signed)
+      if why then return nil, why end
+      decision[field], named = filled, filled
+    end
+  end
+  if not named then decision.needs_phone = true end
+  if slots.country then -- a channel may have one as well
+    local filled, why = recipient(slots.country, "country", rule, context, signed)
+    if why then return nil, why end
+    decision.country = filled
+  end
+  return true
+end
+
+-- The quiet hours of a confirmation, where the event says a zone.
+local function keep_quiet(quiet, rule, context, decision)
+  local zone, why = fill(quiet.zone, "zone in quiet", rule, context)
+  if zone then
+    decision.quiet = { from = quiet.from, to = quiet.to, zone = letters.line(letters.repair(zone, MAX_ZONE)) }
+  elseif type(quiet.zone) == "table" then -- a function of the script failed
+    return nil, why
+  else
+    note(decision, "quiet hours are not kept: " .. why)
+  end
+  return true
+end
+
 -- Everything a confirmation needs, into `decision`; nil and why not.
 local function render(rule, context, decision)
   local values, slots = {}, rule.slots
@@ -171,21 +205,8 @@ local function render(rule, context, decision)
   end
   decision.body, decision.values = body, values
   decision.name, decision.action, decision.next_step = values.name, values.action, values.next_step
-  local signed, named = signed_part(context), nil
-  for at = 1, #RECIPIENT do
-    local field = RECIPIENT[at]
-    if not named and slots[field] then
-      local filled, why = recipient(slots[field], field, rule, context, signed)
-      if why then return nil, why end
-      decision[field], named = filled, filled
-    end
-  end
-  if not named then decision.needs_phone = true end
-  if slots.country then -- a channel may have one as well
-    local filled, why = recipient(slots.country, "country", rule, context, signed)
-    if why then return nil, why end
-    decision.country = filled
-  end
+  local found, unfound = address(rule, context, decision)
+  if not found then return nil, unfound end
   for at = 1, 3 do
     local field = REQUIRED[at]
     if slots[field] then
@@ -216,14 +237,8 @@ local function render(rule, context, decision)
       on_unknown = otherwise.on_unknown }
   end
   if quiet then
-    local zone, why = fill(quiet.zone, "zone in quiet", rule, context)
-    if zone then
-      decision.quiet = { from = quiet.from, to = quiet.to, zone = letters.line(letters.repair(zone, MAX_ZONE)) }
-    elseif type(quiet.zone) == "table" then -- a function of the script failed
-      return nil, why
-    else
-      note(decision, "quiet hours are not kept: " .. why)
-    end
+    local ok, why = keep_quiet(quiet, rule, context, decision)
+    if not ok then return nil, why end
   end
   return decision
 end

@@ -2,7 +2,8 @@
 --
 -- Signed after Standard Webhooks, an event without an id gets that of its message; then its first content wins.
 -- 202 taken, 200 a repeat of what was taken before, 400 not understood, 401, 405, 409 the same id with other content,
--- 413 too large, 503 not stored: repeat it. Several events get the status of the worst, and `results` tells each one's.
+-- 413 too large, 415 a form or no text in UTF-8, 503 not stored: repeat it. Several events get the status of the worst,
+-- and `results` tells each one's.
 local canonical = require "onemsg.base.canonical"
 local counters = require "resty.onemsg.counters"
 local document = require "onemsg.base.document"
