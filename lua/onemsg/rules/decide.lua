@@ -157,7 +157,8 @@ end
 
 -- Whom a confirmation is for; nil and why that can't be said. Nobody is for workflow's resolve.
 local function address(rule, context, decision)
-  local slots, signed, named = rule.slots, signed_part(context), nil
+  local slots, signed = rule.slots, signed_part(context)
+  local named
   for at = 1, #RECIPIENT do
     local field = RECIPIENT[at]
     if not named and slots[field] then

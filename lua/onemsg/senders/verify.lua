@@ -12,9 +12,10 @@ local COMPARE_KEY = "onemsg.senders" -- of digests that hide how long a secret i
 
 local function core() return require "onemsg" and require "onemsg.core" end
 
-local function hex(bytes)
-  return (bytes:gsub(".", function(char) return ("%02x"):format(char:byte()) end))
-end
+local HEX = {}
+for byte = 0, 255 do HEX[string.char(byte)] = ("%02x"):format(byte) end
+
+local function hex(bytes) return (bytes:gsub(".", HEX)) end
 
 local function unhex(text)
   if #text == 0 or #text % 2 == 1 or text:find "%X" then return nil end
