@@ -212,6 +212,9 @@ static void push_failure(lua_State *L, const struct om_transfer *transfer, bool 
     snprintf(number, sizeof number, "%.3g", seconds);
     lua_pushfstring(L, "no answer from %s within %s s%s", host, number, left);
     break;
+  case OM_END_FENCED:
+    lua_pushliteral(L, "the lease ended before it could leave");
+    break;
   case OM_END_CANCELLED:
     lua_pushfstring(L, "cancelled%s", left);
     break;

@@ -4,6 +4,7 @@
 #include "core.h"
 
 #include "base64.h"
+#include "clock.h"
 #include "phone.h"
 #include "ready.h"
 #include "text.h"
@@ -262,12 +263,28 @@ static int core_log_file(lua_State *L) {
   return 1;
 }
 
-/* core.now() -> seconds since the epoch, with microseconds. */
+static void push_time(lua_State *L, int64_t us) {
+  lua_pushnumber(L, (lua_Number)(us / 1000000) + (lua_Number)(us % 1000000) * 1e-6);
+}
+
+/* core.now() -> seconds since the epoch, with microseconds, by the wall clock. */
 static int core_now(lua_State *L) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  lua_pushnumber(L, (lua_Number)now.tv_sec + (lua_Number)(now.tv_nsec / 1000) * 1e-6);
+  push_time(L, om_clock_read().wall_us);
   return 1;
+}
+
+/* core.steady() -> seconds of a clock that only rises: for deadlines. */
+static int core_steady(lua_State *L) {
+  push_time(L, om_clock_steady_us());
+  return 1;
+}
+
+/* core.clocks() -> both at one instant. */
+static int core_clocks(lua_State *L) {
+  struct om_clocks now = om_clock_read();
+  push_time(L, now.wall_us);
+  push_time(L, now.steady_us);
+  return 2;
 }
 
 /* core.country(text) -> the calling code of an ISO code or a calling code | nil: no country's. */
@@ -322,6 +339,8 @@ void om_core_open(lua_State *L, int module, int core) {
                                    {"nearest", core_nearest},
                                    {"phone", core_phone},
                                    {"now", core_now},
+                                   {"steady", core_steady},
+                                   {"clocks", core_clocks},
                                    {"country", core_country},
                                    {"spellings", core_spellings},
                                    {NULL, NULL}};

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE /* dladdr */
 #include "answer.h"
 #include "channel.h"
+#include "child.h"
 #include "core.h"
 #include "database.h"
 #include "hmac.h"
@@ -200,6 +201,7 @@ static int open_part(lua_State *L, void (*open)(lua_State *, int, int), const ch
   if (strcmp(part, "channel") == 0) {
     om_pending_open(L, 2);
     om_core_open(L, 1, 2);
+    om_child_open(L, 2);
     om_signals_open(L, 2);
   }
   adapt_to_nginx(L, 2, part);

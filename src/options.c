@@ -416,6 +416,7 @@ static int read_endpoint(lua_State *L, struct om_state *state, int anchors,
   if (options.ca_file != NULL && !is_readable_file(options.ca_file)) {
     return fail_file(L, &ca_file, options.ca_file);
   }
+  channel->connect_timeout_ms = options.connect_timeout_ms;
   options.http_version = version == 0 ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS;
   channel->endpoint = om_endpoint_new(&options, sentence, sizeof sentence);
   return channel->endpoint != NULL ? 0 : om_fail(L, "config", "invalid", "%s", sentence);

@@ -39,18 +39,22 @@ end
 --                 Or a query: { store = "sqlite:shop.db", query = "SELECT phone, first_name FROM customer WHERE id = $1",
 --                 by = "{customer.id}" }. What was found is stored with the event
 --   fallback      { name = function(notice) … end }: other ways to reach a person; notice has id, type, rule, phone,
---                 body, text (of the rule), state, reason, code, message_id, event. Called once for a confirmation, in
---                 the worker's own turn; what it returns, or raises, stands in the history (nil, why: it failed)
+--                 body, text (of the rule), state, reason, code, message_id, event. Called once for a confirmation; what
+--                 it returns, or raises, stands in the history (nil, why: it failed)
+--   fallback_timeout = "1m", fallback_window = 8   how long one may run, and how many at a time
 --   stalled_after = "1d"   silence after which a message without ttl is `stalled`
 --   stop_words    list of texts that, as a whole message, end all sending to their writer (default: in some twenty languages)
 --   start_words   the same for texts that take that back
---   spawn(run)    how a fallback is run; default: at once. In nginx ngx.thread.spawn, so that the worker goes on
+--   spawn(run)    how a fallback is run; default: at once, in the worker's own turn, one a turn. In nginx in a light thread.
+--                 May return { stop = function() → true when it was ended, turn = function() called until it is done }
 --   on_change(confirmation) after every state change; on_alert(alert) when a channel stops or goes on
 --   log           function(line, entry), a path, or "stderr": the delivery log as JSON lines
 --   rate = 20, burst = 20   messages a second and channel, over all processes of the store; gap = 6 s per recipient
 --   event_ignore = { "attempts", "meta.sent_at" }   fields in which a repeat of an event may differ from the first
---   window = 64   sends in flight of this workflow; lease = 60 s; give_up_after = "6h" where the rule names none
---   now, sleep, random   clock, wait and random source, for simulations
+--   window = 64   sends in flight of this workflow; lease = what a send may take (the channel's timeout +
+--                 connect_timeout + 10 s), and not less; give_up_after = "6h" where the rule names none
+--   now, steady, sleep, random   wall clock, a clock that only rises (default: now is both), wait and random source, for
+--                 simulations
 -- @treturn ?table workflow
 -- @treturn string with nil: "config: …", "store: …"
 -- @raise on an unknown option or a wrong type
@@ -68,6 +72,13 @@ function M.open(options)
     return nil, err, info
   end
   flow.worker = worker.new(flow)
+  local told
+  told, err, info = flow.clock:open(flow.box)
+  if not told then
+    flow:close()
+    return nil, err, info
+  end
+  flow:tell_clock()
   flow.rules_version = flow_options.ruleset(flow, flow.now()).version
   return flow
 end
@@ -90,6 +101,14 @@ end
 function Flow:alert(alert)
   log.write(self.sink, alert, self.now())
   if self.on_alert then pcall(self.on_alert, alert) end
+end
+
+--- What the clock has to say.
+function Flow:tell_clock()
+  local news = self.clock.news
+  if #news == 0 then return end
+  self.clock.news = {}
+  for _, alert in ipairs(news) do self:alert(alert) end
 end
 
 --- The rules to decide by now. A file that changed, or that is bad and leaves the last good rules at work, is told once.
@@ -190,6 +209,7 @@ function Flow:submit(event, options)
   if self.closed then return closed() end
   options = check.options("submit", options, TAKES.submit)
   local now = self.now()
+  self:tell_clock()
   local plan, err, info = planner.plan(self, event, now)
   if not plan then return nil, err, info end
   local begun
@@ -240,7 +260,8 @@ end
 
 --- Work ------------------------------------------------------------------------------------------------------------
 
---- Sends, retries, recovers and expires until told to stop; then waits for the sends in flight, at most the lease.
+--- Sends, retries, recovers and expires until told to stop; then waits for the sends in flight, at most the lease, and for
+-- fallbacks that run, as long as they may.
 -- @tparam ?table options stop() → true to end; asked at least four times a second
 -- @treturn ?number messages whose answer was recorded
 -- @treturn string with nil: "store: …", when it ended with answers that the store had refused for 5 s. An alert

@@ -165,6 +165,10 @@ local function doubts(stats, now)
         "It is tried again by itself; `onemsg work` goes on when that is fixed.", calls.REFUSED)[1]
     end
   end
+  if stats.clock.jumped then
+    findings[#findings + 1] = fix("clock", ("it jumped by %.0f s, which is not believed yet"):format(stats.clock.jumped),
+      "Set the clock (NTP). What it says is believed when it has held for a minute.", calls.SERVER)[1]
+  end
   if stats.due > 0 and now - (stats.oldest_due or now) > LATE then
     findings[#findings + 1] = fix("sending", ("%d are due, the oldest for %.0f s"):format(stats.due,
       now - stats.oldest_due), "Is `onemsg work`, or nginx with resty.onemsg, running?", calls.SERVER)[1]

@@ -218,6 +218,7 @@ end
 -- @treturn ?table states = { queued = n, … } of the store; due, oldest_due; channels = { name = { breaker, reason,
 --   next_at, pause_until, hooked_at (last hook on a message of ours), hookinfo (false: not offered) } }; parked = {
 --   { channel, template, language, until_at, reason }, … }; rules = { version, problem (of the file as it stands) };
+--   clock = { jumped (seconds by which the wall clock jumped, while that is not believed) };
 --   held (statuses of unknown messages); oddities = { kind = n } (not understood); fallbacks_unknown; and of this
 --   workflow since it was opened: submitted, duplicates, differs (repeats with other content, of which the first
 --   won), skipped, attempts, recorded, in_flight, unrecorded, asks
@@ -233,6 +234,7 @@ function Hand:stats()
       hookinfo = gate.mute_until <= self.now() }
   end
   counts.channels = channels
+  counts.clock = { jumped = self.clock:jumped() }
   counts.rules = { version = self:ruleset(self.now()).version, problem = self.rules_problem }
   local more
   more, err, info = self.box:delivery_counts()

@@ -3,6 +3,7 @@
 local document = require "onemsg.base.document"
 local json = require "onemsg.base.json"
 local onemsg = require "onemsg"
+local core = require "onemsg.core"
 
 local M = {}
 
@@ -17,8 +18,8 @@ local said, lines = {}, {}
 --- One line for the error log, at most once a second for the same sentence. nginx adds the request to whatever a handler
 -- logs, and the request line of a hook holds its secret: so the worker's long light thread writes it, within a second.
 function M.say(line, level)
-  local now = ngx.now()
-  if #lines >= SAY_MOST or said[line] and now - said[line] < SAY_EVERY and now >= said[line] then return end
+  local now = core.steady()
+  if #lines >= SAY_MOST or said[line] and now - said[line] < SAY_EVERY then return end
   said[line] = now
   lines[#lines + 1] = { level or ngx.ERR, "onemsg: " .. line }
 end
@@ -29,7 +30,7 @@ function M.write()
   local written = lines
   lines = {} -- what is said meanwhile is for the next time
   for _, line in ipairs(written) do ngx.log(line[1], line[2]) end
-  local now, count = ngx.now(), 0
+  local now, count = core.steady(), 0
   for line, at in pairs(said) do -- bounded: sentences may hold ids
     count = count + 1
     if count > SAY_MOST or now - at >= SAY_EVERY then said[line] = nil end
