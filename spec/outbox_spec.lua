@@ -146,7 +146,7 @@ describe("outbox", function()
       assert.equal(NOW, submit("other", "2").due_at)
     end)
 
-    it("minds when the last one left", function()
+    it("waits for the gap since the last one left", function()
       submit("a", "1")
       record(claim()[1], { state = "accepted", left_at = NOW + 2, message_id = "w" }, NOW + 2)
       assert.equal(NOW + 8, submit("b", "1", nil, NOW + 3).due_at)

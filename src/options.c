@@ -53,12 +53,24 @@ static int fail_option(lua_State *L, const struct option *option, const char *wh
   return om_fail(L, "config", "invalid", "%s (%s) %s", option->name, option->variable, why);
 }
 
+/* Pushes a variable's value, or nil; without the quotes around it that docker's --env-file leaves.
+ */
+static void push_variable(lua_State *L, const char *name) {
+  const char *value = getenv(name);
+  size_t len = value != NULL ? strlen(value) : 0;
+  if (len >= 2 && (value[0] == '"' || value[0] == '\'') && value[len - 1] == value[0]) {
+    lua_pushlstring(L, value + 1, len - 2);
+  } else {
+    lua_pushstring(L, value); /* nil for NULL */
+  }
+}
+
 /* Pushes the option's value from the table at 1, else from the environment, else nil. */
 static bool push_option(lua_State *L, const struct option *option) {
   lua_getfield(L, 1, option->name);
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
-    lua_pushstring(L, getenv(option->variable)); /* nil for NULL */
+    push_variable(L, option->variable);
   }
   return !lua_isnil(L, -1);
 }

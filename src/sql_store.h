@@ -13,7 +13,7 @@ struct om_sql_store {
   char *name;
   struct om_sql_store *next; /* the_lock */
   int handles;               /* the_lock */
-  pthread_t thread;          /* the_lock, once it is over */
+  pthread_t thread;          /* the_lock, once it has ended */
   bool joined;               /* the_lock */
   pid_t pid;                 /* __atomic: who started the thread; 0: nobody yet */
 

@@ -162,7 +162,7 @@ local function doubts(stats, now)
   for name, channel in pairs(stats.channels) do
     if channel.breaker ~= "closed" then
       findings[#findings + 1] = fix("sending", ("channel %s is stopped: %s"):format(name, channel.reason or "?"),
-        "It is tried again by itself; `onemsg work` goes on when that is mended.", calls.REFUSED)[1]
+        "It is tried again by itself; `onemsg work` goes on when that is fixed.", calls.REFUSED)[1]
     end
   end
   if stats.clock.jumped then

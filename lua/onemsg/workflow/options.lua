@@ -1,11 +1,13 @@
 --- onemsg.workflow.options: what workflow.open takes, checked. A programmer's mistake raises at the caller's line; what
 -- only the world can know (a file, a database) comes back as nil, "config: …".
+local content = require "onemsg.workflow.content"
 local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
 local optout = require "onemsg.policy.optout"
 local check = require "onemsg.base.check"
 local clock = require "onemsg.workflow.clock"
 local pace = require "onemsg.pace"
+local resolve = require "onemsg.workflow.resolve"
 local rules = require "onemsg.rules"
 local ways = require "onemsg.workflow.ways"
 local zones = require "onemsg.base.zone"
@@ -21,12 +23,11 @@ local WINDOW = 64  -- sends in flight
 local GIVE_UP_AFTER = 6 * 3600 -- seconds, where the rule names none
 
 M.TAKES = { channel = "table userdata", channels = "table", rules = "string table", store = "string table userdata",
-  resolve = "function", fallback = "table", on_change = "function", on_alert = "function", log = "string function",
-  now = "function", steady = "function", sleep = "function", random = "function", lease = "duration",
-  window = "number", rate = "number",
-  burst = "number", gap = "duration", give_up_after = "duration", stalled_after = "duration", stop_words = "table",
-  start_words = "table",
-  spawn = "function", fallback_timeout = "duration", fallback_window = "number" }
+  resolve = "function table", fallback = "table", on_change = "function", on_alert = "function", log = "string function",
+  now = "function", steady = "function", sleep = "function", random = "function", lease = "duration", window = "number",
+  rate = "number", burst = "number", gap = "duration", give_up_after = "duration", stalled_after = "duration",
+  stop_words = "table", start_words = "table", event_ignore = "table", spawn = "function",
+  fallback_timeout = "duration", fallback_window = "number" }
 
 local function refuse(sentence, ...)
   check.misuse("workflow.open: " .. sentence:format(...))
@@ -157,7 +158,7 @@ function M.read(options, core)
   local flow = {
     channels = channels, names = names, default_channel = default,
     store = options.store or os.getenv("ONE_MSG_STORE"),
-    resolve = options.resolve, fallback = options.fallback or {}, fallback_given = options.fallback ~= nil,
+    resolve = resolve.ready(options.resolve), fallback = options.fallback or {}, fallback_given = options.fallback ~= nil,
     on_change = options.on_change, on_alert = options.on_alert,
     clock = clock.new(options, core), sleep = options.sleep, random = options.random or math.random,
     limits = { rate = options.rate or pace.RATE, burst = math.max(1, math.floor(options.burst or pace.BURST)) },
@@ -168,7 +169,8 @@ function M.read(options, core)
     start_word = optout.matcher(options.start_words or optout.START_WORDS),
     spawn = options.spawn or function(run) run() end, beside = options.spawn ~= nil,
     fallback_timeout = options.fallback_timeout or ways.TIMEOUT, fallback_window = options.fallback_window or ways.WINDOW,
-    texts = {},
+    texts = {}, event_ignore = content.fields("workflow.open: event_ignore",
+      options.event_ignore or content.written(os.getenv "ONE_MSG_EVENT_IGNORE")),
   }
   flow.now, flow.steady = flow.clock.now, flow.clock.steady
   flow.instances, flow.countries = read_identities(channels, core)

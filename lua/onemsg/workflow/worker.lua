@@ -14,6 +14,7 @@ local outcome = require "onemsg.policy.outcome"
 local health = require "onemsg.workflow.health"
 local pace = require "onemsg.pace"
 local quiet = require "onemsg.workflow.quiet"
+local planner = require "onemsg.workflow.plan"
 local ways = require "onemsg.workflow.ways"
 local log = require "onemsg.workflow.log"
 local NONE = require "onemsg.outbox.amend".NONE
@@ -104,7 +105,7 @@ function Worker:begin(channel, operation, flight, ...)
 end
 
 local function message_of(row)
-  return cjson.decode(row.message)
+  return planner.to_send(cjson.decode(row.message))
 end
 
 --- What was claimed leaves now, all of it, or not at all once the lease is over; only then the world is told.

@@ -1,5 +1,6 @@
 --- resty.onemsg.request: what the endpoints share: bodies with a limit, credentials, answers, and a line in the error
 -- log that does not carry the request, whose URL may hold a secret.
+local document = require "onemsg.base.document"
 local json = require "onemsg.base.json"
 local onemsg = require "onemsg"
 local core = require "onemsg.core"
@@ -59,6 +60,24 @@ function M.body(limit)
   return body
 end
 
+--- Why a body could not be read: the status and a sentence that says what to do. 415 where its form is at fault, which
+-- no other content would mend.
+-- @tparam string body
+-- @tparam string wrong what is wrong with it as JSON
+-- @treturn number
+-- @treturn string
+function M.unread(body, wrong)
+  local encoding, kind = ngx.var.http_content_encoding, (ngx.var.http_content_type or ""):lower()
+  local foreign = document.foreign(body)
+  if foreign then return 415, "the body can't be read: " .. foreign end
+  if encoding and encoding:lower() ~= "identity" then
+    return 415, "the body can't be read: it is encoded, as Content-Encoding says: send it as it is"
+  elseif kind:find "^%s*application/x%-www%-form%-urlencoded" or kind:find "^%s*multipart/" then
+    return 415, "a form was posted: post JSON instead, with Content-Type: application/json"
+  end
+  return 400, wrong
+end
+
 -- Credentials -----------------------------------------------------------------------------------------------------
 
 --- Is this text one of the secrets whose digests these are? Every one is compared, in constant time.
@@ -114,7 +133,7 @@ end
 
 local statuses = { invalid = 400, conflict = 409 }
 
---- The HTTP status for an error of the workflow: 400 and 409 are the sender's to mend, with 503 it should repeat.
+--- The HTTP status for an error of the workflow: 400 and 409 are the sender's to fix, with 503 it should repeat.
 function M.status_of(err)
   return statuses[err:match "^(%l+):" or ""] or 503
 end
