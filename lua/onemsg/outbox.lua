@@ -8,6 +8,7 @@ local amend = require "onemsg.outbox.amend"
 local attention = require "onemsg.outbox.attention"
 local evidence = require "onemsg.outbox.evidence"
 local gate = require "onemsg.outbox.gate"
+local once = require "onemsg.outbox.once"
 local operator = require "onemsg.outbox.operator"
 local read = require "onemsg.outbox.read"
 local recipient = require "onemsg.outbox.recipient"
@@ -24,7 +25,7 @@ local Outbox = {}
 Outbox.__index = Outbox
 
 -- For whom tells states by the store: see onemsg.policy.states.
-M.legal, M.doubtful, M.replayable, M.ONCE = states.legal, states.doubtful, states.replayable, submit.ONCE
+M.legal, M.doubtful, M.replayable, M.ONCE = states.legal, states.doubtful, states.replayable, once.ONCE
 
 --- Eight random bytes in hex: tells the claims of one opened store from those of all others.
 local function token()
@@ -65,7 +66,7 @@ function Outbox:close()
   self.owned = false
 end
 
-for _, part in ipairs { amend, attention, evidence, gate, operator, read, recipient, send, statuses, submit } do
+for _, part in ipairs { amend, attention, evidence, gate, once, operator, read, recipient, send, statuses, submit } do
   for name, method in pairs(part.methods) do Outbox[name] = method end
 end
 

@@ -199,7 +199,7 @@ function Flow:explain(event)
   for n, part in ipairs(plan.parts) do
     local holder
     if part.once and part.state == "queued" then
-      holder, err, info = self.box:holder(part.rule, part.once)
+      holder, err, info = self.box:holder(part.once)
       if err then return nil, err, info end
     end
     local why = holder and outbox.ONCE .. holder

@@ -36,6 +36,8 @@ local function confirmation(changes)
     accepted_at DOUBLE PRECISION,
     quiet TEXT,                        -- JSON: from, to, zone
     awake_until DOUBLE PRECISION,      -- no quiet hours before that; NULL: ask
+    once TEXT,                         -- the key of once_per that it holds or held
+    suppressed_at DOUBLE PRECISION,    -- since when it is skipped only because of a suppression
     rank INTEGER NOT NULL DEFAULT 0,   -- of the highest status folded in
     contradiction TEXT,
     settled TEXT,                      -- what a person said: arrived, not_arrived
@@ -75,6 +77,8 @@ local INDEXES = {
   "CREATE INDEX confirmation_attend ON confirmation(attend_at) WHERE attend_at IS NOT NULL",
   "CREATE INDEX confirmation_retry ON confirmation(retry_at) WHERE retry_at IS NOT NULL",
   "CREATE INDEX confirmation_handed ON confirmation(fallback_lease) WHERE fallback_lease IS NOT NULL",
+  "CREATE INDEX confirmation_once ON confirmation(once) WHERE once IS NOT NULL",
+  "CREATE INDEX confirmation_suppressed ON confirmation(phone) WHERE suppressed_at IS NOT NULL",
   "CREATE INDEX confirmation_quiet ON confirmation(channel, due_at) WHERE state = 'queued' AND quiet IS NOT NULL",
 }
 
@@ -138,8 +142,8 @@ local NEWS = {
 -- What decides whether a message may leave.
 local GATES = {
   [[CREATE TABLE once_key (
-      rule TEXT NOT NULL, value TEXT NOT NULL, id TEXT NOT NULL,
-      PRIMARY KEY (rule, value)
+      value TEXT NOT NULL, type TEXT NOT NULL, id TEXT NOT NULL,
+      PRIMARY KEY (value, type)
     )]],
   [[CREATE TABLE suppression (
       channel TEXT NOT NULL, phone TEXT NOT NULL, reason TEXT NOT NULL, code INTEGER,

@@ -6,6 +6,7 @@ local quiet = require "onemsg.workflow.quiet"
 local utf8 = require "onemsg.base.utf8"
 local phones = require "onemsg.base.phone"
 local json = require "onemsg.base.json"
+local keys = require "onemsg.outbox.once"
 
 local M = {}
 
@@ -105,7 +106,7 @@ local function check(channel, message)
   return final, checked.changes
 end
 
-local function confirmation(flow, event, decision, part, now)
+local function confirmation(flow, ruleset, event, decision, part, now)
   local name = decision.channel or flow.default_channel
   local channel = flow.channels[name]
   if not channel then
@@ -128,7 +129,7 @@ local function confirmation(flow, event, decision, part, now)
   part.phone = phones.of_message(message) -- one line for one person, however addressed
   part.template, part.language = message.template or "", message.language or ""
   part.body, part.changes, part.message = message.body, why, json.encode(message)
-  part.once = decision.once_per
+  part.once = decision.once_per and keys.key(ruleset:once(decision.rule), decision.once_per, event.type)
   part.give_up_at = now + (decision.give_up_after or flow.give_up_after)
   local otherwise = decision.otherwise
   if otherwise then
@@ -159,7 +160,7 @@ function M.plan(flow, event, now)
     local part = { id = n == 1 and read.id or read.id .. "~" .. n, rule = decision.rule, version = decision.version,
                    reason = decision.reason }
     if decision.confirm then
-      local done, err, info = confirmation(flow, event, decision, part, now)
+      local done, err, info = confirmation(flow, ruleset, event, decision, part, now)
       if not done then return nil, err, info end
     else
       skip(part, decision.reason)
