@@ -40,15 +40,16 @@ end
 -- @tparam table names of the channels that are used here
 -- @tparam ?boolean named somebody gave them these names: the store knows them from now on. A channel that got none is
 --   "main", and known once something is sent: who only looks at a store must not bring another "main" into it
+-- @tparam ?table ways names of the other ways to reach a person that this process has
 -- @treturn ?table an outbox
-function M.open(store, names, named)
+function M.open(store, names, named, ways)
   local db = store
   if type(store) == "string" then
     local opened, err, info = sql.open(store)
     if not opened then return nil, err, info end
     db = opened
   end
-  local box = setmetatable({ db = db, owned = db ~= store, names = names, token = token(), claims = 0, place = 0,
+  local box = setmetatable({ db = db, owned = db ~= store, names = names, ways = ways or {}, token = token(), claims = 0, place = 0,
     open_claims = {} }, Outbox)
   local ok, err, info = schema.migrate(db, schema.steps(states.changes()))
   box.named = named -- see outbox.gate

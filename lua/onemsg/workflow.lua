@@ -9,6 +9,7 @@
 local flow_options = require "onemsg.workflow.options"
 local hooks = require "onemsg.workflow.hooks"
 local log = require "onemsg.workflow.log"
+local manners = require "onemsg.workflow.manners"
 local operator = require "onemsg.workflow.operator"
 local outbox = require "onemsg.outbox"
 local planner = require "onemsg.workflow.plan"
@@ -45,6 +46,7 @@ end
 --   window = 64   sends in flight of this workflow; lease = 60 s; give_up_after = "6h" where the rule names none
 --   now, sleep, random   clock, wait and random source, for simulations
 -- @treturn ?table workflow
+-- @treturn ?string with a workflow: which other ways the rules name that it does not have; who sends should say so
 -- @treturn string with nil: "config: …", "store: …"
 -- @raise on an unknown option or a wrong type
 function M.open(options)
@@ -55,14 +57,15 @@ function M.open(options)
   flow.counted, flow.landing = { submitted = 0, duplicates = 0, skipped = 0, attempts = 0, hooks = 0, hook_new = 0,
     hook_duplicates = 0, hook_foreign = 0, hook_ignored = 0, hooks_invalid = 0, asks = 0, fallbacks = 0 }, {}
   local info
-  flow.box, err, info = outbox.open(flow.store, flow.names, options.channels ~= nil)
+  flow.box, err, info = outbox.open(flow.store, flow.names, options.channels ~= nil, flow.ways)
   if not flow.box then
     flow:close()
     return nil, err, info
   end
   flow.worker = worker.new(flow)
-  flow.rules_version = flow_options.ruleset(flow, flow.now()).version
-  return flow
+  local set = flow_options.ruleset(flow, flow.now())
+  flow.rules_version = set.version
+  return flow, manners.missing(flow, set)
 end
 
 local function closed()
@@ -91,7 +94,8 @@ function Flow:ruleset(now)
   if problem ~= self.rules_problem or set.version ~= self.rules_version then
     local reason = problem or self.rules_problem and "the rules file is good again" or "new rules are at work"
     self.rules_problem, self.rules_version = problem, set.version
-    self:alert { alert = "rules", reason = reason, version = set.version }
+    self:alert { alert = "rules", reason = reason, version = set.version,
+      missing = not problem and manners.missing(self, set) or nil }
   end
   return set
 end

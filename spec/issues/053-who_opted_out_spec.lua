@@ -49,6 +49,7 @@ describe("who opted out", function()
       local forms = #phones.variants((phones.address(written, country)))
       assert.equal(forms, #flow:suppressed())
       assert.equal(forms, flow:unsuppress(written))
+      assert.equal("cancelled", assert(flow:cancel "a").state) -- it had come back
       assert.equal("queued", flow:submit({ id = "b", type = "paid", phone = event }).state)
       assert.equal(0, flow:suppress(event, { channel = "main", reason = "asked" }) - 1) -- what waits is skipped
       assert.equal("skipped", flow:show("b").state)

@@ -28,6 +28,7 @@ local function confirmation(changes)
     faulted_at DOUBLE PRECISION,       -- since when a fault of the whole channel is the answer to it
     message_id TEXT, job_id TEXT, code INTEGER,
     otherwise TEXT,                    -- JSON: the way to reach the person if this one fails
+    way TEXT,                          -- its name: who has no such function leaves it to others
     otherwise_after DOUBLE PRECISION,  -- seconds of silence that count as failure
     otherwise_unknown INTEGER NOT NULL,
     fallback_at DOUBLE PRECISION,      -- when that way is due, unless delivery is known by then

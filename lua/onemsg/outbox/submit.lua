@@ -25,9 +25,9 @@ local TURN = [[
 local INSERT = [[
   INSERT INTO confirmation(id, event, type, was, state, step, reason, rule, version, channel, phone, template, language,
     message, place, due_at, give_up_at, attempts, owner, otherwise, otherwise_after, otherwise_unknown, created_at,
-    changed_at, parts, once)
+    changed_at, parts, once, way)
   VALUES ($1, $2, $3, 'new', $4, 1, $5, $6, $7, $8, $9, $10, $11,
-    $12, $13, ]] .. TURN .. [[, $16, 0, $17, $18, $19, $20, $14, $14, $21, $22)
+    $12, $13, ]] .. TURN .. [[, $16, 0, $17, $18, $19, $20, $14, $14, $21, $22, $23)
   ON CONFLICT (id) DO NOTHING RETURNING id]]
 
 local SET_ASIDE = [[
@@ -40,7 +40,8 @@ local function insertion(box, plan, part, parts, now, gap, owner)
   return { INSERT, part.id, plan.text, plan.type, part.state, part.reason, or_null(part.rule), or_null(part.version),
     or_null(part.channel), or_null(part.phone), or_null(part.template), or_null(part.language), or_null(part.message),
     box:next_place(now), now, gap, or_null(part.give_up_at), owner, or_null(otherwise.json), or_null(otherwise.after),
-    otherwise.on_unknown and 1 or 0, parts, or_null(part.once and part.once.key), expect = 1 }
+    otherwise.on_unknown and 1 or 0, parts, or_null(part.once and part.once.key),
+    or_null(otherwise.send), expect = 1 }
 end
 
 --- The unit that stores an event's confirmations, whole or, when the id is known already, not at all.

@@ -9,6 +9,7 @@ local fold = require "onemsg.workflow.fold"
 local hooks = require "onemsg.workflow.hooks"
 local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
+local manners = require "onemsg.workflow.manners"
 local plain = require "onemsg.base.utf8"
 local reconcile = require "onemsg.workflow.reconcile"
 
@@ -190,9 +191,9 @@ local function fall_back(worker, row)
   local flow = worker.flow
   local otherwise = cjson.decode(row.otherwise)
   local call, now = flow.fallback[otherwise.send], flow.now()
-  if not call then -- the rules of another process know it
-    return write(worker, row, { attend_until = now + flow.lease })
-  end
+  local change, err = manners.before(flow, row, otherwise, now)
+  if err then return worker:trouble(err) end
+  if change then return write(worker, row, change) end
   local marked = write(worker, row, { fallback = "handed_over", fallback_lease = now + flow.lease, fallback_at = NONE,
     retry_at = NONE, note = ("%s: handed over"):format(otherwise.send), guard = amend.UNDELIVERED })
   if not marked then
@@ -237,6 +238,7 @@ local kept = { "attend_at", "retry_at", "fallback_at" }
 --- Does what a leased row needs next.
 function act(worker, row)
   local channel = worker.channels[row.channel] or { hooked_at = 0, mute_until = 0 }
+  if not worker.flow.fallback[row.way] then row.fallback_at = nil end -- it is for others, who have that way
   local what, rest = news.next_step(row, channel, worker.flow.now())
   if what then return actions[what](worker, row) end
   local change, differs = {}, row.attend_until ~= nil

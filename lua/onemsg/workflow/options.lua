@@ -136,6 +136,9 @@ function M.read(options, core)
     spawn = options.spawn or function(run) run() end,
     texts = {},
   }
+  flow.ways = {}
+  for name in pairs(flow.fallback) do flow.ways[#flow.ways + 1] = name end
+  table.sort(flow.ways)
   flow.instances, flow.countries = read_identities(channels, core)
   if not flow.store then
     return nil, "config: store (ONE_MSG_STORE) is missing: for example \"sqlite:confirmations.db\""

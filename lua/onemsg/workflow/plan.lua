@@ -122,7 +122,7 @@ local function confirmation(flow, ruleset, event, decision, part, now)
   end
   local message, why, fault = check(channel, compose(decision, phone))
   if not message then
-    if why:find("^closed:") then return nil, why, fault end
+    if not why:find("^invalid:") then return nil, why, fault end -- we can't now; the event is good
     return skip(part, why)
   end
   part.state, part.channel = "queued", name
@@ -133,7 +133,7 @@ local function confirmation(flow, ruleset, event, decision, part, now)
   part.give_up_at = now + (decision.give_up_after or flow.give_up_after)
   local otherwise = decision.otherwise
   if otherwise then
-    part.otherwise = { json = json.encode(otherwise), after = otherwise.after, on_unknown = otherwise.on_unknown }
+    part.otherwise = { json = json.encode(otherwise), send = otherwise.send, after = otherwise.after, on_unknown = otherwise.on_unknown }
   end
   if decision.quiet then
     local trouble = quiet.trouble(decision.quiet)

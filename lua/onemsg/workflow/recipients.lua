@@ -71,17 +71,20 @@ function People:suppress(phone, options)
   return skipped
 end
 
---- Ends every suppression of a recipient, on all channels. What was skipped meanwhile stays so; replay it.
+--- Ends every suppression of a recipient, on all channels. What they had skipped is queued again, within its
+-- give_up_after, unless another way was used or another confirmation took its once_per key.
 -- @param phone as for suppress
 -- @tparam ?table options country = as for suppress
 -- @treturn ?number how many there were
 function People:unsuppress(phone, options)
   local ended, country = 0, check.options("unsuppress", options, LIFTS).country
   for _, form in ipairs(phones.variants(M.address(self, "unsuppress", phone, nil, country))) do
-    local count, err, info = self.box:unsuppress(form, self.now())
-    if not count then return nil, err, info end
+    local count, back, info = self.box:unsuppress(form, self.now())
+    if not count then return nil, back, info end
     ended = ended + count
+    for _, row in ipairs(back) do self:announce(row) end
   end
+  self.worker:wake()
   return ended
 end
 
