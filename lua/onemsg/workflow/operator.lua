@@ -125,7 +125,8 @@ end
 -- @treturn ?table
 -- @treturn string with nil: why there is none
 local function part_for(row, parts, plan)
-  local found = #plan.parts == 1 and parts == 1 and plan.parts[1] or nil
+  local only = #plan.parts == 1 and plan.parts[1]
+  local found = only and (parts == 1 or only.state == "skipped") and only or nil
   for _, part in ipairs(plan.parts) do
     if part.rule ~= nil and part.rule == row.rule then found = part end
   end
