@@ -83,8 +83,8 @@ describe("people", function()
       flow:unsuppress(PHONE)
       submit "b"
       -- somebody else's process, between two statements: the row is there, and nobody skipped what waits
-      assert(flow.box.db:unit { { "INSERT INTO suppression(channel, phone, reason, created_at) VALUES ('main', $1, 'x', 0) "
-        .. "ON CONFLICT (channel, phone) DO UPDATE SET until_at = NULL", PHONE } })
+      assert(flow.box.db:unit { { "INSERT INTO suppression(channel, phone, person, reason, created_at, source) "
+        .. "VALUES ('main', $1, $1, 'x', 0, 'hand') ON CONFLICT (channel, person) DO UPDATE SET until_at = NULL", PHONE } })
       sim:advance(60)
       assert.equal(0, #sim.sent)
       assert.equal("skipped", flow:show("b").state)

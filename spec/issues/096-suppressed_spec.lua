@@ -41,6 +41,11 @@ describe("a suppressed recipient", function()
     assert(flow:hooks(cjson.encode { ack = { { id = flow:show(id).message_id, status = word, error = error_text } } }))
   end
 
+  local function hook_of(body)
+    return cjson.encode { messages = {
+      { id = body, body = body, fromMe = false, chatId = PHONE .. "@c.us", time = sim.time } } }
+  end
+
   local function fails(message, n)
     if message.phone ~= PHONE then return { outcome = "accepted", id = "w" .. n } end
     return nil, "rejected: 400 (#131026) Message undeliverable", { outcome = "rejected", status = 400, code = 131026 }
@@ -108,11 +113,13 @@ describe("a suppressed recipient", function()
 
   local lifts = {
     { "by hand, once", function() flow:suppress(PHONE) end, "queued" },
+    { "by themselves", function() return "START" end, "queued" },
     { "of one channel, while that of all channels goes on", function()
         flow:suppress(PHONE, { channel = "main" })
         flow:suppress(PHONE)
         local box = flow.box
-        assert(box.db:unit { { "UPDATE suppression SET code = 131026, until_at = $1 WHERE channel = 'main'", sim.time + 1e6 } })
+        assert(box.db:unit { { "UPDATE suppression SET source = 'failure', code = 131026, until_at = $1 "
+          .. "WHERE channel = 'main'", sim.time + 1e6 } })
         return "delivery"
       end, "skipped" },
   }
@@ -123,9 +130,13 @@ describe("a suppressed recipient", function()
       sim:advance(1)
       local how = row[2]()
       submit("a", "once")
-      assert.equal("skipped", flow:show("a").state)
-      if how == "delivery" then
-        assert(flow.box.db:unit { { "UPDATE confirmation SET phone = $1 WHERE id = 'x'", PHONE } })
+      assert.equal(how == "START" and "queued" or "skipped", flow:show("a").state)
+      if how == "START" then
+        flow:hooks(hook_of "STOP")
+        assert.equal("skipped", flow:show("a").state)
+        flow:hooks(hook_of "START")
+      elseif how == "delivery" then
+        assert(flow.box.db:unit { { "UPDATE confirmation SET phone = $1, person = $1 WHERE id = 'x'", PHONE } })
         hook("x", "delivered")
       else
         flow:unsuppress(PHONE)
@@ -150,8 +161,7 @@ describe("a suppressed recipient", function()
 
   local silences = {
     { "wrote STOP", function()
-        flow:hooks(cjson.encode { messages = {
-          { id = "in", body = "STOP", fromMe = false, chatId = PHONE .. "@c.us", time = sim.time } } })
+        flow:hooks(hook_of "STOP")
       end },
     { "was suppressed by hand", function() flow:suppress(PHONE) end },
     { "was suppressed by hand for a while", function() flow:suppress(PHONE, { duration = "1d" }) end },
@@ -176,8 +186,11 @@ describe("a suppressed recipient", function()
   local nights = {
     { "silence", "quiet", function() end },
     { "a failure", "quiet", function() hook("a", "failed", "Message undeliverable") end },
-    { "a suppression", "quiet", function() flow.box:suppress({ channel = "main", phone = PHONE, code = 131026, reason = "x",
-        until_at = sim.time + 1e6 }, sim.time) submit("b", "quiet") end, "b" },
+    { "a suppression", "quiet", function()
+        assert(flow.box:suppress({ channel = "main", phone = PHONE, code = 131026, reason = "x", source = "failure",
+          until_at = sim.time + 1e6 }, sim.time))
+        submit("b", "quiet")
+      end, "b" },
     { "silence, and quiet = false", "loud", function() end, "a", "21:05" },
   }
   for _, row in ipairs(nights) do

@@ -14,7 +14,7 @@ local OTHERS = 600 -- … and after which one that this workflow lacks is no lon
 -- @treturn ?table a change for the row; nil: it may be used
 -- @treturn string with nil: "store: …"
 function M.before(flow, row, otherwise, now)
-  local why, err = flow.box:silence(row.phone, row.channel, now)
+  local why, err = flow.box:silence(row, now)
   if err then return nil, err end
   if why then
     return { fallback_at = amend.NONE, note = ("%s: not used; suppressed: %s"):format(otherwise.send, why) }

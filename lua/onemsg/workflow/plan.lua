@@ -85,8 +85,12 @@ end
 local message_fields = { "body", "template", "language", "namespace", "header", "buttons", "ttl", "text" }
 
 local function compose(decision, phone)
-  local message = { phone = phone, country = decision.country }
-  if not phone then
+  local message = { country = decision.country }
+  if phone and phones.is_bsuid(phone) then
+    message.bsuid = phone
+  elseif phone then
+    message.phone = phone
+  else
     message.bsuid, message.username, message.chat_id = decision.bsuid, decision.username, decision.chat_id
   end
   for _, name in ipairs(message_fields) do message[name] = decision[name] end
@@ -129,11 +133,12 @@ local function confirmation(flow, ruleset, event, decision, part, now)
   part.phone = phones.of_message(message) -- one line for one person, however addressed
   part.template, part.language = message.template or "", message.language or ""
   part.body, part.changes, part.message = message.body, why, json.encode(message)
-  part.once = decision.once_per and keys.key(ruleset:once(decision.rule), decision.once_per, event.type)
+  if decision.once_per then part.once = keys.key(ruleset:once(decision.rule), decision.once_per, event.type) end
   part.give_up_at = now + (decision.give_up_after or flow.give_up_after)
   local otherwise = decision.otherwise
   if otherwise then
-    part.otherwise = { json = json.encode(otherwise), send = otherwise.send, after = otherwise.after, on_unknown = otherwise.on_unknown }
+    part.otherwise = { json = json.encode(otherwise), send = otherwise.send, after = otherwise.after,
+      on_unknown = otherwise.on_unknown }
   end
   if decision.quiet then
     local trouble = quiet.trouble(decision.quiet)
