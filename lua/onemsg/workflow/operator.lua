@@ -142,10 +142,10 @@ local function part_for(row, parts, plan)
     found.id = row.id
     return found
   end
-  local names = {}
-  for n, part in ipairs(plan.parts) do names[n] = part.rule and '"' .. part.rule .. '"' or "no rule" end
+  local rules = {}
+  for n, part in ipairs(plan.parts) do rules[n] = part.rule and '"' .. part.rule .. '"' or "no rule" end
   return nil, ('%s was decided by the rule "%s", and now the event leads to %s: which of them it is, is open; submit what is '
-    .. "missing as an event with an id of its own"):format(row.id, row.rule or "?", table.concat(names, ", "))
+    .. "missing as an event with an id of its own"):format(row.id, row.rule or "?", table.concat(rules, ", "))
 end
 
 --- Queues an ended confirmation again, as the rules decide it now: for what was rejected and then mended. Also ends the
