@@ -1,4 +1,5 @@
 -- onemsg.outbox: what the store itself guarantees. A real SQLite file.
+local once = require "onemsg.outbox.once"
 local outbox = require "onemsg.outbox"
 local simulation = require "support.simulation"
 local sql = require "onemsg.sql"
@@ -259,6 +260,10 @@ describe("outbox", function()
     assert.same({ "queued", "expired" }, { history[1].state, history[2].state })
   end)
 
+  local function key_of(value)
+    return once.key({ said = "{x}", on = { said = { "paid", "order.*" } } }, value, "paid")
+  end
+
   it("walks through nothing but what it is about, whatever is stored", function()
     local real = assert(sql.open("sqlite:" .. path))
     local asked, proxy = {}, {}
@@ -270,16 +275,16 @@ describe("outbox", function()
     end
     box:close()
     box = assert(outbox.open(proxy, { "main" }))
-    for n, id in ipairs { "a", "b", "c", "d", "e", "f" } do submit(id, nil, { once = "key", rule = "R" .. n }) end
+    for n, id in ipairs { "a", "b", "c", "d", "e", "f" } do submit(id, nil, { once = key_of("key" .. n) }) end
     local rows = claim(2)
     record(rows[1], { state = "accepted", message_id = "w" })
     box:park(rows[2], NOW + 60, "why", NOW)
     box:unpark(rows[2], NOW)
     box:change_gate("main", function() return { tries = 1 } end)
     box:change("c", "queued", "cancelled", "why", NOW)
-    box:replay("cancelled", part("c", nil, { once = "k" }), "why", NOW)
+    box:replay("cancelled", part("c", nil, { once = key_of "k" }), "why", NOW)
     box:tickets("a")
-    box:holder("R1", "key")
+    box:holder(key_of "key1")
     box:story("a")
     box:list({ state = "accepted" }, {})
     box:list({ person = "a" }, {})

@@ -9,6 +9,7 @@ local attention = require "onemsg.outbox.attention"
 local clock = require "onemsg.outbox.clock"
 local evidence = require "onemsg.outbox.evidence"
 local gate = require "onemsg.outbox.gate"
+local once = require "onemsg.outbox.once"
 local operator = require "onemsg.outbox.operator"
 local person = require "onemsg.outbox.person"
 local read = require "onemsg.outbox.read"
@@ -26,7 +27,7 @@ local Outbox = {}
 Outbox.__index = Outbox
 
 -- For whom tells states by the store: see onemsg.policy.states.
-M.legal, M.doubtful, M.replayable, M.ONCE = states.legal, states.doubtful, states.replayable, submit.ONCE
+M.legal, M.doubtful, M.replayable, M.ONCE = states.legal, states.doubtful, states.replayable, once.ONCE
 
 --- Eight random bytes in hex: tells the claims of one opened store from those of all others.
 local function token()
@@ -41,16 +42,17 @@ end
 -- @tparam table names of the channels that are used here
 -- @tparam ?boolean named somebody gave them these names: the store knows them from now on. A channel that got none is
 --   "main", and known once something is sent: who only looks at a store must not bring another "main" into it
+-- @tparam ?table ways names of the other ways to reach a person that this process has
 -- @treturn ?table an outbox
-function M.open(store, names, named)
+function M.open(store, names, named, ways)
   local db = store
   if type(store) == "string" then
     local opened, err, info = sql.open(store)
     if not opened then return nil, err, info end
     db = opened
   end
-  local box = setmetatable({ db = db, owned = db ~= store, names = names, token = token(), claims = 0, place = 0,
-    open_claims = {}, ties = {}, tied = 0 }, Outbox)
+  local box = setmetatable({ db = db, owned = db ~= store, names = names, ways = ways or {}, token = token(),
+    claims = 0, place = 0, open_claims = {}, ties = {}, tied = 0 }, Outbox)
   local ok, err, info = schema.migrate(db, schema.steps(states.changes()))
   box.named = named -- see outbox.gate
   if ok and named then ok, err, info = box:look() end
@@ -67,7 +69,8 @@ function Outbox:close()
   self.owned = false
 end
 
-for _, part in ipairs { amend, attention, clock, evidence, gate, operator, person, read, recipient, send, statuses, submit } do
+for _, part in ipairs { amend, attention, clock, evidence, gate, once, operator, person, read, recipient, send, statuses,
+                        submit } do
   for name, method in pairs(part.methods) do Outbox[name] = method end
 end
 

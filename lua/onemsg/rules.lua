@@ -145,7 +145,7 @@ end
 --   `name`, `action`, `next_step`, `phone` and `chat_id` as the script gives them (with neither, `needs_phone` is
 --   true), `country`, and where the rules say so `template`, `language`, `namespace`, `channel`, `header`, `buttons`, `once_per`,
 --   `ttl` and `give_up_after` (seconds), `text` ("clean" …), `otherwise` ({ after = seconds or nil, send, text,
---   on_unknown }) and `quiet` ({ from, to = seconds after midnight, zone }). With confirm = false `reason` begins
+--   on_unknown, quiet }) and `quiet` ({ from, to = seconds after midnight, zone }). With confirm = false `reason` begins
 --   with "skipped: "; when no rule matched, `trace` has one line for every rule.
 -- @raise when the event is no table
 function Ruleset:decide(event)
@@ -155,6 +155,19 @@ end
 
 --- Is any rule, never or confirm, for events of this type?
 function Ruleset:concerns(event_type) return decide.concerns(self.set, event_type) end
+
+--- Whose key the once_per of a rule makes: for who keeps them.
+-- @tparam string name of a rule
+-- @treturn ?table across (all rules that say the same share it), or said (those with the same text do) and on (the
+--   event types that count; nil: all)
+function Ruleset:once(name)
+  for _, rule in ipairs(self.set.confirm) do
+    if rule.name == name and rule.once then
+      local across = rule.once.across
+      return { across = across, said = rule.once.said, on = not across and rule.on or nil }
+    end
+  end
+end
 
 --- Explains, by the very checks of `decide`, what each rule says to an event.
 -- @tparam table event

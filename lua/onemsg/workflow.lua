@@ -9,6 +9,7 @@
 local flow_options = require "onemsg.workflow.options"
 local hooks = require "onemsg.workflow.hooks"
 local log = require "onemsg.workflow.log"
+local manners = require "onemsg.workflow.manners"
 local operator = require "onemsg.workflow.operator"
 local outbox = require "onemsg.outbox"
 local phones = require "onemsg.base.phone"
@@ -56,6 +57,7 @@ end
 --   now, steady, sleep, random   wall clock, a clock that only rises (default: now is both), wait and random source, for
 --                 simulations
 -- @treturn ?table workflow
+-- @treturn ?string with a workflow: which other ways the rules name that it does not have; who sends should say so
 -- @treturn string with nil: "config: …", "store: …"
 -- @raise on an unknown option or a wrong type
 function M.open(options)
@@ -66,7 +68,7 @@ function M.open(options)
   flow.counted, flow.landing = { submitted = 0, duplicates = 0, differs = 0, skipped = 0, attempts = 0, hooks = 0,
     hook_new = 0, hook_duplicates = 0, hook_foreign = 0, hook_ignored = 0, hooks_invalid = 0, asks = 0, fallbacks = 0 }, {}
   local info
-  flow.box, err, info = outbox.open(flow.store, flow.names, options.channels ~= nil)
+  flow.box, err, info = outbox.open(flow.store, flow.names, options.channels ~= nil, flow.ways)
   if not flow.box then
     flow:close()
     return nil, err, info
@@ -79,8 +81,9 @@ function M.open(options)
     return nil, err, info
   end
   flow:tell_clock()
-  flow.rules_version = flow_options.ruleset(flow, flow.now()).version
-  return flow
+  local set = flow_options.ruleset(flow, flow.now())
+  flow.rules_version = set.version
+  return flow, manners.missing(flow, set)
 end
 
 local function closed()
@@ -117,7 +120,8 @@ function Flow:ruleset(now)
   if problem ~= self.rules_problem or set.version ~= self.rules_version then
     local reason = problem or self.rules_problem and "the rules file is good again" or "new rules are at work"
     self.rules_problem, self.rules_version = problem, set.version
-    self:alert { alert = "rules", reason = reason, version = set.version }
+    self:alert { alert = "rules", reason = reason, version = set.version,
+      missing = not problem and manners.missing(self, set) or nil }
   end
   return set
 end
@@ -240,7 +244,7 @@ function Flow:explain(event)
   for n, part in ipairs(plan.parts) do
     local holder
     if part.once and part.state == "queued" then
-      holder, err, info = self.box:holder(part.rule, part.once)
+      holder, err, info = self.box:holder(part.once)
       if err then return nil, err, info end
     end
     local why = holder and outbox.ONCE .. holder

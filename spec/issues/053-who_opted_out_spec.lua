@@ -47,6 +47,7 @@ describe("who opted out", function()
       assert.equal("a", flow:list { phone = event }[1].id)
       assert.equal(1, #flow:suppressed())
       assert.equal(1, flow:unsuppress(written))
+      assert.equal("cancelled", assert(flow:cancel "a").state) -- it had come back
       assert.equal("queued", flow:submit({ id = "b", type = "paid", phone = event }).state)
       assert.equal(0, flow:suppress(event, { channel = "main", reason = "asked" }) - 1) -- what waits is skipped
       assert.equal("skipped", flow:show("b").state)

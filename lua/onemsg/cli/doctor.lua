@@ -86,8 +86,12 @@ local function rules(call)
     return fix("rules", err, "`onemsg rules check` says the same; examples/rules.lua is one to begin with.")
   end
   call.doctor.rules = handle:current()
-  return ok("rules", "%s, version %s: %d rules, their examples hold", path, call.doctor.rules.version,
-    #call.doctor.rules.rules)
+  local ways = {}
+  for name, place in pairs(call.doctor.rules.uses.fallbacks) do ways[#ways + 1] = ("%s (%s)"):format(name, place) end
+  table.sort(ways)
+  return join(ok("rules", "%s, version %s: %d rules, their examples hold", path, call.doctor.rules.version,
+    #call.doctor.rules.rules), ways[1] and note("ways", "the rules use other ways: " .. table.concat(ways, ", "),
+    "Who sends needs each of them: `onemsg work --fallback NAME=PROGRAM`, or fallback = { NAME = function } in nginx.") or {})
 end
 
 --- Name → language, number of variables, namespace of every template that would be sent.
@@ -172,6 +176,11 @@ local function doubts(stats, now)
   if stats.due > 0 and now - (stats.oldest_due or now) > LATE then
     findings[#findings + 1] = fix("sending", ("%d are due, the oldest for %.0f s"):format(stats.due,
       now - stats.oldest_due), "Is `onemsg work`, or nginx with resty.onemsg, running?", calls.SERVER)[1]
+  end
+  for name, n in pairs(stats.fallbacks_waiting) do
+    findings[#findings + 1] = fix("ways", ('%d wait for the other way "%s", and no worker has it'):format(n, name),
+      ("`onemsg work --fallback %s=PROGRAM`, or fallback = { %s = function } in nginx."):format(name, name),
+      calls.SERVER)[1]
   end
   if unknown > 0 then
     findings[#findings + 1] = note("doubt", ("%d are unknown or stalled"):format(unknown),

@@ -26,6 +26,8 @@ local function print_story(out, one)
   field(out, "job", one.job_id)
   field(out, "attempts", one.attempts)
   field(out, "due", one.due_at and output.time(one.due_at) .. (one.held and ", because " .. one.held or ""))
+  field(out, "other way", one.way_missing or one.fallback and one.way .. ": " .. one.fallback
+    or one.fallback_at and ("%s, due %s"):format(one.way, output.time(one.fallback_at)))
   field(out, "given up", one.give_up_at and output.time(one.give_up_at))
   out:line("  history")
   for _, step in ipairs(one.history or {}) do

@@ -26,7 +26,7 @@ local function tell(call, entry)
   local at = entry.at:match "T(%d+:%d+:%d+)" or ""
   if entry.alert then
     return call.out:note("%sZ ATTENTION %s%s: %s", at, entry.alert, entry.channel and " " .. entry.channel or "",
-      entry.reason or "")
+      (entry.reason or "") .. (entry.missing and "; " .. entry.missing or ""))
   end
   if call.options.quiet then return end
   local state = entry.state or ""
@@ -146,6 +146,7 @@ function M.run(call)
     fallback = ways or nil, spawn = spawner(), fallback_timeout = options.fallback_timeout,
     fallback_window = options.fallback_window })
   if not flow then return call:fail(err, info) end
+  if err then call.out:note("ATTENTION no_way: %s; --fallback NAME=PROGRAM gives one", err) end
   if not options.quiet and not options.drain then call.out:note("at work; SIGTERM or Ctrl-C stops it") end
   local recorded
   recorded, err, info = work(flow, options, core.stopped)

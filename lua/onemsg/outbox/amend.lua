@@ -96,18 +96,20 @@ function Amend:amend(row, change, now, more)
   local unit = { amendment(row, change, now) }
   if change.reason then unit[2] = { M.LOG_ONE, row.id } end
   if change.note then unit[2] = { LOG_NOTE, row.id, now, change.note } end
+  local own = #unit
   for _, statement in ipairs(more or {}) do unit[#unit + 1] = statement end
   local pending, err, info = self.db:async(unit)
-  return { pending = pending, err = err, info = info, row = row, change = change }
+  return { pending = pending, err = err, info = info, row = row, change = change, own = own }
 end
 
 --- Waits until an amendment is on disk.
 -- @treturn ?table the row as it is now; nil, "conflict: …" when it was changed meanwhile, nil, "store: …"
+-- @treturn function with a row: (n) → the rows that the nth further statement returned
 function Amend.amended(_, begun)
   if not begun.pending then return nil, begun.err, begun.info end
   local results, err, info = begun.pending:wait()
   if not results then return nil, M.refusal(err, info) end
-  return results[1][1]
+  return results[1][1], function(n) return results[begun.own + n] end
 end
 
 --- Runs statements in units of bounded size; what was done stays done when a later one fails.

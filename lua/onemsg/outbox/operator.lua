@@ -1,9 +1,9 @@
 --- onemsg.outbox.operator: what a person changes: settle, cancel, replay. For onemsg.outbox.
 local amend = require "onemsg.outbox.amend"
+local once = require "onemsg.outbox.once"
 local person = require "onemsg.outbox.person"
 local phones = require "onemsg.base.phone"
 local recipient = require "onemsg.outbox.recipient"
-local TAKE_KEY = require "onemsg.outbox.submit".TAKE_KEY
 
 local M = { methods = {} }
 local Operator = M.methods
@@ -30,9 +30,9 @@ local REPLAY = [[
     rule = $5, version = $6, channel = $7, phone = $8,
     person = ]] .. person.of "$17" .. [[, template = $9, language = $10, message = $11, place = $12,
     due_at = $4, give_up_at = $13, attempts = 0, message_id = NULL, job_id = NULL, code = NULL, faulted_at = NULL, faults = 0,
-    fallback_at = NULL, otherwise = $14, otherwise_after = $15, otherwise_unknown = $16
+    fallback_at = NULL, otherwise = $14, otherwise_after = $15, otherwise_unknown = $16,
+    once = $18, way = $19, suppressed_at = NULL
   WHERE id = $1 AND state = $2 RETURNING *]]
-local HAS_KEY = "SELECT id FROM once_key WHERE rule = $1 AND value = $2 AND id = $3"
 
 --- Queues an ended confirmation again, as the rules decide it now.
 -- @tparam table part of a plan (onemsg.workflow.plan)
@@ -43,16 +43,17 @@ function Operator:replay(from, part, reason, now)
     amend.statements.earlier(part.id, now), amend.statements.lost(part.id),
     { REPLAY, part.id, from, reason, now, part.rule, or_null(part.version), part.channel, part.phone, part.template,
       part.language, part.message, self:next_place(now), part.give_up_at, or_null(otherwise.json),
-      or_null(otherwise.after), otherwise.on_unknown and 1 or 0, phones.key(part.phone), expect = 1 },
+      or_null(otherwise.after), otherwise.on_unknown and 1 or 0, phones.key(part.phone),
+      or_null(part.once and part.once.key), or_null(otherwise.send), expect = 1 },
     amend.statements.afresh(part.id), recipient.keep_quiet(part.id, part.quiet), { LOG_ONE, part.id } }
   if part.once then
-    unit[#unit + 1] = { TAKE_KEY, part.rule, part.once, part.id }
-    unit[#unit + 1] = { HAS_KEY, part.rule, part.once, part.id, expect = 1 }
+    unit[#unit + 1], unit[#unit + 2] = once.take(part.once, part.id)
+    unit[#unit + 1] = once.must_be_own(part.id)
   end
   local results, err, info = self.db:unit(unit)
   if results then return results[3][1] end
   if info and info.statement == #unit and part.once then
-    return nil, "conflict: another confirmation holds its once_per key, " .. part.once, info
+    return nil, "conflict: another confirmation holds its once_per key, " .. part.once.value, info
   end
   return nil, amend.refusal(err, info)
 end

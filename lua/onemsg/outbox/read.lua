@@ -69,15 +69,6 @@ function Read:tickets(id)
   return rows
 end
 
-local KEY_HOLDER = "SELECT id FROM once_key WHERE rule = $1 AND value = $2"
-
---- The id of the confirmation that holds a once_per key, or nil.
-function Read:holder(rule, value)
-  local results, err, info = ask(self, { KEY_HOLDER, rule, value })
-  if not results then return nil, err, info end
-  return results[1][1] and results[1][1].id
-end
-
 local filters = { state = "state = ", rule = "rule = ", person = "person = ", type = "type = ", channel = "channel = ",
                   since = "changed_at >= ", before = "changed_at < " }
 

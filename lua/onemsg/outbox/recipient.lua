@@ -1,7 +1,9 @@
 --- onemsg.outbox.recipient: whom not to address, and when not to. For onemsg.outbox.
 -- A suppression is a row by channel and person; channel '' means every channel. until_at NULL: for good. A lifted one
--- stays as a row, so that a hook that is repeated days later does not bring it back.
+-- stays as a row, so that a hook that is repeated days later does not bring it back. When a failure told of it, the person is
+-- reached another way; else somebody asked for silence, and that holds for every way.
 local amend = require "onemsg.outbox.amend"
+local once = require "onemsg.outbox.once"
 local person = require "onemsg.outbox.person"
 local phones = require "onemsg.base.phone"
 local sql = require "onemsg.sql"
@@ -16,6 +18,18 @@ M.AHEAD = 200 -- queued messages in front that one claim looks at
 local ON = "s.person = %s AND s.channel IN ('', %s) AND (s.until_at IS NULL OR s.until_at > %s)"
 local WHY = "(SELECT MIN(s.reason) FROM suppression s WHERE " .. ON .. ")"
 
+local SILENT = ON .. " AND s.source <> 'failure'"
+
+-- What becomes of a message whose recipient is suppressed, at a time: skipped, until that is lifted; and the rule's other way
+-- is due.
+local function skipping(at)
+  return "state = 'skipped', suppressed_at = " .. at .. ", reason = 'suppressed: ' || "
+    .. WHY:format("confirmation.person", "confirmation.channel", at)
+    .. ", fallback_at = CASE WHEN otherwise IS NOT NULL AND fallback IS NULL AND NOT EXISTS (SELECT 1 FROM suppression s WHERE "
+    .. SILENT:format("confirmation.person", "confirmation.channel", at)
+    .. ") THEN CAST(" .. at .. " AS DOUBLE PRECISION) END"
+end
+
 --- Of a message in `c`, at the time $4: it may be claimed as far as its recipient is concerned.
 M.MAY_LEAVE = "AND NOT EXISTS (SELECT 1 FROM suppression s WHERE " .. ON:format("c.person", "c.channel", "$4") .. ")"
   .. " AND (c.quiet IS NULL OR c.awake_until > $4)"
@@ -24,8 +38,7 @@ M.MAY_LEAVE = "AND NOT EXISTS (SELECT 1 FROM suppression s WHERE " .. ON:format(
 
 -- (state || '') keeps the planner from walking through all that is queued.
 local function skip(which)
-  return "UPDATE confirmation SET was = state, state = 'skipped', step = step + 1, held = NULL, changed_at = $1, "
-    .. "reason = 'suppressed: ' || " .. WHY:format("confirmation.person", "confirmation.channel", "$1")
+  return "UPDATE confirmation SET was = state, step = step + 1, held = NULL, changed_at = $1, " .. skipping "$1"
     .. " WHERE (state || '') = 'queued' AND " .. which .. " AND EXISTS (SELECT 1 FROM suppression s WHERE "
     .. ON:format("confirmation.person", "confirmation.channel", "$1") .. ") RETURNING *"
 end
@@ -37,9 +50,8 @@ local LOG_SKIPPED = [[
   INSERT INTO history(id, step, at, state, reason, version)
   SELECT id, step, changed_at, state, reason, version FROM confirmation WHERE state = 'skipped' AND changed_at = $1
   ON CONFLICT (id, step) DO NOTHING]]
-local SKIP_NEW = [[
-  UPDATE confirmation SET state = 'skipped', reason = 'suppressed: ' || ]]
-  .. WHY:format("confirmation.person", "confirmation.channel", "$2") .. [[
+local SKIP_NEW = "UPDATE confirmation SET " .. skipping "$2" .. [[
+
   WHERE id = $1 AND was = 'new' AND state = 'queued'
     AND EXISTS (SELECT 1 FROM suppression s WHERE ]] .. ON:format("confirmation.person", "confirmation.channel", "$2")
   .. ")"
@@ -89,18 +101,42 @@ function People:suppress(about, now)
   return results[2]
 end
 
+-- Lifted ----------------------------------------------------------------------------------------------------------
+
+-- What was skipped only for that comes back, unless it would be told twice: another way was used, or another confirmation
+-- took its once_per key meanwhile.
+local COME_BACK = [[
+  UPDATE confirmation SET was = state, state = 'queued', step = step + 1, changed_at = $3, due_at = $3,
+    reason = 'it is no longer suppressed: ' || CAST($4 AS TEXT), suppressed_at = NULL, fallback_at = NULL, awake_until = NULL
+  WHERE suppressed_at IS NOT NULL AND person = ]] .. person.of "$1" .. [[ AND (channel = $2 OR $2 = '')
+    AND state = 'skipped' AND fallback IS NULL AND give_up_at > $3 AND ]] .. once.IS_OWN .. [[
+    AND NOT EXISTS (SELECT 1 FROM suppression s WHERE ]] .. ON:format("confirmation.person", "confirmation.channel", "$3")
+  .. ") RETURNING *"
+
+local function come_back(key, channel, now, why)
+  return { COME_BACK, key, channel, now, why }, { amend.LOG_AT, "queued", now }
+end
+
 local LIFT = [[
   UPDATE suppression SET until_at = $2, lifted_at = $2 WHERE person = ]] .. person.of "$1" .. [[
   AND (until_at IS NULL OR until_at > $2)]]
 local LIFT_FOR_DELIVERY = [[
   UPDATE suppression SET until_at = $3 WHERE person = $1 AND channel = $2 AND code IS NOT NULL AND until_at > $3]]
 
+--- Ends suppressions; what they had skipped is queued again.
+local function lift(box, statement, key, channel, now, why)
+  local back, log = come_back(key, channel, now, why)
+  local results, err, info = box.db:unit { statement, back, log }
+  if not results then return nil, amend.refusal(err, info) end
+  return results[1].changes, results[2]
+end
+
 --- Ends all suppressions of a recipient.
 -- @treturn ?number how many there were
+-- @treturn table the rows that came back
 function People:unsuppress(phone, now)
-  local results, err, info = self.db:unit { { LIFT, phones.key(phone), now } }
-  if not results then return nil, err, info end
-  return results[1].changes
+  local key = phones.key(phone)
+  return lift(self, { LIFT, key, now }, key, "", now, "lifted by hand")
 end
 
 local LIFT_STOP = LIFT .. " AND source = 'stop' AND created_at <= $3 AND (channel = $4 OR channel = '' OR $4 = '')"
@@ -108,14 +144,26 @@ local LIFT_STOP = LIFT .. " AND source = 'stop' AND created_at <= $3 AND (channe
 --- Ends what somebody's stop word began on a channel ('': on all), as they wrote that they want messages again.
 -- @tparam number at when they wrote it
 -- @treturn ?number how many there were
+-- @treturn table the rows that came back
 function People:start(phone, channel, at, now)
-  local results, err, info = self.db:unit { { LIFT_STOP, phones.key(phone), now, at, channel } }
-  if not results then return nil, err, info end
-  return results[1].changes
+  local key = phones.key(phone)
+  return lift(self, { LIFT_STOP, key, now, at, channel }, key, channel, now, "they asked for it")
 end
 
---- The statement that ends what a failure brought: the message arrived after all.
-function M.lift_for_delivery(row, now) return { LIFT_FOR_DELIVERY, row.person, row.channel, now } end
+--- The statements that end what a failure brought: the message arrived after all. The second returns the rows that come
+-- back.
+function M.lift_for_delivery(row, now)
+  return { LIFT_FOR_DELIVERY, row.person, row.channel, now }, come_back(row.person, row.channel, now, "a message arrived")
+end
+
+local IS_SILENT = "SELECT s.reason FROM suppression s WHERE " .. SILENT:format("$1", "$2", "$3") .. " LIMIT 1"
+
+--- Did somebody ask for silence, on every way? Why; nil without an error: no.
+function People:silence(row, now)
+  local results, err, info = self.db:read { { IS_SILENT, row.person, row.channel, now } }
+  if not results then return nil, err, info end
+  return results[1][1] and results[1][1].reason
+end
 
 local LIST = [[
   SELECT channel, phone, reason, code, until_at, created_at, source FROM suppression

@@ -31,6 +31,7 @@ local function confirmation(changes)
     message_id TEXT, job_id TEXT, code INTEGER,
     resolved TEXT,                     -- JSON: what resolve found of the event
     otherwise TEXT,                    -- JSON: the way to reach the person if this one fails
+    way TEXT,                          -- its name: who has no such function leaves it to others
     otherwise_after DOUBLE PRECISION,  -- seconds of silence that count as failure
     otherwise_unknown INTEGER NOT NULL,
     fallback_at DOUBLE PRECISION,      -- when that way is due, unless delivery is known by then
@@ -39,6 +40,8 @@ local function confirmation(changes)
     accepted_at DOUBLE PRECISION,
     quiet TEXT,                        -- JSON: from, to, zone
     awake_until DOUBLE PRECISION,      -- no quiet hours before that; NULL: ask
+    once TEXT,                         -- the key of once_per that it holds or held
+    suppressed_at DOUBLE PRECISION,    -- since when it is skipped only because of a suppression
     rank INTEGER NOT NULL DEFAULT 0,   -- of the highest status folded in
     contradiction TEXT,
     settled TEXT,                      -- what a person said: arrived, not_arrived
@@ -80,6 +83,8 @@ local INDEXES = {
   "CREATE INDEX confirmation_retry ON confirmation(retry_at) WHERE retry_at IS NOT NULL",
   "CREATE INDEX confirmation_handed ON confirmation(fallback_lease) WHERE fallback_lease IS NOT NULL",
   "CREATE INDEX confirmation_unclear ON confirmation(fallback) WHERE fallback = 'unknown'",
+  "CREATE INDEX confirmation_once ON confirmation(once) WHERE once IS NOT NULL",
+  "CREATE INDEX confirmation_suppressed ON confirmation(person) WHERE suppressed_at IS NOT NULL",
   "CREATE INDEX confirmation_quiet ON confirmation(channel, due_at) WHERE state = 'queued' AND quiet IS NOT NULL",
 }
 
@@ -152,8 +157,8 @@ local GATES = {
   "CREATE INDEX person_of ON person(person, name)",
   "CREATE INDEX person_late ON person(name) WHERE late = 1",
   [[CREATE TABLE once_key (
-      rule TEXT NOT NULL, value TEXT NOT NULL, id TEXT NOT NULL,
-      PRIMARY KEY (rule, value)
+      value TEXT NOT NULL, type TEXT NOT NULL, id TEXT NOT NULL,
+      PRIMARY KEY (value, type)
     )]],
   [[CREATE TABLE suppression (
       channel TEXT NOT NULL, person TEXT NOT NULL,

@@ -2,6 +2,7 @@
 -- onemsg.outbox.
 local amend = require "onemsg.outbox.amend"
 local gate = require "onemsg.outbox.gate"
+local once = require "onemsg.outbox.once"
 local read = require "onemsg.outbox.read"
 local person = require "onemsg.outbox.person"
 local phones = require "onemsg.base.phone"
@@ -28,19 +29,10 @@ local TURN = [[
 local INSERT = [[
   INSERT INTO confirmation(id, event, type, was, state, step, reason, rule, version, channel, phone, person, template, language,
     message, place, due_at, give_up_at, attempts, owner, otherwise, otherwise_after, otherwise_unknown, created_at,
-    changed_at, parts)
+    changed_at, parts, once, way)
   VALUES ($1, $2, $3, 'new', $4, 1, $5, $6, $7, $8, $9, ]] .. M.PERSON .. [[, $10, $11,
-    $12, $13, ]] .. TURN .. [[, $16, 0, $17, $18, $19, $20, $14, $14, $21)
+    $12, $13, ]] .. TURN .. [[, $16, 0, $17, $18, $19, $20, $14, $14, $21, $23, $24)
   ON CONFLICT (id) DO NOTHING RETURNING id]]
-
-M.TAKE_KEY = "INSERT INTO once_key(rule, value, id) VALUES ($1, $2, $3) ON CONFLICT (rule, value) DO NOTHING"
-local SKIP_TAKEN = [[
-  UPDATE confirmation SET state = 'skipped', reason = $4 || (SELECT id FROM once_key WHERE rule = $2 AND value = $3)
-  WHERE id = $1 AND was = 'new'
-    AND EXISTS (SELECT 1 FROM once_key WHERE rule = $2 AND value = $3 AND id <> $1)]]
-
---- What a rule's once_per says of a further event; the id of the first confirmation follows.
-M.ONCE = "once_per: already confirmed by "
 
 local SET_ASIDE = [[
   UPDATE confirmation SET due_at = park.until_at, held = park.reason, place = place + $2
@@ -54,18 +46,24 @@ local function insertion(box, plan, part, parts, now, gap, owner)
   return { INSERT, part.id, plan.text, plan.type, part.state, part.reason, or_null(part.rule), or_null(part.version),
     or_null(part.channel), or_null(part.phone), or_null(part.template), or_null(part.language), or_null(part.message),
     box:next_place(now), now, gap, or_null(part.give_up_at), owner, or_null(otherwise.json), or_null(otherwise.after),
-    otherwise.on_unknown and 1 or 0, parts, or_null(part.phone and phones.key(part.phone)), expect = 1 }
+    otherwise.on_unknown and 1 or 0, parts, or_null(part.phone and phones.key(part.phone)),
+    or_null(part.once and part.once.key), or_null(otherwise.send), expect = 1 }
 end
 
 --- The unit that stores an event's confirmations, whole or, when the id is known already, not at all.
 local function submission(box, plan, now, gap)
   local owner, unit, tickets = box:next_owner(), {}, {}
+  local first = {} -- key → the confirmation that takes it for all of this event's that have the same
   for n, part in ipairs(plan.parts) do
     unit[#unit + 1] = insertion(box, plan, part, n == 1 and #plan.parts or 1, now, gap, owner)
     if plan.resolved then unit[#unit + 1] = { RESOLVED, part.id, plan.resolved } end
     if part.once and part.state == "queued" then
-      unit[#unit + 1] = { M.TAKE_KEY, part.rule, part.once, part.id }
-      unit[#unit + 1] = { SKIP_TAKEN, part.id, part.rule, part.once, M.ONCE }
+      local own = not part.once.across and first[part.once.key] or part.id
+      if own == part.id then
+        first[part.once.key] = own
+        unit[#unit + 1], unit[#unit + 2] = once.take(part.once, own)
+      end
+      unit[#unit + 1] = once.skip_taken(part.once, part.id, own)
     end
     if part.state == "queued" then
       unit[#unit + 1] = { SET_ASIDE, part.id, gate.PARK_SHIFT, now }

@@ -160,6 +160,7 @@ local may_fall_back = { failed = true, rejected = true, expired = true, accepted
 --- May another way to reach the person be used now?
 function M.may_fall_back(row)
   if not row.otherwise or row.fallback then return false end
+  if row.state == "skipped" then return row.suppressed_at ~= nil end -- nothing else was to be sent
   return may_fall_back[row.state] or row.state == "unknown" and row.otherwise_unknown == 1 or false
 end
 
@@ -190,7 +191,8 @@ end
 -- @treturn table with nil: attend_at, retry_at, fallback_at as they shall be (absent: none)
 function M.next_step(row, channel, now)
   if row.state == "sending" then return nil, { attend_at = row.lease_until, fallback_at = row.fallback_at } end
-  if ended[row.state] and not (row.settled and not row.message_id and row.left_at) then return nil, {} end
+  local by_way = row.state == "skipped" and row.suppressed_at and row.fallback_at
+  if ended[row.state] and not by_way and not (row.settled and not row.message_id and row.left_at) then return nil, {} end
   if reached(row.fallback_at, now) and row.state ~= "queued" then
     if not M.may_fall_back(row) then return nil, { attend_at = row.attend_at, retry_at = row.retry_at } end
     return to_be_asked(row, channel, now) and "ask" or "fall_back"

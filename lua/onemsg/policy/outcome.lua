@@ -67,6 +67,13 @@ local function not_sent(row, err, info, now, random)
   return again(row, err, info, entry, now, random), told
 end
 
+--- A setting of ours is missing or wrong: the message is good, and waits until that is mended; the channel is stopped.
+local function not_set_up(row, err, info, now, random)
+  local change = again(row, err, info, { retry = false }, now, random)
+  change.held = "the channel is stopped: " .. err
+  return change, { trip = { reason = err, told = "answer" } }
+end
+
 local function answered(receipt)
   if receipt.outcome == "accepted" then
     local reason = receipt.id and "" or "accepted without an id: it can't be followed"
@@ -102,10 +109,12 @@ function M.verdict(row, answer, now, random, known)
   local change, told
   if receipt then
     change, told = answered(receipt)
-  elseif info.outcome == "not_sent" or err:find("^closed:") then
+  elseif info.outcome == "not_sent" or err:find("^closed:") and info.outcome ~= "unknown" then
     change, told = not_sent(row, err, info, now, random)
   elseif info.outcome == "rejected" then
     change, told = refused(row, err, info, known, now, random)
+  elseif err:find("^config:") and info.outcome ~= "unknown" then
+    change, told = not_set_up(row, err, info, now, random)
   elseif info.outcome == "invalid" then
     change, told = { state = "rejected", reason = err }, {}
   else

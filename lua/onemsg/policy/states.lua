@@ -54,7 +54,8 @@ M.list = {
     wakes = "another way at fallback_at, where there is one", person = "replay" },
   { name = "expired", means = "not sent in time",
     wakes = "another way at fallback_at, where there is one", person = "replay" },
-  { name = "skipped", means = "the rules decided that nothing is sent", person = "replay" },
+  { name = "skipped", means = "the rules decided that nothing is sent, or its recipient is suppressed",
+    wakes = "where its recipient is suppressed: another way at fallback_at, and the end of that", person = "replay" },
   { name = "cancelled", means = "taken back by hand", person = "replay" },
 }
 M.by_name = {}

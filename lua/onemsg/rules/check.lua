@@ -3,6 +3,7 @@
 -- A mistake ends the check through sandbox.complain with a sentence and the line of the field. Pure.
 local languages = require "onemsg.base.language"
 local match = require "onemsg.rules.match"
+local once = require "onemsg.rules.once"
 local sandbox = require "onemsg.rules.sandbox"
 local source = require "onemsg.rules.source"
 local suggest = require "onemsg.base.suggest"
@@ -27,7 +28,7 @@ local FIELDS = {
 local TEMPLATE_FIELDS = { language = true, languages = true, namespace = true, body = true, header = true,
   buttons = true, ttl = true, text = true }
 local NEVER_FIELDS = { on = true, when = true }
-local OTHERWISE_FIELDS = { after = true, send = true, text = true, on_unknown = true }
+local OTHERWISE_FIELDS = { after = true, send = true, text = true, on_unknown = true, quiet = true }
 local QUIET_FIELDS = { from = true, to = true, zone = true }
 local MODES = { clean = true, strict = true, raw = true }
 local STANDARD = { "name", "action", "next_step" }
@@ -235,12 +236,14 @@ function Case:otherwise(value)
   if not find(value.send, "^[%w_%-]+$") then
     self:fail("send", format("send is %s: write a plain name such as \"sms\"", text.plain(value.send)))
   end
-  if value.on_unknown ~= nil then self:want("on_unknown", value.on_unknown, "boolean", "true") end
+  for _, field in ipairs { "on_unknown", "quiet" } do
+    if value[field] ~= nil then self:want(field, value[field], "boolean", "false") end
+  end
   return {
     after = value.after ~= nil and self:duration("after", value.after) or nil,
     send = value.send,
     text = value.text ~= nil and self:slot("text", value.text) or nil,
-    on_unknown = value.on_unknown or false,
+    on_unknown = value.on_unknown or false, quiet = value.quiet,
   }
 end
 
@@ -268,7 +271,7 @@ end
 -- Field by field: how a value is made ready. Everything else is a slot.
 local READY = {
   when = Case.when, on = Case.on, consent = Case.consent, otherwise = Case.otherwise, quiet = Case.quiet,
-  ttl = Case.ttl, text = Case.mode, language = Case.language, languages = Case.languages,
+  once_per = once.read, ttl = Case.ttl, text = Case.mode, language = Case.language, languages = Case.languages,
   country = Case.country,
   give_up_after = function(self, value) return self:duration("give_up_after", value) end,
   header = function(self, value) return self:deep("header", value) end,
@@ -365,6 +368,8 @@ local function confirm(case, fields, made)
   for field, value in pairs(made.defaults) do
     if slots[field] == nil then slots[field] = value end
   end
+  local key = slots.once_per or nil
+  slots.once_per = key and key.slot
   local form = template_of(case, slots.template, made)
   for _, field in ipairs(INHERITED) do
     if slots[field] == nil then slots[field] = form[field] end
@@ -376,8 +381,9 @@ local function confirm(case, fields, made)
   end
   return {
     word = "confirm", name = case.declared.name, line = case.declared.line,
-    on = slots.on, when = slots.when, also = slots.also, template = form.name, body = form.body, named = form.named,
-    languages = form.languages, language = type(form.language) == "string" and form.language or nil,
+    on = slots.on, when = slots.when, also = slots.also, once = key, template = form.name, body = form.body,
+    named = form.named, languages = form.languages,
+    language = type(form.language) == "string" and form.language or nil,
     variables = variables(case, form, slots, fields), slots = slots,
   }
 end

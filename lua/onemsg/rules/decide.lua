@@ -234,7 +234,7 @@ local function render(rule, context, decision)
       if not said then return nil, why end
     end
     decision.otherwise = { after = otherwise.after, send = otherwise.send, text = said,
-      on_unknown = otherwise.on_unknown }
+      on_unknown = otherwise.on_unknown, quiet = otherwise.quiet }
   end
   if quiet then
     local ok, why = keep_quiet(quiet, rule, context, decision)

@@ -34,7 +34,7 @@ local function change_of(flow, row, known, now)
   elseif change.state == "delivered" or change.state == "read" then
     change.retry_at, change.fallback_at, change.attend_at = amend.NONE, amend.NONE, amend.NONE
     change.held = amend.NONE
-    if row.code or change.contradiction then after[1] = recipient.lift_for_delivery(row, now) end
+    after[1], after[2], after[3] = recipient.lift_for_delivery(row, now)
   end
   if change.state == "sent" and row.state == "stalled" then -- on its way after all: it may fall silent once more
     change.stall_at = now + flow.stalled_after
@@ -48,6 +48,7 @@ end
 --- Begins what the statuses of a row change, together with the note that they were joined to it.
 local function begin(flow, one, now)
   local change, measures, after = change_of(flow, one.row, one.statuses, now)
+  local lifts = after ~= nil and #after > 0
   local joins = statuses.joining(one.row, one.statuses)
   if not change and not joins then return nil end
   for _, statement in ipairs(joins or {}) do
@@ -56,7 +57,7 @@ local function begin(flow, one, now)
   end
   -- Without a change the row is written all the same: it guards the note against a step that somebody makes meanwhile.
   local begun = flow.box:amend(one.row, change or { rank = one.row.rank }, now, after)
-  begun.measures, begun.told = measures, change ~= nil
+  begun.measures, begun.told, begun.lifts = measures, change ~= nil, lifts
   return begun
 end
 
@@ -76,6 +77,7 @@ function M.fold(flow, rows)
       local row
       row, err, info = flow.box:amended(one)
       if row then
+        for _, back in ipairs(one.lifts and err(2) or {}) do flow:announce(back) end
         if one.told then log.amended(flow, row, one.change, now) end
         if one.measures then flow.worker:apply(row, one.measures) end
         if one.told and row.textless ~= 1 then flow.worker:heard(row) end

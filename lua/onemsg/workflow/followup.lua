@@ -155,6 +155,7 @@ local kept = { "attend_at", "retry_at", "fallback_at" }
 --- Does what a leased row needs next.
 function act(worker, row)
   local channel = worker.channels[row.channel] or { hooked_at = 0, mute_until = 0 }
+  if not worker.flow.fallback[row.way] then row.fallback_at = nil end -- it is for others, who have that way
   local what, rest = news.next_step(row, channel, worker.flow.now())
   if what then return actions[what](worker, row) end
   local change, differs = {}, row.attend_until ~= nil

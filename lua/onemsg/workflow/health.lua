@@ -1,6 +1,7 @@
 --- onemsg.workflow.health: what answers and hooks mean for a channel and its templates: the breaker, pauses, parks, probes;
 -- and channels of the store that nobody serves. Methods of the worker. What follows from what stands in onemsg.pace and
 -- onemsg.policy.measures.
+local manners = require "onemsg.workflow.manners"
 local pace = require "onemsg.pace"
 local phones = require "onemsg.base.phone"
 
@@ -180,6 +181,7 @@ function Worker:find_stranded(now)
     end
   end
   self.stranded = found
+  manners.tell_waiting(self, now)
 end
 
 return M

@@ -86,8 +86,9 @@ local function words_of_customers(flow, messages, now)
       for _, row in ipairs(rows) do flow:announce(row) end
       stopped = stopped + 1
     elseif address and word_of(flow.start_word, message) then
-      local ended, err, info = flow.box:start(address, one.channel, at, now)
-      if not ended then return nil, err, info end
+      local ended, back, info = flow.box:start(address, one.channel, at, now)
+      if not ended then return nil, back, info end
+      for _, row in ipairs(back) do flow:announce(row) end
       if ended > 0 then started = started + 1 end
     end
   end

@@ -1,6 +1,7 @@
 --- onemsg.workflow.operator: what a person asks and decides: show, list, settle, replay, cancel, stats.
 -- For onemsg.workflow, which calls these methods only while it is open.
 local log = require "onemsg.workflow.log"
+local manners = require "onemsg.workflow.manners"
 local pace = require "onemsg.pace"
 local states = require "onemsg.policy.states"
 local planner = require "onemsg.workflow.plan"
@@ -36,12 +37,15 @@ end
 --   code, attempts, due_at, held (why it waits), give_up_at, created_at, changed_at, accepted_at;
 --   statuses = { { message_id, earlier (true: of a message before the present one), status, at, received_at, source,
 --   code, error }, … }, all that its state is made of;
+--   way (the rule's other way), fallback, fallback_at, way_missing (a sentence: it is overdue, and nobody used it);
 --   history = { { step, at, state, reason, version }, … }.
 --   nil for an unknown id; nil, err, info when the store failed
 function Hand:show(id)
   local row, history, statuses = self.box:story(check_id(id, "show"))
   if not row then return nil, history, statuses end -- err, info; both nil for an unknown id
-  return log.view(row, history, statuses)
+  local view = log.view(row, history, statuses)
+  view.way_missing = manners.overdue(row, self.now())
+  return view
 end
 
 local FILTERS = { state = "string", rule = "string", phone = "string number", bsuid = "string",
@@ -114,21 +118,40 @@ function Hand:cancel(id)
   return change(self, row, "cancelled", "cancelled by hand")
 end
 
---- The part of a fresh plan that is this confirmation.
-local function part_for(row, plan)
-  local place = tonumber(row.id:match("~(%d+)$") or 1)
-  local found = plan.parts[place]
+--- How many confirmations the event of this one led to.
+local function parts_of(flow, row)
+  local head = row.id:match("^(.*)~%d+$")
+  if not head then return row.parts end
+  local first, err, info = flow.box:row(head)
+  if err then return nil, err, info end
+  return first and first.parts or math.huge
+end
+
+--- The part of a fresh plan that is this confirmation: the one of the same rule, or the only one there was and is. What
+-- another rule says now may have been sent already, by another confirmation of the event.
+-- @treturn ?table
+-- @treturn string with nil: why there is none
+local function part_for(row, parts, plan)
+  local only = #plan.parts == 1 and plan.parts[1]
+  local found = only and (parts == 1 or only.state == "skipped") and only or nil
   for _, part in ipairs(plan.parts) do
     if part.rule ~= nil and part.rule == row.rule then found = part end
   end
-  if found then found.id = row.id end
-  return found
+  if found then
+    found.id = row.id
+    return found
+  end
+  local rules = {}
+  for n, part in ipairs(plan.parts) do rules[n] = part.rule and '"' .. part.rule .. '"' or "no rule" end
+  return nil, ('%s was decided by the rule "%s", and now the event leads to %s: which of them it is, is open; submit what is '
+    .. "missing as an event with an id of its own"):format(row.id, row.rule or "?", table.concat(rules, ", "))
 end
 
 --- Queues an ended confirmation again, as the rules decide it now: for what was rejected and then fixed. Also ends the
 -- waiting of its template and asks a stopped channel at once.
 -- @treturn ?table the confirmation
--- @treturn string with nil: "conflict: …" (state; another confirmation holds its once_per key), "invalid: …" (the rules
+-- @treturn string with nil: "conflict: …" (state; another confirmation holds its once_per key; the rules
+--   changed so that it is open which of several it is), "invalid: …" (the rules
 --   still skip it, and why)
 function Hand:replay(id)
   id = check_id(id, "replay")
@@ -149,10 +172,13 @@ function Hand:replay(id)
   local plan, no_plan, why = planner.plan(self, planner.stored(row.event), now,
     row.resolved and planner.stored(row.resolved))
   if not plan then return nil, no_plan, why end
-  local part = part_for(row, plan)
-  if not part or part.state ~= "queued" then
-    return nil, ("invalid: the rules skip it: %s"):format(part and part.reason or "no rule matches any more"),
-      { outcome = "invalid" }
+  local parts
+  parts, err, info = parts_of(self, row)
+  if not parts then return nil, err, info end
+  local part, none = part_for(row, parts, plan)
+  if not part then return nil, "conflict: " .. none, { outcome = "invalid" } end
+  if part.state ~= "queued" then
+    return nil, ("invalid: the rules skip it: %s"):format(part.reason), { outcome = "invalid" }
   end
   local changed
   changed, err, info = self.box:replay(row.state, part, "replayed by hand: " .. part.reason, now)
@@ -219,7 +245,8 @@ end
 --   next_at, pause_until, hooked_at (last hook on a message of ours), hookinfo (false: not offered) } }; parked = {
 --   { channel, template, language, until_at, reason }, … }; rules = { version, problem (of the file as it stands) };
 --   clock = { jumped (seconds by which the wall clock jumped, while that is not believed) };
---   held (statuses of unknown messages); oddities = { kind = n } (not understood); fallbacks_unknown; and of this
+--   held (statuses of unknown messages); oddities = { kind = n } (not understood); fallbacks_unknown; fallbacks_waiting =
+--   { way = n } (due for minutes, and nobody used it); and of this
 --   workflow since it was opened: submitted, duplicates, differs (repeats with other content, of which the first
 --   won), skipped, attempts, recorded, in_flight, unrecorded, asks
 --   (hookInfo), fallbacks, hooks, hooks_invalid, hook_new, hook_duplicates, hook_foreign, hook_ignored
@@ -240,6 +267,8 @@ function Hand:stats()
   more, err, info = self.box:delivery_counts()
   if not more then return nil, err, info end
   for name, value in pairs(more) do counts[name] = value end
+  counts.fallbacks_waiting, err, info = self.box:waiting_ways(self.now() - manners.WAITED, true)
+  if not counts.fallbacks_waiting then return nil, err, info end
   for name, n in pairs(self.counted) do counts[name] = n end
   counts.recorded, counts.in_flight, counts.unrecorded = self.worker.recorded, self.worker.count, #self.worker.answered
   return counts

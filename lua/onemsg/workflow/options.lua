@@ -173,6 +173,9 @@ function M.read(options, core)
       options.event_ignore or content.written(os.getenv "ONE_MSG_EVENT_IGNORE")),
   }
   flow.now, flow.steady = flow.clock.now, flow.clock.steady
+  flow.ways = {}
+  for name in pairs(flow.fallback) do flow.ways[#flow.ways + 1] = name end
+  table.sort(flow.ways)
   flow.instances, flow.countries = read_identities(channels, core)
   if not flow.store then
     return nil, "config: store (ONE_MSG_STORE) is missing: for example \"sqlite:confirmations.db\""

@@ -8,6 +8,7 @@ local resolve = require "onemsg.workflow.resolve"
 local utf8 = require "onemsg.base.utf8"
 local phones = require "onemsg.base.phone"
 local json = require "onemsg.base.json"
+local keys = require "onemsg.outbox.once"
 
 local M = {}
 
@@ -117,7 +118,7 @@ function M.to_send(message)
   return message
 end
 
-local function confirmation(flow, event, decision, part, now, asked)
+local function confirmation(flow, ruleset, event, decision, part, now, asked)
   local name = decision.channel or flow.default_channel
   local channel = flow.channels[name]
   if not channel then
@@ -137,18 +138,19 @@ local function confirmation(flow, event, decision, part, now, asked)
   end
   local message, why, fault = check(channel, compose(decision, phone))
   if not message then
-    if why:find("^closed:") then return nil, why, fault end
+    if not why:find("^invalid:") then return nil, why, fault end -- we can't now; the event is good
     return skip(part, why)
   end
   part.state, part.channel = "queued", name
   part.phone = phones.of_message(message) -- one line for one person, however addressed
   part.template, part.language = message.template or "", message.language or ""
   part.body, part.changes, part.message = message.body, why, json.encode(message)
-  part.once = decision.once_per
+  if decision.once_per then part.once = keys.key(ruleset:once(decision.rule), decision.once_per, event.type) end
   part.give_up_at = now + (decision.give_up_after or flow.give_up_after)
   local otherwise = decision.otherwise
   if otherwise then
-    part.otherwise = { json = json.encode(otherwise), after = otherwise.after, on_unknown = otherwise.on_unknown }
+    part.otherwise = { json = json.encode(otherwise), send = otherwise.send, after = otherwise.after,
+      on_unknown = otherwise.on_unknown }
   end
   if decision.quiet then
     local trouble = quiet.trouble(decision.quiet)
@@ -184,7 +186,7 @@ function M.plan(flow, event, now, kept)
     local part = { id = n == 1 and read.id or read.id .. "~" .. n, rule = decision.rule, version = decision.version,
                    reason = decision.reason }
     if decision.confirm then
-      local done, err, info = confirmation(flow, event, decision, part, now, asked)
+      local done, err, info = confirmation(flow, ruleset, event, decision, part, now, asked)
       if not done then return nil, err, info end
     else
       skip(part, decision.reason)

@@ -20,6 +20,14 @@ function M.trouble(hours)
   return not zone and "quiet hours are not kept: " .. why or nil
 end
 
+--- Until when the quiet hours of a recipient hold, and in words; nil: they don't, or can't be kept.
+-- @tparam table hours from, to, zone
+function M.hold_until(hours, now)
+  local zone = zones.find(hours.zone)
+  local until_at = zone and quiet.hold(now, hours.from, hours.to, zone)
+  if until_at then return until_at, ("quiet hours until %s in %s"):format(clock(hours.to), hours.zone) end
+end
+
 --- What is to be done about one message that is due.
 local function decide(row, now)
   local hours = cjson.decode(row.quiet)

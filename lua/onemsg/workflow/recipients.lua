@@ -84,13 +84,18 @@ function People:suppress(phone, options)
   return #rows
 end
 
---- Ends every suppression of a recipient, on all channels. What was skipped meanwhile stays so; replay it.
+--- Ends every suppression of a recipient, on all channels. What they had skipped is queued again, within its
+-- give_up_after, unless another way was used or another confirmation took its once_per key.
 -- @param phone as for suppress
 -- @tparam ?table options country = as for suppress
 -- @treturn ?number how many there were
 function People:unsuppress(phone, options)
   local country = check.options("unsuppress", options, LIFTS).country
-  return self.box:unsuppress(M.address(self, "unsuppress", phone, nil, country), self.now())
+  local ended, back, info = self.box:unsuppress(M.address(self, "unsuppress", phone, nil, country), self.now())
+  if not ended then return nil, back, info end
+  for _, row in ipairs(back) do self:announce(row) end
+  self.worker:wake()
+  return ended
 end
 
 --- Who is suppressed, the newest first, at most 1,000.

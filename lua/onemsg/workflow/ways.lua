@@ -6,6 +6,7 @@
 -- kept in memory until the store takes it.
 local cjson = require "cjson"
 local amend = require "onemsg.outbox.amend"
+local manners = require "onemsg.workflow.manners"
 local phones = require "onemsg.base.phone"
 local plain = require "onemsg.base.utf8"
 
@@ -116,10 +117,13 @@ local function notice_of(row, otherwise)
     row.phone, row.person)
 end
 
---- Marks it as handed over, on disk; then begins it.
+--- Marks it as handed over, on disk; then begins it. Unless they are not to be reached now.
 local function begin(worker, row)
   local flow, ways = worker.flow, worker.ways
   local otherwise = cjson.decode(row.otherwise)
+  local change, err = manners.before(flow, row, otherwise, flow.now())
+  if err then return worker:trouble(err) end
+  if change then return worker:write(row, change) end
   local call, lease = flow.fallback[otherwise.send], flow.now() + flow.fallback_timeout + BEYOND
   local notice = notice_of(row, otherwise)
   ways.begun = ways.begun + 1
@@ -145,10 +149,6 @@ end
 --- Uses the rule's other way, now or when there is room.
 function M.fall_back(worker, row)
   local flow, ways = worker.flow, worker.ways
-  local send = cjson.decode(row.otherwise).send
-  if not flow.fallback[send] then -- the rules of another process know it
-    return worker:write(row, { attend_until = flow.now() + flow.lease })
-  end
   if worker.ending then return worker:write(row, {}) end -- due, for whoever comes next
   if #ways.ready == 0 and room(worker) > 0 then return begin(worker, row) end
   ways.ready[#ways.ready + 1] = { row = row, till = flow.steady() + flow.lease / 2 } -- its attend_until is a lease away

@@ -78,11 +78,13 @@ local function open()
     local good = alert.alert == "resumed" or alert.alert == "rules" and not reason:find "^config:"
     request.say(("%s%s: %s"):format(alert.alert, alert.channel and " " .. alert.channel or "", reason),
       good and ngx.NOTICE or ngx.ERR)
+    if alert.missing then request.say("no_way: " .. alert.missing, ngx.WARN) end
     if their_alert then their_alert(alert) end
   end
   local ok, made, err = pcall(workflow.open, options)
   if not ok then return nil, "config: " .. tostring(made) end
   if not made then return nil, err end
+  if err then request.say("no_way: " .. err, ngx.WARN) end
   made.worker.on_wake = function() wait.wake(made.worker.done) end
   return made
 end
