@@ -100,26 +100,33 @@ describe("the store's statements", function()
     return assert(db:unit { statement }, text)[1]
   end
 
-  --- Texts that are put together while they are needed, as a store in use asks them.
+  --- Texts that are put together while they are needed, as a workflow asks them: one message is accepted, one refused, one
+  -- leads to another way, and lists are looked at by every filter.
   local function composed()
-    local asked, real = {}, box.db
-    local function through(name)
-      return function(_, statements)
-        for _, statement in ipairs(statements) do asked[clean(statement[1])] = true end
-        return real[name](real, statements)
+    local asked = {}
+    local sim = simulation.new { fallback = { sms = function() return true end }, answer = function(message, n)
+      if n == 1 then return { outcome = "accepted", id = "wamid." .. message.phone } end
+      return nil, "rejected: no", { outcome = "rejected", code = 131026, retry = false }
+    end }
+    local flow = sim.flow
+    local real = flow.box.db
+    flow.box.db = setmetatable({}, { __index = function(_, name)
+      return function(_, statements, ...)
+        for _, statement in ipairs(type(statements) == "table" and statements or {}) do asked[clean(statement[1])] = true end
+        return real[name](real, statements, ...)
       end
+    end })
+    for n, kind in ipairs { "paid", "paid", "else" } do
+      assert(flow:submit { id = "e" .. n, type = kind, phone = "1202555010" .. n, name = "A" })
     end
-    box.db = { unit = through "unit", read = through "read", async = through "async" }
-    assert(box:look())
-    assert(box:attend(5, 5, 1, 60))
-    for _, by in ipairs { {}, { state = "accepted" }, { phone = "1" }, { rule = "R" }, { type = "t" },
+    sim:advance(2 * 3600)
+    for _, by in ipairs { {}, { state = "accepted" }, { phone = "12025550101" }, { rule = "Paid" }, { type = "paid" },
                           { channel = "main" }, { since = 1, before = 2 }, { state = "accepted", since = 1 },
-                          { phone = "1", channel = "main" } } do
-      assert(box:list(by, { "accepted", "queued" }))
+                          { phone = "12025550101", channel = "main" } } do
+      assert(flow:list(by))
     end
-    assert(box:change_gate("main", function() return { tries = 1 } end))
-    assert(box:claim(assert(box:look()).gates.main, 1, { from = 1, each = 1 }, 1, 60, 6))
-    box.db = real
+    flow.box.db = real
+    sim:close()
     return asked
   end
 
