@@ -111,7 +111,8 @@ describe("the store's statements", function()
     end
     box.db = { unit = through "unit", read = through "read", async = through "async" }
     assert(box:look())
-    assert(box:attend(5, 5, 1, 60))
+    assert(box:attend(5, 5, 5, 1, 60))
+    assert(box:upkeep(0, 1))
     for _, by in ipairs { {}, { state = "accepted" }, { phone = "1" }, { rule = "R" }, { type = "t" },
                           { channel = "main" }, { since = 1, before = 2 }, { state = "accepted", since = 1 },
                           { phone = "1", channel = "main" } } do

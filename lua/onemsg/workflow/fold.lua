@@ -33,7 +33,7 @@ local function change_of(flow, row, known, now)
     change.failure = nil
   elseif change.state == "delivered" or change.state == "read" then
     change.retry_at, change.fallback_at, change.attend_at = amend.NONE, amend.NONE, amend.NONE
-    change.held = amend.NONE
+    change.held, change.attend_until = amend.NONE, amend.NONE
     if row.code or change.contradiction then after[1] = recipient.lift_for_delivery(row, now) end
   end
   if change.state == "sent" and row.state == "stalled" then -- on its way after all: it may fall silent once more
