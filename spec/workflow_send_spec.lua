@@ -120,6 +120,7 @@ describe("workflow with the fake 1MSG", function()
   end)
 
   it("asks an idle store at most four times a second", function()
+    flow:drain() -- what others left is looked for once, at the start
     local before = flow.box.db:stats()
     local from = now()
     flow:work { stop = function() return now() - from > 1.5 end }

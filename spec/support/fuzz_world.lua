@@ -295,7 +295,8 @@ function World:open(make_channel, model, fallback)
   proc.task = self:spawn(proc, "process " .. proc.n, function()
     local flow = assert(workflow.open {
       channels = channels, rules = follow(self), store = view(self), gap = self.options.gap, rate = 1000, burst = 1000,
-      now = function() return self:now() end, random = self.chance.next, fallback = fallback(proc),
+      now = function() return self:now() end, steady = function() return self.time end, lease = 60,
+      random = self.chance.next, fallback = fallback(proc),
       sleep = function(seconds) self:sleep_until(self.time + math.max(seconds, 0.001)) end,
       on_alert = function(alert) model:alert(proc, alert) end,
       log = function(_, entry) if entry.id then self:tell("  log", entry.id, entry.was, ">", entry.state, entry.reason) end end,
