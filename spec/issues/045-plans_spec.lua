@@ -119,16 +119,8 @@ describe("the store's statements", function()
     for n, kind in ipairs { "paid", "paid", "else" } do
       assert(flow:submit { id = "e" .. n, type = kind, phone = "1202555010" .. n, name = "A" })
     end
-<<<<<<< HEAD
     sim:advance(2 * 3600)
     for _, by in ipairs { {}, { state = "accepted" }, { phone = "12025550101" }, { rule = "Paid" }, { type = "paid" },
-=======
-    box.db = { unit = through "unit", read = through "read", async = through "async" }
-    assert(box:look())
-    assert(box:attend(5, 5, 5, 1, 60))
-    assert(box:upkeep(0, 1))
-    for _, by in ipairs { {}, { state = "accepted" }, { phone = "1" }, { rule = "R" }, { type = "t" },
->>>>>>> wt10
                           { channel = "main" }, { since = 1, before = 2 }, { state = "accepted", since = 1 },
                           { phone = "12025550101", channel = "main" } } do
       assert(flow:list(by))

@@ -33,13 +33,8 @@ local function change_of(flow, row, known, now)
     change.failure = nil
   elseif change.state == "delivered" or change.state == "read" then
     change.retry_at, change.fallback_at, change.attend_at = amend.NONE, amend.NONE, amend.NONE
-<<<<<<< HEAD
-    change.held = amend.NONE
-    after[1], after[2], after[3] = recipient.lift_for_delivery(row, now)
-=======
     change.held, change.attend_until = amend.NONE, amend.NONE
-    if row.code or change.contradiction then after[1] = recipient.lift_for_delivery(row, now) end
->>>>>>> wt10
+    after[1], after[2], after[3] = recipient.lift_for_delivery(row, now)
   end
   if change.state == "sent" and row.state == "stalled" then -- on its way after all: it may fall silent once more
     change.stall_at = now + flow.stalled_after
