@@ -190,12 +190,17 @@ local function mask_jwt(run)
   return from and run:find(".", from + 4, true) and run:sub(1, from - 1) .. "***" or nil
 end
 
+--- What stands in quotes behind the word; not the sign between a name and its value ("token": "…").
+local function mask_quoted(head, quoted)
+  return not quoted:find "^%s*[:=]%s*$" and head .. "***" or nil
+end
+
 -- Whoever wrote the text may want it to take long: no pattern looks at the same run again from its next letter.
 local TOKEN = "[Tt][Oo][Kk][Ee][Nn]"
 local function mask_tokens(s)
   s = s:gsub("[%w%-_%.]+", mask_jwt)
-    :gsub("(" .. TOKEN .. "%s*[:=]%s*[\"'])[^\"']*", "%1***")
-    :gsub("(" .. TOKEN .. "%s*[\"'])[^\"']*", "%1***")
+    :gsub("(" .. TOKEN .. "[\"']?%s*[:=]%s*[\"'])[^\"']*", "%1***")
+    :gsub("(" .. TOKEN .. "%s*[\"'])([^\"']*)", mask_quoted)
   return (mask_behind(s, TOKEN .. "[=: ]+", "[%w%-_%.~+/=]", "%d")
     :gsub("(" .. TOKEN .. "=)[^%s&\"']+", "%1***")
     :gsub("([Bb][Ee][Aa][Rr][Ee][Rr] +)[%w%-_%.~+/=]+", "%1***"))
