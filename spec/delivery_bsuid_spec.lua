@@ -109,7 +109,7 @@ describe("people without phones, with the fake 1MSG", function()
     local function submitter(round)
       local flow = open()
       local done = assert(io.open(path .. ".acknowledged", "a"))
-      for n = 1, 9999 do
+      for n = 1, 8 * PEOPLE do
         local person = n % PEOPLE
         local event = { id = ("%d.%d"):format(round, n), type = "paid" }
         if n % 4 < 2 then event.phone = "+" .. phone_of(person) else event.bsuid = "US." .. phone_of(person) end

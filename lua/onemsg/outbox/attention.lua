@@ -108,18 +108,18 @@ function Attention:lost(now)
   return results[1]
 end
 
-local WAITING = [[
-  SELECT way, COUNT(*) AS n FROM confirmation WHERE fallback_at <= $1 AND state <> 'sending' GROUP BY way]]
+local WAITING = "SELECT way FROM confirmation WHERE fallback_at <= $1 AND state <> 'sending' LIMIT $2"
+local COUNTED = 10000
 
---- Confirmations whose other way was due by a time, and nobody used it: name → how many. Those of this process's ways are
+--- Confirmations whose other way was due by a time, and nobody used it: name → how many (of COUNTED at most). Those of this process's ways are
 -- left out, unless all are asked for.
 function Attention:waiting_ways(before, all)
-  local results, err, info = self.db:read { { WAITING, before } }
+  local results, err, info = self.db:read { { WAITING, before, COUNTED } }
   if not results then return nil, err, info end
   local ours, found = {}, {}
   for _, way in ipairs(all and {} or self.ways) do ours[way] = true end
   for _, row in ipairs(results[1]) do
-    if row.way and not ours[row.way] then found[row.way] = row.n end
+    if row.way and not ours[row.way] then found[row.way] = (found[row.way] or 0) + 1 end
   end
   return found
 end
