@@ -109,7 +109,7 @@ bool om_sql_commit_connect(struct om_sql_commit *round) {
   }
   round->connection = round->driver->open(round->name, round->create, &error);
   if (round->connection != NULL) {
-    round->create = false; /* if it is gone one day, an empty one in its place would hide that */
+    round->create = false;
     round->stats.opened++;
     return true;
   }

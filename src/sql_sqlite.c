@@ -312,6 +312,7 @@ static bool idle(void *connection, bool quiet) {
 
 const struct om_sql_driver om_sql_sqlite = {
     .scheme = "sqlite:",
+    .reads_apart = true,
     .check = om_sqlite_check,
     .open = open_connection,
     .close = close_connection,
