@@ -130,12 +130,13 @@ describe("hostile values", function()
   end)
 
   it("for each field of a message: what send refuses check refuses, and the network sees nothing of it", function()
-    local fields = { "phone", "chat_id", "name", "action", "next_step", "body", "header", "buttons", "template", "namespace",
-                     "language", "ttl", "text" }
+    local fields = { "phone", "bsuid", "username", "chat_id", "name", "action", "next_step", "body", "header", "buttons",
+                     "template", "namespace", "language", "ttl", "text" }
+    local recipient = { phone = true, bsuid = true, username = true, chat_id = true }
     local before, good = #fake:journal(), 0
     each(fields, function(field, value, what)
       local message = channels.message(nil, { [field] = value })
-      if field ~= "phone" and field ~= "chat_id" then message.phone = "12020721300" end
+      if not recipient[field] then message.phone = "12020721300" end
       if field == "body" then message.name, message.action, message.next_step = nil, nil, nil end
       local fits, refusal = try(what, field == "body" and "body" or field, function() return channel:check(message) end)
       if not fits then
@@ -206,7 +207,7 @@ describe("hostile values", function()
     for _, case in ipairs {
       { { tokn = 1 }, "'token'" }, { { Phone = 1 }, "'phone'" }, { { nextstep = 1 }, "'next_step'" },
       { { chatId = 1 }, "'chat_id'" }, { { button = 1 }, "'buttons'" }, { { lang = 1 }, "'language'" },
-      { { to = 1 }, "; it has phone, chat_id," },
+      { { to = 1 }, "; it has phone, bsuid, username, chat_id," },
       { { [("x"):rep(5000)] = 1 }, "xxxx" }, { { [1] = 1 }, "number" }, { { [{}] = 1 }, "table" }, { { [true] = 1 }, "boolean" },
     } do
       local call = case[1].tokn and onemsg.new or function(message) return channel:send(message) end

@@ -8,9 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const field_names[] = {
-    "phone",    "chat_id",   "name",     "action", "next_step", "body",    "header", "buttons",
-    "template", "namespace", "language", "ttl",    "text",      "country", NULL}; /* as om_field */
+const char *const om_field_names[] = {"phone",    "bsuid",     "username", "chat_id", "name",
+                                      "action",   "next_step", "body",     "header",  "buttons",
+                                      "template", "namespace", "language", "ttl",     "text",
+                                      "country",  NULL}; /* as om_field */
 
 bool om_is_placeholder(const char *text, size_t len) {
   return len > 0 && strspn(text, "_") >= len;
@@ -158,75 +159,6 @@ int om_build_settle(struct om_build *b, const char *field, size_t max_chars) {
   return 0;
 }
 
-/* ---- who ---- */
-
-/* The country of a national number: the message's own, else the channel's. `false` says that the
- * number is international, whatever the channel's country. Pushes what keeps the text alive. */
-static const char *read_country(struct om_build *b) {
-  lua_State *L = b->L;
-  int country = b->fields + OM_FIELD_COUNTRY;
-  size_t len = 0;
-  bool none = lua_type(L, country) == LUA_TBOOLEAN && !lua_toboolean(L, country);
-  if (none || om_build_absent(L, country)) {
-    lua_pushnil(L);
-    return none ? NULL : b->defaults->country;
-  }
-  om_build_push_text(L, country, "country");
-  const char *text = lua_tolstring(L, -1, &len);
-  return len == 0 ? b->defaults->country : strlen(text) == len ? text : "?";
-}
-
-static int read_phone(struct om_build *b) {
-  lua_State *L = b->L;
-  int phone = b->fields + OM_FIELD_PHONE;
-  if (lua_type(L, phone) != LUA_TNUMBER) {
-    size_t len = 0;
-    om_build_push_text(L, phone, "phone");
-    const char *text = lua_tolstring(L, -1, &len);
-    if (om_is_placeholder(text, len)) {
-      return om_build_fail(L, "phone", "is still the placeholder of the sample");
-    }
-    lua_pop(L, 1);
-  }
-  const char *country = read_country(b);
-  enum om_phone_fault fault = om_to_phone(L, phone, country, b->message->phone);
-  if (fault != OM_PHONE_OK) {
-    return om_build_fail(L, "phone", om_phone_explain(fault));
-  }
-  lua_pop(L, 1);
-  return 0;
-}
-
-static int read_chat_id(struct om_build *b) {
-  lua_State *L = b->L;
-  int chat_id = b->fields + OM_FIELD_CHAT_ID;
-  size_t len = 0;
-  if (lua_type(L, chat_id) != LUA_TSTRING) {
-    om_raise(L, "chat_id must be a text, and is a %s", luaL_typename(L, chat_id));
-  }
-  const char *text = lua_tolstring(L, chat_id, &len);
-  bool plain = len > 1 && len <= 128 && memchr(text, '@', len) != NULL;
-  for (size_t i = 0; plain && i < len; i++) {
-    plain = text[i] > ' ' && text[i] < 0x7f && text[i] != '"' && text[i] != '\\';
-  }
-  if (!plain) {
-    return om_build_fail(L, "chat_id", "must look like 12020721369@c.us, or be an @username");
-  }
-  b->message->chat_id = (struct om_piece){text, len};
-  return 0;
-}
-
-static int read_recipient(struct om_build *b) {
-  bool phone = !om_build_absent(b->L, b->fields + OM_FIELD_PHONE);
-  bool chat = !om_build_absent(b->L, b->fields + OM_FIELD_CHAT_ID);
-  if (phone == chat) {
-    return om_fail(b->L, "invalid", NULL, "%s",
-                   phone ? "phone and chat_id are both set; a message has one recipient"
-                         : "phone is missing; give the number in international form");
-  }
-  return chat ? read_chat_id(b) : read_phone(b);
-}
-
 /* ---- which template ---- */
 
 /* *piece = the message's own value, or the channel's. */
@@ -234,7 +166,7 @@ static int read_name(struct om_build *b, enum om_field field, const char *variab
                      const char *preset, const char *(*fault_of)(const char *, size_t),
                      struct om_piece *piece) {
   lua_State *L = b->L;
-  const char *name = field_names[field];
+  const char *name = om_field_names[field];
   int value = b->fields + (int)field;
   if (om_build_absent(L, value)) {
     if (preset == NULL) {
@@ -310,11 +242,12 @@ static void read_fields(struct om_build *b, int message) {
   while (lua_next(L, message) != 0) {
     const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
     int f = 0;
-    while (f < OM_FIELDS && (field_names[f][0] != key[0] || strcmp(field_names[f], key) != 0)) {
+    while (f < OM_FIELDS &&
+           (om_field_names[f][0] != key[0] || strcmp(om_field_names[f], key) != 0)) {
       f++;
     }
     if (f == OM_FIELDS) {
-      om_check_names(L, message, "a message", field_names); /* raises, with a suggestion */
+      om_check_names(L, message, "a message", om_field_names); /* raises, with a suggestion */
     }
     lua_replace(L, b->fields + f);
   }
@@ -337,7 +270,7 @@ int om_message_read(lua_State *L, int index, const struct om_message_defaults *d
   read_fields(&b, index);
   read_mode(&b);
   read_ttl(&b);
-  int failed = read_recipient(&b);
+  int failed = om_message_recipient(&b);
   failed = failed != 0 ? failed : read_template(&b);
   failed = failed != 0 ? failed : om_message_component_header(&b);
   failed = failed != 0 ? failed : om_message_component_body(&b);

@@ -54,9 +54,14 @@ struct om_button {
   int index;
 };
 
+/* The kinds of names by which a message may be addressed (PLATFORM.md 1.4), as in the fields of a
+ * message. */
+enum om_recipient { OM_TO_PHONE, OM_TO_BSUID, OM_TO_USERNAME, OM_TO_CHAT_ID };
+
 struct om_message {
-  char phone[OM_PHONE_MAX_DIGITS + 1]; /* "": chat_id is set */
-  struct om_piece chat_id;
+  enum om_recipient recipient;
+  char phone[OM_PHONE_MAX_DIGITS + 1];
+  struct om_piece address; /* of the other kinds; on the stack, as all texts */
   struct om_piece template_name;
   struct om_piece name_space;
   struct om_piece language;

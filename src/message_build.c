@@ -1,7 +1,9 @@
 /* message_build.c: a message that was read, as the body of sendTemplate and as channel:check shows
  * it (see message.h). The wire format is the sample program's of the use case, field for field.
  */
-#include "message.h"
+#include "message_component.h"
+
+#include <string.h>
 
 static void put_piece(struct om_json *json, const char *key, struct om_piece piece) {
   om_json_put(json, key);
@@ -78,14 +80,16 @@ static void put_components(struct om_json *json, const struct om_message *messag
   om_json_put(json, before[1] == '\0' ? "]" : "");
 }
 
+static struct om_piece address_of(const struct om_message *message) {
+  return message->recipient == OM_TO_PHONE
+             ? (struct om_piece){message->phone, strlen(message->phone)}
+             : message->address;
+}
+
 bool om_message_write(const struct om_message *message, struct om_json *json) {
-  if (message->chat_id.at != NULL) {
-    put_piece(json, "{\"chatId\":", message->chat_id);
-  } else {
-    om_json_put(json, "{\"phone\":\"");
-    om_json_put(json, message->phone);
-    om_json_put(json, "\"");
-  }
+  static const char *const keys[] = {
+      "{\"phone\":", "{\"bsuid\":", "{\"username\":", "{\"chatId\":"}; /* as om_recipient */
+  put_piece(json, keys[message->recipient], address_of(message));
   put_piece(json, ",\"template\":", message->template_name);
   put_piece(json, ",\"namespace\":", message->name_space);
   put_piece(json, ",\"language\":{\"policy\":\"deterministic\",\"code\":", message->language);
@@ -109,12 +113,7 @@ static void set_piece(lua_State *L, int table, const char *key, struct om_piece 
 void om_message_push(lua_State *L, const struct om_message *message) {
   lua_createtable(L, 0, 8);
   int table = lua_gettop(L);
-  if (message->chat_id.at != NULL) {
-    set_piece(L, table, "chat_id", message->chat_id);
-  } else {
-    lua_pushstring(L, message->phone);
-    lua_setfield(L, table, "phone");
-  }
+  set_piece(L, table, om_field_names[OM_FIELD_PHONE + message->recipient], address_of(message));
   set_piece(L, table, "template", message->template_name);
   set_piece(L, table, "namespace", message->name_space);
   set_piece(L, table, "language", message->language);

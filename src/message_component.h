@@ -7,7 +7,9 @@
 
 /* What a message may hold. Its values stand on the stack, one a field, from `fields` on. */
 enum om_field {
-  OM_FIELD_PHONE,
+  OM_FIELD_PHONE, /* these four in a row, as om_recipient */
+  OM_FIELD_BSUID,
+  OM_FIELD_USERNAME,
   OM_FIELD_CHAT_ID,
   OM_FIELD_NAME, /* these three in a row: {{1}}, {{2}}, {{3}} */
   OM_FIELD_ACTION,
@@ -23,6 +25,8 @@ enum om_field {
   OM_FIELD_COUNTRY,
   OM_FIELDS
 };
+
+extern const char *const om_field_names[];
 
 struct om_build {
   lua_State *L;
@@ -46,6 +50,7 @@ int om_build_fail(lua_State *L, const char *field, const char *why);
 
 /* Each reads its field of the message; 0, or 3 and `nil, err, info`. What it leaves on the stack
  * keeps the message's texts. */
+int om_message_recipient(struct om_build *b);
 int om_message_component_header(struct om_build *b);
 int om_message_component_body(struct om_build *b);
 int om_message_component_buttons(struct om_build *b);

@@ -3,6 +3,7 @@
 -- and floods end in counts or in "invalid: …", never in a raised error.
 local cjson = require "cjson.safe"
 local codes = require "onemsg.codes"
+local phones = require "onemsg.base.phone"
 local utf8 = require "onemsg.base.utf8"
 
 local M = {}
@@ -35,6 +36,23 @@ local function digits(value)
   local s = word(value, 64)
   s = s and (s:match("^%+?(%d+)$") or s:match("^%+?(%d+)@[cs][%w%.]+$"))
   return s and #s >= 5 and #s <= 20 and s or nil
+end
+
+--- The first business-scoped user id among some values, each of which may be anything.
+local function bsuid_of(...)
+  for n = 1, select("#", ...) do
+    local id = word((select(n, ...)), NAME_BYTES)
+    id = id and (id:match("^(.*)@lid$") or id)
+    if id and phones.is_bsuid(id) then return id end
+  end
+  return nil
+end
+
+--- A username without its @, in small letters, or that of a chat id "maria@username".
+local function username_of(name, chat_id)
+  local text = word(name, NAME_BYTES) or chat_id and chat_id:match("^(.*)@username$")
+  local plain = text and text:match("^@?([%w._]+)$")
+  return plain and plain:lower()
 end
 
 --- Unix seconds from a number or a string of digits, in s, ms or µs; nil where it is no time of this epoch.
@@ -163,7 +181,8 @@ local function event_of(item, instance, received_at)
   return {
     id = word(item.id, ID_BYTES), status = status, at = time_of(item) or received_at, instance = instance,
     recipient = digits(item.phone) or digits(item.recipient_id) or digits(chat_id), chat_id = chat_id,
-    bsuid = word(item.bsuid, NAME_BYTES) or word(item.recipient_user_id, NAME_BYTES),
+    bsuid = bsuid_of(item.bsuid, item.recipient_user_id, item.phone, item.recipient_id, chat_id),
+    username = username_of(item.userName, chat_id),
     code = code, error = text, category = category_of(item),
   }
 end
@@ -204,10 +223,17 @@ local function message_of(item, instance, received_at, echo)
   if not id then return nil end
   local chat_id = word(item.chatId, NAME_BYTES)
   local text, texts = texts_of(item)
+  local group = chat_id and (chat_id:find("@g%.us$") or chat_id:find("@broadcast$") or chat_id:find("@newsletter$"))
+  local from_me = echo or truth(item.fromMe)
+  local customer, user_id = item.from, item.from_user_id
+  if from_me then customer, user_id = item.to, item.to_user_id or item.recipient_user_id end
+  local author, author_id, author_name = item.author, item.authorBsuid, item.authorUserName
+  if from_me then author, author_id, author_name = nil, nil, nil end -- it is the business
   return {
-    id = id, from_me = echo or truth(item.fromMe), at = time_of(item) or received_at, instance = instance,
-    phone = digits(chat_id) or digits(echo and item.to or item.from) or digits(item.author), chat_id = chat_id,
-    bsuid = word(item.authorBsuid, NAME_BYTES) or word(item.from_user_id, NAME_BYTES),
+    id = id, from_me = from_me, at = time_of(item) or received_at, instance = instance,
+    phone = digits(chat_id) or digits(customer) or digits(author), chat_id = chat_id, group = group and true or nil,
+    bsuid = bsuid_of(author_id, user_id, chat_id, customer, author),
+    username = username_of(author_name, chat_id),
     type = word(item.type, WORD_BYTES), text = text, texts = texts, name = word(item.senderName, NAME_BYTES),
   }
 end
@@ -216,8 +242,8 @@ end
 
 --- Collects one body; `found` is the table that parse returns.
 local function collector(received_at)
-  local found = { events = {}, messages = {}, templates = {}, errors = {}, others = {}, ignored = 0 }
-  local room, kinds = M.ITEMS, 0
+  local found = { events = {}, messages = {}, templates = {}, errors = {}, people = {}, others = {}, ignored = 0 }
+  local room, kinds, people = M.ITEMS, 0, {}
   local c = { found = found }
 
   function c.full()
@@ -248,14 +274,40 @@ local function collector(received_at)
   function c.statuses(value, kind, instance)
     c.each(value, kind, found.events, function(item)
       local event = event_of(item, instance, received_at)
-      return event and event.id and event
+      if event and event.id then
+        c.person(event.recipient, event.bsuid, event.username)
+        return event
+      end
     end)
   end
 
   function c.messages(value, instance, echo)
     c.each(value, "messages", found.messages, function(item)
-      return message_of(item, instance, received_at, echo)
+      local message = message_of(item, instance, received_at, echo)
+      if message and not message.group then c.person(message.phone, message.bsuid, message.username) end
+      return message
     end)
+  end
+
+  --- contacts[] of Meta's: names of the people that a change is about; more than one of a person is news.
+  function c.contacts(value)
+    for _, item in ipairs(items(value)) do
+      local contact = room > 0 and object(item)
+      if contact then
+        room = room - 1
+        local profile = object(contact.profile)
+        c.person(digits(contact.wa_id), bsuid_of(contact.user_id), username_of(profile and profile.username))
+      end
+    end
+  end
+
+  --- The names by which one item knows one person.
+  function c.person(phone, bsuid, username)
+    local n = (phone and 1 or 0) + (bsuid and 1 or 0) + (username and 1 or 0)
+    local key = ("%s %s %s"):format(phone, bsuid, username)
+    if n < 2 or people[key] then return end
+    people[key] = true
+    found.people[#found.people + 1] = { phone = phone, bsuid = bsuid, username = username }
   end
 
   function c.errors(value, instance)
@@ -290,6 +342,7 @@ local function collect_changes(c, changes, instance)
       c.messages(value.messages, instance)
       c.messages(value.message_echoes, instance, true)
       c.errors(value.errors, instance)
+      c.contacts(value.contacts)
     else
       c.other(change.field)
     end
@@ -315,9 +368,12 @@ end
 -- @param body JSON text, or the table decoded from it
 -- @param received_at when it came, Unix seconds; the time of everything that bears none (acks never do)
 -- @return { events, messages, templates, errors, others, ignored } or nil, "invalid: …"
---   events    { id, status (lower case), at (s), recipient (digits), chat_id, bsuid, code, error, category, instance }
---   messages  { id, from_me, at, phone (digits, the customer's), chat_id, bsuid, text, texts (where there are several,
---             or the text is but a file's URL: a list of those that are texts), type, name, instance }
+--   events    { id, status (lower case), at (s), recipient (digits), chat_id, bsuid, username, code, error, category,
+--             instance }
+--   messages  { id, from_me, at, phone (digits, the customer's), chat_id, bsuid, username, group (true: of several
+--             people), text, texts (where there are several, or the text is but a file's URL: a list of those that are
+--             texts), type, name, instance }
+--   people    { phone (digits), bsuid, username }: names that one item has for one person, where there are at least two
 --   templates { name, language, status (upper case), reason, at, instance }: a template was paused, approved, …
 --   errors    { code, error, at, instance }: of the account, not of one message
 --   others    { kind = count } of what was not understood; ignored is their sum. Answer such a body with 200 all the

@@ -1,10 +1,15 @@
---- Phones: their one form, their other forms, and how they are shown. What is no phone but a chat id stays as it is,
--- but for "…@c.us", which names a phone. Pure; the normaliser is C's, the one that messages go through.
+--- Addresses: by which people are known, their one form, their other forms, and how they are shown. An address is a
+-- phone's digits, a business-scoped user id (BR.13491208655302741918), "name@username", or another chat id. Pure; the
+-- normaliser of phones is C's, the one that messages go through. PLATFORM.md 1.4, 5.4.
 local plain = require "onemsg.base.utf8"
 
 local M = {}
 
+--- The fields of a message, a rule or a decision that may name its recipient; of several the first counts.
+M.FIELDS = { "phone", "bsuid", "username", "chat_id" }
+
 local PERSON = "@c%.us$"
+local USERNAME = "@username"
 
 -- Here, not above: loading this loads no C.
 local function core() return require "onemsg" and require "onemsg.core" end
@@ -16,21 +21,45 @@ local function core() return require "onemsg" and require "onemsg.core" end
 -- @treturn ?string with nil: what is wrong, which reads on after "phone": "has a letter: …"
 function M.address(given, country)
   if type(given) ~= "string" and type(given) ~= "number" then return nil, "must be a text, and is a " .. type(given) end
-  if type(given) == "string" and given:find("@", 1, true) then
-    if not given:find(PERSON) then return given end
+  if type(given) == "string" and (given:find("@", 1, true) or M.is_bsuid(given)) then
+    if not given:find(PERSON) then return M.of_chat(given) end
     given = "+" .. given:gsub(PERSON, "")
   end
   return core().phone(given, country)
 end
 
---- The address in a chat id of 1MSG's.
+--- Is it a business-scoped user id?
+function M.is_bsuid(text)
+  return text:find("^%u%u%.%w+$") ~= nil or text:find("^%u%u%.ENT%.%w+$") ~= nil
+end
+
+--- The address in a chat id of 1MSG's, or in a username as people write it, "@maria".
 function M.of_chat(chat_id)
+  local name = chat_id:match("^@([%w._]+)$") or chat_id:match("^([%w._]+)@username$")
+  if name then return name:lower() .. USERNAME end
+  local bsuid = chat_id:match("^(.*)@lid$")
+  if bsuid and M.is_bsuid(bsuid) then return bsuid end
   return (chat_id:gsub(PERSON, ""))
+end
+
+--- The address of a message's recipient, as channel:check gives it.
+-- @tparam table message one of FIELDS
+function M.of_message(message)
+  return message.phone or message.bsuid or M.of_chat(message.username and "@" .. message.username or message.chat_id)
+end
+
+--- Which field of a message an address stands in, and its value there: "phone", "12020721369".
+function M.field_of(address)
+  if M.is_bsuid(address) then return "bsuid", address end
+  local name = address:match("^([%w._]+)@username$")
+  if name then return "username", name end
+  return address:find("@", 1, true) and "chat_id" or "phone", address
 end
 
 --- The chat id of an address.
 function M.chat_of(address)
-  return address:find("@", 1, true) and address or address .. "@c.us"
+  if address:find("@", 1, true) then return address end
+  return address .. (M.is_bsuid(address) and "@lid" or "@c.us")
 end
 
 --- The digits of an address.
@@ -60,16 +89,17 @@ function M.tail(address)
   return M.digits(address):sub(-7)
 end
 
---- "…1369"
+--- "…1369"; of a short name less.
 function M.mask(address)
-  return "…" .. plain.repair(M.digits(tostring(address)):sub(-4), 4)
+  local digits = M.digits(tostring(address))
+  return "…" .. plain.repair(digits:sub(-math.min(4, math.ceil(#digits / 2))), 4)
 end
 
---- A sentence without the recipient's number, which an answer of the API may contain.
+--- A sentence without the recipient's number or name, which an answer of the API may contain.
 function M.redact(sentence, address)
-  local digits = address and address:match("%d+")
-  if not digits or #digits < 5 then return sentence end
-  return (sentence:gsub(digits, M.mask(digits)))
+  local name = address and M.digits(address) or ""
+  if #name < 5 then return sentence end
+  return (sentence:gsub(name:gsub("%p", "%%%0"), (M.mask(name):gsub("%%", "%%%%"))))
 end
 
 return M

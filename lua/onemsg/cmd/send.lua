@@ -8,6 +8,8 @@ local M = {
   options = {
     { "phone", "NUMBER", "the recipient, as people write numbers" },
     { "country", "CODE", "of a national number, such as BR or 55; else ONE_MSG_COUNTRY" },
+    { "bsuid", "ID", "instead of the phone: the customer's business-scoped user id" },
+    { "username", "NAME", "instead of the phone" },
     { "chat-id", "ID", "instead of the phone" },
     { "name", "TEXT", "{{1}} of the template" },
     { "action", "TEXT", "{{2}}" },
@@ -25,8 +27,8 @@ local M = {
       .. [["body":["7"],"buttons":[{"url":"7"}]}' | onemsg send -]] },
 }
 
-local fields = { "phone", "country", "chat_id", "name", "action", "next_step", "body", "template", "namespace", "language",
-  "ttl" }
+local fields = { "phone", "country", "bsuid", "username", "chat_id", "name", "action", "next_step", "body", "template",
+  "namespace", "language", "ttl" }
 
 local LOOK = 0.25 -- seconds between two looks whether somebody wants to leave
 
@@ -68,25 +70,27 @@ function M.run(call)
   for _, name in ipairs(fields) do
     if options[name] ~= nil then message[name] = options[name] end
   end
-  if not message.phone and not message.chat_id then return nil, "send: --phone is missing", 1 end
+  if not (message.phone or message.bsuid or message.username or message.chat_id) then
+    return nil, "send: --phone is missing", 1
+  end
   local channel, err, info = call:channel()
   if not channel then return call:fail(err, info) end
   if options.check then
     local checked
     checked, err, info = channel:check(message)
     if not checked then return call:fail(err, info) end
-    checked.phone = checked.phone and phones.mask(checked.phone)
+    local to = phones.mask(phones.of_message(checked))
+    for _, field in ipairs(phones.FIELDS) do checked[field] = checked[field] and to end
     call.out:object(checked)
-    call.out:line("ok  %s in %s to %s: %s", checked.template, checked.language,
-      checked.phone or checked.chat_id, table.concat(checked.body, " | "))
+    call.out:line("ok  %s in %s to %s: %s", checked.template, checked.language, to, table.concat(checked.body, " | "))
     call.out:changes(checked.changes)
     return true
   end
   local receipt
   receipt, err, info = sent(call, channel, message)
   if not receipt then return call:fail(err, info, true) end
-  local to = phones.address(message.phone or message.chat_id,
-    message.country or require "onemsg.core".channel_country(channel))
+  local checked = channel:check(message)
+  local to = checked and phones.of_message(checked)
   receipt.message = receipt.message and phones.redact(receipt.message, to)
   call.out:object(receipt)
   call.out:line("%-9s %s", receipt.outcome, receipt.id or receipt.job_id or "(1MSG gave no id)")

@@ -4,6 +4,7 @@
 -- Pure but for the serial number and the history; the time comes as an argument, in seconds.
 
 local numbers = require "onemsg.fake.numbers"
+local people = require "onemsg.fake.people"
 local templates = require "onemsg.fake.templates"
 
 local M = {}
@@ -47,7 +48,7 @@ end
 -- Looks like WhatsApp's, and holds "+/+/" and "=", so that a client that forgets to percent-encode it is found out. The
 -- serial number stands at the end because LuaJIT hashes long strings by their ends: ids that differ only in the middle
 -- would all fall into one chain, and a hundred thousand of them make nginx crawl.
--- @tparam string phone digits
+-- @tparam string phone digits, or another address (fake/people.lua)
 -- @tparam number now seconds
 -- @tparam ?string kind "legacy" for the old form
 -- @treturn string
@@ -75,7 +76,7 @@ function M.parse_id(id)
   local raw = M.unbase64(packed) or ""
   local length = byte(raw, 3) or 0
   phone = raw:sub(4, 3 + length)
-  if raw:sub(1, 2) ~= "\28\24" or raw:sub(-14, -12) ~= MARK or not phone:find "^%d+$" then return nil end
+  if raw:sub(1, 2) ~= "\28\24" or raw:sub(-14, -12) ~= MARK or not phone:find "^[%w._@-]+$" then return nil end
   return phone, unpack_number(raw:sub(-11, -6)) / 1000, unpack_number(raw:sub(-5))
 end
 
@@ -91,13 +92,13 @@ end
 
 --- One status, as WhatsApp words it.
 -- @tparam string id
--- @tparam string phone
+-- @tparam table names of the recipient (fake/people.lua)
 -- @tparam table event { status =, error = } out of a story
 -- @tparam number at seconds
 -- @treturn table
-function M.status(id, phone, event, at)
+function M.status(id, names, event, at)
   local status = { id = id, type = "message", status = event.status, timestamp = format("%d", floor(at)),
-                   recipient_id = phone,
+                   recipient_id = names.phone, recipient_user_id = names.bsuid,
                    pricing = { billable = true, pricing_model = "PMP", category = "utility" } }
   local why = event.error
   if why then
@@ -115,15 +116,16 @@ end
 -- @tparam string id
 -- @tparam number now seconds
 -- @tparam number pace seconds that one unit of a story takes
+-- @tparam string tell which names it tells of the recipient (fake/people.lua)
 -- @treturn table list, empty for an id that is none of ours
-function M.hook_info(id, now, pace)
+function M.hook_info(id, now, pace, tell)
   local list = {}
   local phone, accepted = M.parse_id(id)
   if not phone then return list end
-  local row = numbers.row(phone)
+  local row, names = numbers.row(phone), people.names(phone, tell)
   for _, event in ipairs(forced[id] or row.info or row.story) do
     local at = accepted + event.at * pace
-    if at <= now then table.insert(list, 1, M.status(id, phone, event, at)) end
+    if at <= now then table.insert(list, 1, M.status(id, names, event, at)) end
   end
   return list
 end
@@ -142,20 +144,23 @@ function M.remember(id, phone, text, now, incoming)
   return n
 end
 
-local function shown(entry)
+local function shown(entry, tell)
   local n, id, phone, text, at, incoming = entry[1], entry[2], entry[3], entry[4], entry[5], entry[6]
   if type(text) == "table" then text = templates.filled(text) end
-  local chat = phone .. "@c.us"
+  local names = people.names(phone, tell)
+  local chat = names.chat
   return { messageNumber = n, id = id, body = text, fromMe = incoming and 0 or 1, self = incoming and 0 or 1,
            time = floor(at), type = "chat", author = incoming and chat or "100200300@c.us", chatId = chat,
+           authorBsuid = incoming and names.bsuid or nil, authorUserName = incoming and names.username or nil,
            chatName = phone, senderName = incoming and phone or "onemsg fake" }
 end
 M.shown = shown
 
 --- GET messages.
 -- @tparam table args chatId, msgId, min_time, max_time (unix seconds), lastMessageNumber, last, limit (100; 0: all)
+-- @tparam string tell which names it tells of the customers (fake/people.lua)
 -- @treturn table list, oldest first
-function M.find(args)
+function M.find(args, tell)
   local limit = tonumber(args.limit) or 100
   if limit == 0 then limit = M.HISTORY end
   local newest = history.last or 0
@@ -167,9 +172,9 @@ function M.find(args)
   for n = first, last, step do
     local e = history[n % M.HISTORY]
     local at = floor(e[5])
-    if at >= low and at <= high and (not args.chatId or args.chatId == e[3] .. "@c.us")
+    if at >= low and at <= high and (not args.chatId or args.chatId == people.names(e[3], tell).chat)
        and (not args.msgId or args.msgId == e[2]) then
-      table.insert(list, step == 1 and #list + 1 or 1, shown(e))
+      table.insert(list, step == 1 and #list + 1 or 1, shown(e, tell))
       if #list >= limit then break end
     end
   end

@@ -218,10 +218,10 @@ end
 local PLAIN = { outcome = "accepted", story = M.DELIVERED, hooks = {} }
 
 --- The row for a phone.
--- @tparam string phone digits (anything after them, such as "@c.us", is ignored)
+-- @tparam string phone digits, or another address (fake/people.lua), of which the last two digits count
 -- @treturn table a row; the plain acceptance when its ending is not listed
 function M.row(phone)
-  local ending = phone:match("^%d*(%d%d)")
+  local ending = phone:match("^%d*(%d%d)") or phone:match("(%d%d)%D*$")
   return ending and M.list[tonumber(ending)] or PLAIN
 end
 

@@ -4,6 +4,8 @@
 
 local plain = require "onemsg.base.utf8"
 
+local people = require "onemsg.fake.people"
+
 local M = {}
 
 M.NAMESPACE = "fa4e1a5e_0000_4fa4_9a4e_0123456789ab"
@@ -219,15 +221,9 @@ function M.recipient(sent)
   end
   if count ~= 1 then return nil end
   local phone = sent.phone
+  if phone == nil then return people.address(sent) end
   if type(phone) == "number" then phone = phone % 1 == 0 and ("%.0f"):format(phone) or nil end
-  if phone then
-    return type(phone) == "string" and #phone >= 6 and #phone <= 15 and phone:match("^[1-9]%d+$") or nil
-  end
-  if sent.chatId then
-    return type(sent.chatId) == "string"
-      and (sent.chatId:match("^([1-9]%d+)@c%.us$") or sent.chatId:match("^[%w_.-]*@[%w.]+$")) or nil
-  end
-  return type(sent.bsuid or sent.username) == "string" and (sent.bsuid or sent.username) or nil
+  return type(phone) == "string" and #phone >= 6 and #phone <= 15 and people.address { phone = phone } or nil
 end
 
 --- Is this body what 1MSG takes?
@@ -239,7 +235,7 @@ function M.check(sent, raw)
   local stray = only(sent, KNOWN, "the body")
   if stray then return refuse(400, stray) end
   if not M.recipient(sent) then
-    return refuse(400, "phone or chatId is wrong: exactly one destination, phone as digits only")
+    return refuse(400, "the destination is wrong: exactly one of phone (digits), bsuid, username, chatId (not @lid)")
   end
   if type(sent.template) ~= "string" or sent.template == "" then return refuse(422, "template is missing") end
   if type(sent.namespace) ~= "string" or sent.namespace == "" then return refuse(422, "namespace is missing") end

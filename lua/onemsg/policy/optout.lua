@@ -8,7 +8,9 @@ local M = {}
 --- The words without the option stop_words. PLATFORM.md 5.5.
 M.STOP_WORDS = {
   "stop", "stop all", "stopall", "unsubscribe", "opt out", "optout", "opt-out",      -- English, and understood widely
+  "quit", "cancel", "end", "stop promotions", "stop messages", "remove me",          -- of SMS, and of Meta's own buttons
   "parar", "pare", "sair", "descadastrar", "cancelar inscrição",                     -- Portuguese
+  "não quero receber", "nao quero receber", "parar promoções",
   "alto", "baja", "darme de baja", "cancelar suscripción", "no molestar",            -- Spanish
   "stopp", "abmelden", "abbestellen",                                                -- German, Nordic languages
   "arrêt", "arret", "arrêter", "désabonner", "se désabonner",                        -- French
@@ -19,6 +21,14 @@ M.STOP_WORDS = {
   "توقف", "إيقاف", "الغاء الاشتراك", "إلغاء الاشتراك",   -- Arabic
   "הסר", "הסרה", "बंद करें", "रोकें", "หยุด",   -- Hebrew, Hindi, Thai
   "停止", "退订", "退訂", "取消订阅", "配信停止", "수신거부",   -- Chinese, Japanese, Korean
+}
+
+--- The words that take back what such a word did; the same rules.
+M.START_WORDS = {
+  "start", "unstop", "restart", "subscribe", "opt in", "optin", "opt-in",            -- English, and understood widely
+  "começar", "voltar", "retomar", "comenzar", "empezar", "alta", "reanudar",         -- Portuguese, Spanish
+  "starten", "anmelden", "reprendre", "commencer", "inizia", "riprendi", "старт",    -- German, French, Italian, Russian
+  "başla", "mulai", "έναρξη", "ابدأ", "התחל", "शुरू", "เริ่ม", "开始", "開始", "시작",
 }
 
 --- Makes the test for a list of words.

@@ -17,7 +17,8 @@ local format, find = string.format, string.find
 -- What a confirm may hold beside the variables of its template. true: defaults may hold it too.
 local FIELDS = {
   on = false, when = false, also = false,
-  phone = true, chat_id = true, country = true, name = true, action = true, next_step = true, template = true, language = true,
+  phone = true, bsuid = true, username = true, chat_id = true, country = true,
+  name = true, action = true, next_step = true, template = true, language = true,
   namespace = true, channel = true, header = true, buttons = true, consent = true, once_per = true,
   otherwise = true, quiet = true, ttl = true, give_up_after = true, text = true,
 }

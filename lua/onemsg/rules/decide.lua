@@ -44,6 +44,11 @@ local function rules_for(set, event_type)
   return list
 end
 
+-- May be lacking: workflow's resolve may find a recipient. The first that the event has is taken, and "" is none.
+local RECIPIENT = require "onemsg.base.phone".FIELDS
+local IS_RECIPIENT = {}
+for _, field in next, RECIPIENT do IS_RECIPIENT[field] = true end
+
 local function title(rule) return "rule " .. rule.quoted end
 
 -- Fills one slot: the text; or nil, why not, and true when the event merely lacks the field.
@@ -54,7 +59,7 @@ local function fill(slot, field, rule, context, values)
     filled, path, wrong = slot(context.event, values)
     if filled then
       if find(filled, "%S") then return filled end
-      return nil, format("%s of %s is empty", field, title(rule))
+      return nil, format("%s of %s is empty", field, title(rule)), IS_RECIPIENT[field]
     elseif wrong == "absent" then
       return nil, format("the event has no %s, and %s has no default for it", path, title(rule)), true
     end
@@ -99,8 +104,6 @@ local function may_send(consent, context, rule)
     value == nil and "missing" or text.plain(value, text.is_secret(consent.path)), title(rule))
 end
 
--- May be lacking: workflow's resolve may find a recipient, and a channel may have a country.
-local RECIPIENT = { "phone", "chat_id", "country" }
 local REQUIRED = { "channel", "language", "namespace", "once_per" }
 
 -- Everything a confirmation needs, into `decision`; nil and why not.
@@ -116,15 +119,21 @@ local function render(rule, context, decision)
   for at = 1, #rule.body do body[at] = values[rule.body[at]] end
   decision.body, decision.values = body, values
   decision.name, decision.action, decision.next_step = values.name, values.action, values.next_step
-  for at = 1, 3 do
+  local named
+  for at = 1, #RECIPIENT do
     local field = RECIPIENT[at]
-    if slots[field] then
+    if not named and slots[field] then
       local filled, why, lacking = fill(slots[field], field, rule, context)
       if not filled and not lacking then return nil, why end
-      decision[field] = filled
+      decision[field], named = filled, filled
     end
   end
-  if not decision.phone and not decision.chat_id then decision.needs_phone = true end
+  if not named then decision.needs_phone = true end
+  if slots.country then -- a channel may have one as well
+    local filled, why, lacking = fill(slots.country, "country", rule, context)
+    if not filled and not lacking then return nil, why end
+    decision.country = filled
+  end
   for at = 1, 4 do
     local field = REQUIRED[at]
     if slots[field] then

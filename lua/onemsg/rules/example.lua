@@ -15,7 +15,8 @@ local M = {}
 local format = string.format
 
 local FIELDS = { event = true, expect = true }
-local EXPECTED = { confirm = true, rule = true, reason = true, body = true, phone = true, chat_id = true, country = true,
+local EXPECTED = { confirm = true, rule = true, reason = true, body = true, phone = true, bsuid = true, username = true,
+  chat_id = true, country = true,
   name = true, action = true, next_step = true, template = true, language = true, namespace = true, channel = true,
   once_per = true, ttl = true, give_up_after = true, text = true }
 local SECONDS = { ttl = true, give_up_after = true }

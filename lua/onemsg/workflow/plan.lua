@@ -84,7 +84,10 @@ end
 local message_fields = { "body", "template", "language", "namespace", "header", "buttons", "ttl", "text" }
 
 local function compose(decision, phone)
-  local message = { phone = phone, chat_id = not phone and decision.chat_id or nil, country = decision.country }
+  local message = { phone = phone, country = decision.country }
+  if not phone then
+    message.bsuid, message.username, message.chat_id = decision.bsuid, decision.username, decision.chat_id
+  end
   for _, name in ipairs(message_fields) do message[name] = decision[name] end
   return message
 end
@@ -96,7 +99,7 @@ local function check(channel, message)
   if not checked then return nil, err, info end
   local final = { header = message.header, buttons = message.buttons, text = message.text,
     country = checked.phone and false } -- the phone is international from here on
-  for _, name in ipairs { "phone", "chat_id", "body", "template", "language", "namespace", "ttl" } do
+  for _, name in ipairs { "phone", "bsuid", "username", "chat_id", "body", "template", "language", "namespace", "ttl" } do
     final[name] = checked[name]
   end
   return final, checked.changes
@@ -122,7 +125,7 @@ local function confirmation(flow, event, decision, part, now)
     return skip(part, why)
   end
   part.state, part.channel = "queued", name
-  part.phone = phones.of_chat(message.phone or message.chat_id) -- one line for one person, however addressed
+  part.phone = phones.of_message(message) -- one line for one person, however addressed
   part.template, part.language = message.template or "", message.language or ""
   part.body, part.changes, part.message = message.body, why, json.encode(message)
   part.once = decision.once_per

@@ -8,6 +8,7 @@ local calls = require "resty.onemsg.fake.calls"
 local hooks = require "resty.onemsg.fake.hooks"
 local journal = require "resty.onemsg.fake.journal"
 local messages = require "onemsg.fake.messages"
+local people = require "onemsg.fake.people"
 local sender = require "resty.onemsg.fake.send"
 local state = require "resty.onemsg.fake.state"
 local templates = require "onemsg.fake.templates"
@@ -202,6 +203,18 @@ function control.stats()
   local stats = hooks.stats()
   stats.messages = messages.made()
   return stats
+end
+
+--- A customer writes: from (phone, bsuid, or name@username), text, form (text, button, list, caption).
+function control.say(args)
+  local from, form = args.from or "", args.form or "text"
+  local address = people.address { phone = from } or people.address { bsuid = from } or people.address { chatId = from }
+  if not address or not people.FORMS[form] or type(args.text) ~= "string" then
+    return { error = "say takes from, text and form: text, button, list or caption" }, 400
+  end
+  hooks.schedule(state.targets(), ngx.now(), sender.written(address, args.text, form, config.channel),
+    state.option.pace_ms / 1000)
+  return { urls = #state.targets() }
 end
 
 --- Post a text of the caller's to the registered URLs, as 1MSG would.

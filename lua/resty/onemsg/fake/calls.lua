@@ -15,7 +15,7 @@ M["GET hookInfo"] = function(args)
   local mode = state.option.hookinfo
   if mode ~= "on" then return reply(tonumber(mode) or 500, '{"error":"Unknown method \\"hookInfo\\""}') end
   if type(args.messageId) ~= "string" then return reply(400, '{"error":"messageId is required"}') end
-  local list = messages.hook_info(args.messageId, ngx.now(), state.option.pace_ms / 1000)
+  local list = messages.hook_info(args.messageId, ngx.now(), state.option.pace_ms / 1000, state.option.names)
   reply(200, '{"hooks":' .. array(list) .. "}")
 end
 
@@ -37,7 +37,7 @@ M["GET messages"] = function(args)
   if state.option.history == "off" then
     return reply(200, '{"messages":[],"notice":"Message history is disabled for this channel"}')
   end
-  reply(200, '{"messages":' .. array(messages.find(args)) .. "}")
+  reply(200, '{"messages":' .. array(messages.find(args, state.option.names)) .. "}")
 end
 
 local function listed()

@@ -6,6 +6,7 @@
 local semaphore = require "ngx.semaphore"
 local cjson = require "cjson"
 local messages = require "onemsg.fake.messages"
+local people = require "onemsg.fake.people"
 
 local M = {}
 
@@ -62,21 +63,23 @@ local function pop()
   return top
 end
 
-local function ack(channel, statuses, as_object)
+local function ack(channel, statuses, names, as_object)
   local list = {}
   for i, s in ipairs(statuses) do
-    list[i] = { id = s.id, chatId = s.recipient_id .. "@c.us", phone = s.recipient_id, status = s.status,
-                category = "utility", error = s.error or s.errors and s.errors[1].title }
+    list[i] = { id = s.id, chatId = names.chat, phone = names.phone, bsuid = names.bsuid, userName = names.username,
+                status = s.status, category = "utility", error = s.error or s.errors and s.errors[1].title }
   end
   return { instanceId = channel, ack = as_object and list[1] or list }
 end
 
-local function raw(channel, statuses)
+local function raw(channel, statuses, names)
   for _, s in ipairs(statuses) do
     s.type = nil
     if s.error then s.errors, s.error = { { code = 130472, title = s.error } }, nil end
   end
   local value = { messaging_product = "whatsapp", statuses = statuses,
+                  contacts = names.bsuid and { { wa_id = names.phone, user_id = names.bsuid,
+                    profile = { username = names.username } } } or nil,
                   metadata = { display_phone_number = "100200300", phone_number_id = channel } }
   return { object = "whatsapp_business_account",
            entry = { { id = "0", changes = { { field = "messages", value = value } } } } }
@@ -85,11 +88,11 @@ end
 --- The shapes a hook may have.
 M.SHAPES = {
   ack = ack,
-  ack_object = function(channel, statuses) return ack(channel, statuses, true) end,
+  ack_object = function(channel, statuses, names) return ack(channel, statuses, names, true) end,
   hooks = function(channel, statuses) return { instanceId = channel, hooks = statuses } end,
   raw = raw,
-  both = function(channel, statuses, message)
-    local body = ack(channel, statuses)
+  both = function(channel, statuses, names, message)
+    local body = ack(channel, statuses, names)
     if message then message.fromMe = message.fromMe == 1 end
     body.messages = { message }
     return body
@@ -100,10 +103,11 @@ M.SHAPES = {
 -- @tparam string shape a key of SHAPES
 -- @tparam string channel
 -- @tparam table statuses list, as fake/messages.status makes them
+-- @tparam table names of the recipient (fake/people.lua)
 -- @tparam ?table message the message itself, for the shape that echoes it
 -- @treturn string JSON
-function M.body(shape, channel, statuses, message)
-  return cjson.encode(M.SHAPES[shape](channel, statuses, message))
+function M.body(shape, channel, statuses, names, message)
+  return cjson.encode(M.SHAPES[shape](channel, statuses, names, message))
 end
 
 --- Post a body to each URL.
@@ -119,7 +123,7 @@ end
 -- @tparam table row out of fake/numbers.lua
 -- @tparam table story
 -- @tparam table message { id =, phone =, at = seconds, place = in the history, text = or the decoded body }
--- @tparam table to { urls =, channel =, shape =, pace = }
+-- @tparam table to { urls =, channel =, shape =, pace =, tell = which names of the recipient it tells }
 function M.tell(row, story, message, to)
   local how, id, phone = row.hooks, message.id, message.phone
   if how.lost or #to.urls == 0 then return end
@@ -140,13 +144,13 @@ function M.tell(row, story, message, to)
   for _, post in ipairs(posts) do
     -- Made when it is due: many long strings that wait would be slow (see fake/messages.new_id).
     local function body()
-      local statuses = {}
+      local statuses, names = {}, people.names(phone, to.tell)
       for i, event in ipairs(post) do
-        statuses[i] = messages.status(id, phone, event, message.at + event.at * to.pace)
+        statuses[i] = messages.status(id, names, event, message.at + event.at * to.pace)
       end
       local echo = shape == "both"
-        and messages.shown { message.place, id, phone, message.text, message.at, false } or nil
-      return M.body(shape, to.channel, statuses, echo)
+        and messages.shown({ message.place, id, phone, message.text, message.at, false }, to.tell) or nil
+      return M.body(shape, to.channel, statuses, names, echo)
     end
     for _ = 1, how.twice and 2 or 1 do M.schedule(to.urls, post.at, body, to.pace) end
   end

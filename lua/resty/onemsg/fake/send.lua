@@ -5,6 +5,7 @@ local cjson = require "cjson"
 local hooks = require "resty.onemsg.fake.hooks"
 local messages = require "onemsg.fake.messages"
 local numbers = require "onemsg.fake.numbers"
+local people = require "onemsg.fake.people"
 local state = require "resty.onemsg.fake.state"
 local templates = require "onemsg.fake.templates"
 
@@ -48,6 +49,20 @@ end
 -- @tparam string phone
 function M.accept(phone) reply_accepted(messages.new_id(phone, ngx.now()), phone) end
 
+--- The hook of a message that a customer writes.
+-- @tparam string address
+-- @tparam string text
+-- @tparam string form a key of fake/people.FORMS
+-- @tparam string channel
+-- @treturn string JSON
+function M.written(address, text, form, channel)
+  local id, now = messages.new_id(address, ngx.now()), ngx.now()
+  local place = messages.remember(id, address, text, now, true)
+  local message = messages.shown({ place, id, address, text, now, true }, state.option.names)
+  message.fromMe, message.self = false, false
+  return cjson.encode { instanceId = channel, messages = { people.write(message, text, form) } }
+end
+
 --- A message leaves: it gets an id, a place in the history and its hooks.
 local function go_out(row, holds, sent, phone, channel)
   local now, option = ngx.now(), state.option
@@ -63,15 +78,9 @@ local function go_out(row, holds, sent, phone, channel)
     local pace = option.pace_ms / 1000
     local shape = state.settings.rawHooks and "raw" or option.hook_shape
     hooks.tell(row, story, { id = id, phone = phone, at = now, place = place, text = sent },
-               { urls = urls, channel = channel, shape = shape, pace = pace })
+               { urls = urls, channel = channel, shape = shape, pace = pace, tell = option.names })
     if row.reply then
-      hooks.schedule(urls, now + 3 * pace, function()
-        local back = messages.new_id(phone, ngx.now())
-        local n = messages.remember(back, phone, row.reply, ngx.now(), true)
-        local message = messages.shown { n, back, phone, row.reply, ngx.now(), true }
-        message.fromMe, message.self = false, false
-        return cjson.encode { instanceId = channel, messages = { message } }
-      end, pace)
+      hooks.schedule(urls, now + 3 * pace, function() return M.written(phone, row.reply, "text", channel) end, pace)
     end
   end
   return id

@@ -14,6 +14,7 @@ M.DEFAULTS = {
   webhook_form      = "array",  -- how GET webhook lists: array, string (when there is one), comma
   webhook_disabled  = "",       -- a URL that is listed as disabled and gets nothing until the list is written again
   hook_shape        = "ack",    -- ack, ack_object, hooks, raw, both
+  names             = "sent",   -- which names of a customer hooks and history tell: sent, all, bsuid (fake/people.lua)
   templates_form    = "",       -- names out of fake/templates.FORMS, comma between
   templates_extra   = 0,        -- generated templates behind the real ones, for paging
   hookinfo          = "on",     -- on; or the status it answers instead, such as 404, 500
@@ -24,6 +25,7 @@ M.DEFAULTS = {
 --- Words that an option accepts.
 local WORDS = {
   webhook_form = { array = true, string = true, comma = true },
+  names        = require "onemsg.fake.people".TELL,
   hook_shape   = { ack = true, ack_object = true, hooks = true, raw = true, both = true },
   history      = { on = true, off = true },
 }
