@@ -90,7 +90,7 @@ local function hand_in()
   local first = 1
   while kept[first] do
     local one = kept[first]
-    slice.breathe()
+    slice.give_way()
     local ok, landing, err, info = pcall(flow.submit, flow, one.event, one.options)
     if not ok then landing, err = nil, "invalid: " .. tostring(landing) end
     if landing then one.landing = landing else one.answer = { nil, err, info } end
@@ -144,6 +144,10 @@ local function open()
   local ok, made, err = pcall(workflow.open, options)
   if not ok then return nil, "config: " .. tostring(made) end
   if not made then return nil, err end
+  local long = coroutine.running()
+  made.breathe = function()
+    if coroutine.running() == long then slice.give_way() else slice.breathe() end
+  end
   made.worker.on_wake = function() wait.wake(made.worker.done) end
   return made
 end

@@ -123,21 +123,21 @@ local function finish(item)
   item.status = not item.ticket and request.status_of(item.err) or item.ticket.duplicate and 200 or 202
 end
 
-local under_way, room, in_line = 0, semaphore.new(0), 0 -- events of several in one request; who waits for fewer of them
+local under_way, room = 0, semaphore.new(0) -- events of several in one request; for who waits until there are fewer
 
 local function landed(ticket, err)
   under_way = under_way - 1
-  if in_line > 0 and under_way + WINDOW <= ROOM then room:post() end
+  if room:count() < 0 and under_way + WINDOW <= ROOM then room:post() end
   tally(ticket, err)
 end
 
---- Waits until a window more may be under way. Who is killed here has only lengthened the line: the room is counted by
--- the events that have no answer yet.
+--- Waits until a window more may be under way. The room is counted by the events that have no answer yet: who is
+-- killed here holds none of it.
 local function wait_for_room()
-  while under_way > 0 and under_way + WINDOW > ROOM do
-    in_line = in_line + 1
+  local others = room:count() < 0 -- who came before, and goes before
+  while under_way > 0 and (others or under_way + WINDOW > ROOM) do
+    others = false
     room:wait(ROOM_S)
-    in_line = math.max(0, in_line - 1)
   end
 end
 
@@ -157,10 +157,7 @@ local function take(flow, list)
         under_way, list[i].landing.on_answer = under_way + 1, landed
       end
     end
-    for i = first, last do
-      slice.breathe()
-      finish(list[i])
-    end
+    for i = first, last do finish(list[i]) end
   end
   slice.breathe()
 end
