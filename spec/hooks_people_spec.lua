@@ -22,8 +22,9 @@ describe("names of a person", function()
       .. '"from_user_id":"CO.88017","type":"text","text":{"body":"x"}}]}}]}]}', { nil, BSUID }, {} },
     ["our own message"] = { '{"messages":[{"id":"m","body":"x","fromMe":true,"chatId":"573001239967@c.us",'
       .. '"author":"573009999999@c.us","authorBsuid":"CO.1"}]}', { "573001239967" }, {} },
-    ["our own message by Meta's echo"] = { '{"entry":[{"changes":[{"field":"smb_message_echoes","value":{"message_echoes":[{"id":"m",'
-      .. '"from":"573009999999","to":"573001239967","type":"text","text":{"body":"x"}}]}}]}]}', { "573001239967" }, {} },
+    ["our own message by Meta's echo"] = { '{"entry":[{"changes":[{"field":"smb_message_echoes","value":{"message_echoes":'
+      .. '[{"id":"m","from":"573009999999","to":"573001239967","type":"text","text":{"body":"x"}}]}}]}]}',
+      { "573001239967" }, {} },
     ["a group's message"] = { '{"messages":[{"id":"m","body":"x","chatId":"1203630@g.us","author":"573001239967@c.us",'
       .. '"authorBsuid":"CO.88017"}]}', { "573001239967", BSUID, nil, true }, {} },
     ["names of wrong types"] = { '{"ack":[{"id":"a","phone":7,"bsuid":{"a":1},"userName":["x"],"status":"sent"}]}', {}, {} },

@@ -152,7 +152,7 @@ describe("nginx: serve_status", function()
       assert.equal(404, (page "?q=no+such+thing"))
       local status, text = page "?q=442079460999"
       assert.equal(200, status)
-      assert.is_truthy(text:find("Nothing here for this phone.", 1, true))
+      assert.is_truthy(text:find("Nothing here for this person.", 1, true))
     end)
 
     it("pages, in which nothing is missing", function()

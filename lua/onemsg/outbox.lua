@@ -9,6 +9,7 @@ local attention = require "onemsg.outbox.attention"
 local evidence = require "onemsg.outbox.evidence"
 local gate = require "onemsg.outbox.gate"
 local operator = require "onemsg.outbox.operator"
+local person = require "onemsg.outbox.person"
 local read = require "onemsg.outbox.read"
 local recipient = require "onemsg.outbox.recipient"
 local schema = require "onemsg.outbox.schema"
@@ -48,7 +49,7 @@ function M.open(store, names, named)
     db = opened
   end
   local box = setmetatable({ db = db, owned = db ~= store, names = names, token = token(), claims = 0, place = 0,
-    open_claims = {} }, Outbox)
+    open_claims = {}, ties = {}, tied = 0 }, Outbox)
   local ok, err, info = schema.migrate(db, schema.steps(states.changes()))
   box.named = named -- see outbox.gate
   if ok and named then ok, err, info = box:look() end
@@ -65,7 +66,7 @@ function Outbox:close()
   self.owned = false
 end
 
-for _, part in ipairs { amend, attention, evidence, gate, operator, read, recipient, send, statuses, submit } do
+for _, part in ipairs { amend, attention, evidence, gate, operator, person, read, recipient, send, statuses, submit } do
   for name, method in pairs(part.methods) do Outbox[name] = method end
 end
 

@@ -11,6 +11,7 @@ local hooks = require "onemsg.workflow.hooks"
 local log = require "onemsg.workflow.log"
 local operator = require "onemsg.workflow.operator"
 local outbox = require "onemsg.outbox"
+local phones = require "onemsg.base.phone"
 local planner = require "onemsg.workflow.plan"
 local recipients = require "onemsg.workflow.recipients"
 local worker = require "onemsg.workflow.worker"
@@ -38,6 +39,7 @@ end
 --                 the worker's own turn; what it returns, or raises, stands in the history (nil, why: it failed)
 --   stalled_after = "1d"   silence after which a message without ttl is `stalled`
 --   stop_words    list of texts that, as a whole message, end all sending to their writer (default: in some twenty languages)
+--   start_words   the same for texts that take that back
 --   spawn(run)    how a fallback is run; default: at once. In nginx ngx.thread.spawn, so that the worker goes on
 --   on_change(confirmation) after every state change; on_alert(alert) when a channel stops or goes on
 --   log           function(line, entry), a path, or "stderr": the delivery log as JSON lines
@@ -218,9 +220,9 @@ function Flow:explain(event)
       if err then return nil, err, info end
       why = suppressed and "suppressed: " .. suppressed.reason
     end
-    shown[n] = { id = part.id, state = why and "skipped" or part.state, rule = part.rule, version = part.version,
-      reason = why or part.reason, duplicate = false, phone = part.phone, body = part.body,
-      template = part.template, language = part.language, channel = part.channel, changes = part.changes }
+    shown[n] = phones.tell({ id = part.id, state = why and "skipped" or part.state, rule = part.rule, version = part.version,
+      reason = why or part.reason, duplicate = false, body = part.body,
+      template = part.template, language = part.language, channel = part.channel, changes = part.changes }, part.phone)
   end
   shown[1].trace = plan.ruleset:explain(event)
   return with_others(shown)

@@ -10,6 +10,7 @@
 -- Every other option of workflow.open may be given too. The store is a real one, in a file of its own.
 
 local rules = require "onemsg.rules"
+local phones = require "onemsg.base.phone"
 local workflow = require "onemsg.workflow"
 
 local M = {}
@@ -56,17 +57,19 @@ template "other_template" { language = "en", body = { "name", "action", "next_st
 ]]
 
 local function accepted(message, n)
-  return { outcome = "accepted", id = ("wamid.%d.%s"):format(n, message.phone:sub(-2)) }
+  return { outcome = "accepted", id = ("wamid.%d.%s"):format(n, (message.phone or phones.of_message(message)):sub(-2)) }
 end
 
 --- A channel that is a plain table: ready at once.
 local function channel_of(sim)
   local channel = {}
   function channel.check(_, message)
-    if not tostring(message.phone):find("^%d+$") then
+    local other = not message.phone and (message.bsuid or message.username or message.chat_id)
+    if not other and not tostring(message.phone):find("^%d+$") then
       return nil, "invalid: phone has a letter", { outcome = "invalid" }
     end
-    return { phone = message.phone, body = message.body, template = message.template or "action_success",
+    return { phone = message.phone, bsuid = message.bsuid, username = message.username, chat_id = message.chat_id,
+             body = message.body, template = message.template or "action_success",
              namespace = "ns", language = message.language or "en", ttl = message.ttl }
   end
   function channel.async(_, operation, message)

@@ -78,10 +78,21 @@ function M.variants(address)
   return list
 end
 
+--- The one form of an address, by which the store knows it: of a phone's spellings always the same.
+function M.key(address)
+  return not address:find("[^%d]") and (core().spellings(address)) or address:find(PERSON) and M.key(M.of_chat(address))
+    or address
+end
+
+--- The address of the customer of an event or a message of onemsg.hooks, or nil.
+function M.of_item(item)
+  return item.recipient or item.phone or item.bsuid or item.username and M.of_message { username = item.username }
+end
+
 --- Are two addresses the same person's?
 function M.same(a, b)
   if not a or not b then return false end
-  return (core().spellings(a)) == (core().spellings(b))
+  return M.key(a) == M.key(b)
 end
 
 --- The digits that all forms of a number end in.
@@ -93,6 +104,27 @@ end
 function M.mask(address)
   local digits = M.digits(tostring(address))
   return "…" .. plain.repair(digits:sub(-math.min(4, math.ceil(#digits / 2))), 4)
+end
+
+--- Says in a table whose an address is: recipient, the address, and the fields of its kind and of what else is known.
+-- @tparam table into
+-- @tparam ?string address
+-- @tparam ?string person the key of whose it is, in the store
+-- @treturn table into
+function M.tell(into, address, person)
+  into.recipient = address
+  for _, one in pairs { address, person } do
+    local field, name = M.field_of(one)
+    into[field] = into[field] or name
+  end
+  return into
+end
+
+--- Masks all names in a confirmation as show() gives it, or in a decision of the rules; returns it.
+function M.hide(one)
+  for _, field in ipairs(M.FIELDS) do one[field] = one[field] and M.mask(one[field]) end
+  one.recipient = one.recipient and M.mask(one.recipient)
+  return one
 end
 
 --- A sentence without the recipient's number or name, which an answer of the API may contain.

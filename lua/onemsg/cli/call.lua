@@ -108,7 +108,7 @@ function Call:by_hand(open, method, ...)
   one, err, info = flow[method](flow, self.options[1], ...)
   flow:close()
   if not one then return self:fail(err, info) end
-  one.phone = one.phone and phones.mask(one.phone)
+  phones.hide(one)
   self.out:object(one)
   self.out:line("%s is %s: %s", one.id, one.state, one.reason)
   return true

@@ -13,7 +13,7 @@ local M = {
 
 local function tell(call, one)
   local out = call.out
-  if one.phone and not call.options.full then one.phone = phones.mask(one.phone) end
+  if not call.options.full then phones.hide(one) end
   local also, trace = one.also or {}, one.trace or {}
   one.also = nil
   out:object(one)
@@ -23,7 +23,7 @@ local function tell(call, one)
   elseif one.state == "skipped" then
     out:line("would be skipped: %s", one.reason)
   else
-    out:line("would be sent to %s: template %s in %s, %s", one.phone, one.template, one.language,
+    out:line("would be sent to %s: template %s in %s, %s", one.recipient, one.template, one.language,
       table.concat(one.body or {}, " | "))
     out:changes(one.changes)
   end

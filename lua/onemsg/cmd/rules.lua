@@ -47,7 +47,8 @@ M.verbs.try = {
       local lines, decisions = set:explain(item.event)
       for _, decision in ipairs(decisions) do
         confirmed = confirmed or decision.confirm
-        decision.trace, decision.phone = lines, decision.phone and phones.mask(decision.phone)
+        decision.trace = lines
+        phones.hide(decision)
         call.out:object(decision)
       end
       for _, line in ipairs(lines) do call.out:line("%s", line) end

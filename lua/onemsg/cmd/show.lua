@@ -19,7 +19,7 @@ local function print_story(out, one)
   out:line("%s  %s%s", one.id, one.state:upper(), reason ~= "" and ": " .. reason or "")
   field(out, "event", one.type)
   field(out, "rule", one.rule and ("%s (rules version %s)"):format(one.rule, one.version))
-  field(out, "phone", one.phone)
+  for _, name in ipairs(phones.FIELDS) do field(out, name, one[name]) end
   field(out, "template", one.template and one.template ~= "" and one.template .. " in " .. one.language or nil)
   field(out, "texts", one.body and table.concat(one.body, " | "))
   field(out, "message", one.message_id)
@@ -51,7 +51,7 @@ function M.run(call)
     call.out:object { error = err, exit = calls.REFUSED }
     return nil, err, calls.REFUSED
   end
-  if not call.options.full and one.phone then one.phone = phones.mask(one.phone) end
+  if not call.options.full then phones.hide(one) end
   call.out:object(one)
   print_story(call.out, one)
   return true

@@ -27,7 +27,8 @@ local function tell(call, entry)
   end
   if call.options.quiet then return end
   local state = entry.state or ""
-  call.out:line("%sZ %-9s %s  %s  %s", at, state, entry.id or "", entry.phone or "", output.reason(state, entry.reason))
+  local to = entry.phone or entry.bsuid or entry.username or entry.chat_id or ""
+  call.out:line("%sZ %-9s %s  %s  %s", at, state, entry.id or "", to, output.reason(state, entry.reason))
 end
 
 local function sink(call, file)

@@ -144,8 +144,8 @@ local THIS_EARLIER = [[
   ON CONFLICT (message_id, channel) DO NOTHING]]
 
 local KEEP_LOST = [[
-  INSERT INTO lost(id, channel, phone, message, job_id, began, left_at)
-  SELECT c.id, c.channel, c.phone, c.message, c.job_id,
+  INSERT INTO lost(id, channel, phone, person, message, job_id, began, left_at)
+  SELECT c.id, c.channel, c.phone, c.person, c.message, c.job_id,
     (SELECT MAX(h.at) FROM history h WHERE h.id = c.id AND h.state = 'sending'), c.left_at FROM confirmation c
   WHERE c.id = $1 AND c.message_id IS NULL AND c.left_at IS NOT NULL AND c.settled IS NOT NULL
   ON CONFLICT (id, left_at) DO NOTHING]]

@@ -1,5 +1,7 @@
 --- onemsg.outbox.operator: what a person changes: settle, cancel, replay. For onemsg.outbox.
 local amend = require "onemsg.outbox.amend"
+local person = require "onemsg.outbox.person"
+local phones = require "onemsg.base.phone"
 local recipient = require "onemsg.outbox.recipient"
 local TAKE_KEY = require "onemsg.outbox.submit".TAKE_KEY
 
@@ -25,7 +27,8 @@ end
 
 local REPLAY = [[
   UPDATE confirmation SET was = state, state = 'queued', step = step + 1, reason = $3, held = NULL, changed_at = $4,
-    rule = $5, version = $6, channel = $7, phone = $8, template = $9, language = $10, message = $11, place = $12,
+    rule = $5, version = $6, channel = $7, phone = $8,
+    person = ]] .. person.of "$17" .. [[, template = $9, language = $10, message = $11, place = $12,
     due_at = $4, give_up_at = $13, attempts = 0, message_id = NULL, job_id = NULL, code = NULL, faulted_at = NULL, faults = 0,
     fallback_at = NULL, otherwise = $14, otherwise_after = $15, otherwise_unknown = $16
   WHERE id = $1 AND state = $2 RETURNING *]]
@@ -40,7 +43,7 @@ function Operator:replay(from, part, reason, now)
     amend.statements.earlier(part.id, now), amend.statements.lost(part.id),
     { REPLAY, part.id, from, reason, now, part.rule, or_null(part.version), part.channel, part.phone, part.template,
       part.language, part.message, self:next_place(now), part.give_up_at, or_null(otherwise.json),
-      or_null(otherwise.after), otherwise.on_unknown and 1 or 0, expect = 1 },
+      or_null(otherwise.after), otherwise.on_unknown and 1 or 0, phones.key(part.phone), expect = 1 },
     amend.statements.afresh(part.id), recipient.keep_quiet(part.id, part.quiet), { LOG_ONE, part.id } }
   if part.once then
     unit[#unit + 1] = { TAKE_KEY, part.rule, part.once, part.id }

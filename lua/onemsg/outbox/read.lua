@@ -76,7 +76,7 @@ function Read:holder(rule, value)
   return results[1][1] and results[1][1].id
 end
 
-local filters = { state = "state = ", rule = "rule = ", phone = "phone = ", type = "type = ", channel = "channel = ",
+local filters = { state = "state = ", rule = "rule = ", person = "person = ", type = "type = ", channel = "channel = ",
                   since = "changed_at >= ", before = "changed_at < " }
 
 local function listing(by, limit)
@@ -99,11 +99,12 @@ local function newer(a, b)
 end
 
 --- Rows, the newest change first.
--- @tparam table by any of state, rule, phone, type, channel (equal), since, before (seconds), limit (100)
--- @tparam table states all of them: without state or phone, each is asked for its newest, which an index has at hand
+-- @tparam table by any of state, rule, person (a key, onemsg.outbox.person), type, channel (equal),
+--   since, before (seconds), limit (100)
+-- @tparam table states all of them: without state or person, each is asked for its newest, which an index has at hand
 function Read:list(by, states)
   local limit, unit = math.min(by.limit or M.LIST_LIMIT, M.LIST_MOST), {}
-  if by.state or by.phone then
+  if by.state or by.person then
     unit[1] = listing(by, limit)
   else
     for i, state in ipairs(states) do

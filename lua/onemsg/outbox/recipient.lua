@@ -1,7 +1,9 @@
 --- onemsg.outbox.recipient: whom not to address, and when not to. For onemsg.outbox.
--- A suppression is a row by channel and phone; channel '' means every channel. until_at NULL: for good. A lifted one
+-- A suppression is a row by channel and person; channel '' means every channel. until_at NULL: for good. A lifted one
 -- stays as a row, so that a hook that is repeated days later does not bring it back.
 local amend = require "onemsg.outbox.amend"
+local person = require "onemsg.outbox.person"
+local phones = require "onemsg.base.phone"
 local sql = require "onemsg.sql"
 
 local M = { methods = {} }
@@ -11,11 +13,11 @@ local NONE = sql.null
 local LIST_MOST = 1000
 M.AHEAD = 200 -- queued messages in front that one claim looks at
 
-local ON = "s.phone = %s AND s.channel IN ('', %s) AND (s.until_at IS NULL OR s.until_at > %s)"
+local ON = "s.person = %s AND s.channel IN ('', %s) AND (s.until_at IS NULL OR s.until_at > %s)"
 local WHY = "(SELECT MIN(s.reason) FROM suppression s WHERE " .. ON .. ")"
 
 --- Of a message in `c`, at the time $4: it may be claimed as far as its recipient is concerned.
-M.MAY_LEAVE = "AND NOT EXISTS (SELECT 1 FROM suppression s WHERE " .. ON:format("c.phone", "c.channel", "$4") .. ")"
+M.MAY_LEAVE = "AND NOT EXISTS (SELECT 1 FROM suppression s WHERE " .. ON:format("c.person", "c.channel", "$4") .. ")"
   .. " AND (c.quiet IS NULL OR c.awake_until > $4)"
 
 -- Suppressed ------------------------------------------------------------------------------------------------------
@@ -23,23 +25,23 @@ M.MAY_LEAVE = "AND NOT EXISTS (SELECT 1 FROM suppression s WHERE " .. ON:format(
 -- (state || '') keeps the planner from walking through all that is queued.
 local function skip(which)
   return "UPDATE confirmation SET was = state, state = 'skipped', step = step + 1, held = NULL, changed_at = $1, "
-    .. "reason = 'suppressed: ' || " .. WHY:format("confirmation.phone", "confirmation.channel", "$1")
+    .. "reason = 'suppressed: ' || " .. WHY:format("confirmation.person", "confirmation.channel", "$1")
     .. " WHERE (state || '') = 'queued' AND " .. which .. " AND EXISTS (SELECT 1 FROM suppression s WHERE "
-    .. ON:format("confirmation.phone", "confirmation.channel", "$1") .. ") RETURNING *"
+    .. ON:format("confirmation.person", "confirmation.channel", "$1") .. ") RETURNING *"
 end
 local SKIP_DUE = skip [[id IN (
   SELECT id FROM confirmation WHERE channel = $2 AND state = 'queued' AND due_at <= $1
   ORDER BY due_at, place LIMIT $3)]]
-local SKIP_PHONE = skip "phone = $2 AND (channel = $3 OR $3 = '')"
+local SKIP_PERSON = skip("person = " .. person.of "$2" .. " AND (channel = $3 OR $3 = '')")
 local LOG_SKIPPED = [[
   INSERT INTO history(id, step, at, state, reason, version)
   SELECT id, step, changed_at, state, reason, version FROM confirmation WHERE state = 'skipped' AND changed_at = $1
   ON CONFLICT (id, step) DO NOTHING]]
 local SKIP_NEW = [[
   UPDATE confirmation SET state = 'skipped', reason = 'suppressed: ' || ]]
-  .. WHY:format("confirmation.phone", "confirmation.channel", "$2") .. [[
+  .. WHY:format("confirmation.person", "confirmation.channel", "$2") .. [[
   WHERE id = $1 AND was = 'new' AND state = 'queued'
-    AND EXISTS (SELECT 1 FROM suppression s WHERE ]] .. ON:format("confirmation.phone", "confirmation.channel", "$2")
+    AND EXISTS (SELECT 1 FROM suppression s WHERE ]] .. ON:format("confirmation.person", "confirmation.channel", "$2")
   .. ")"
 
 --- The statement by which a new confirmation to a suppressed recipient is stored as skipped.
@@ -48,58 +50,75 @@ function M.skip_new(id, now) return { SKIP_NEW, id, now } end
 --- The statements that skip what is due to suppressed recipients; the first returns the rows.
 function M.skip_due(channel, now) return { SKIP_DUE, now, channel, M.AHEAD }, { LOG_SKIPPED, now } end
 
-local SUPPRESSED = "SELECT s.* FROM suppression s WHERE " .. ON:format("$1", "$2", "$3") .. " LIMIT 1"
+local SUPPRESSED = "SELECT s.* FROM suppression s WHERE " .. ON:format(person.of "$1", "$2", "$3") .. " LIMIT 1"
 
 --- Why a recipient is not addressed on a channel; nil without an error: nothing speaks against it.
 function People:suppression(phone, channel, now)
-  local results, err, info = self.db:read { { SUPPRESSED, phone, channel, now } }
+  local results, err, info = self.db:read { { SUPPRESSED, phones.key(phone), channel, now } }
   if not results then return nil, err, info end
   return results[1][1]
 end
 
 -- A shorter or older one never replaces a longer one, and what happened before a person lifted it does not count.
 local SUPPRESS = [[
-  INSERT INTO suppression(channel, phone, reason, code, until_at, created_at) VALUES ($1, $2, $3, $4, $5, $6)
-  ON CONFLICT (channel, phone) DO UPDATE SET reason = excluded.reason, code = excluded.code,
-    until_at = excluded.until_at, created_at = excluded.created_at, lifted_at = NULL
+  INSERT INTO suppression(channel, phone, reason, code, until_at, created_at, source, person)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, ]] .. person.of "$8" .. [[)
+  ON CONFLICT (channel, person) DO UPDATE SET phone = excluded.phone, source = excluded.source,
+    reason = excluded.reason, code = excluded.code, until_at = excluded.until_at, created_at = excluded.created_at,
+    lifted_at = NULL
   WHERE (suppression.lifted_at IS NULL OR suppression.lifted_at < excluded.created_at)
     AND suppression.until_at IS NOT NULL AND (excluded.until_at IS NULL OR excluded.until_at > suppression.until_at)]]
 local REPLACE = [[
-  INSERT INTO suppression(channel, phone, reason, code, until_at, created_at) VALUES ($1, $2, $3, $4, $5, $6)
-  ON CONFLICT (channel, phone) DO UPDATE SET reason = excluded.reason, code = excluded.code,
-    until_at = excluded.until_at, created_at = excluded.created_at, lifted_at = NULL]]
+  INSERT INTO suppression(channel, phone, reason, code, until_at, created_at, source, person)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, ]] .. person.of "$8" .. [[)
+  ON CONFLICT (channel, person) DO UPDATE SET phone = excluded.phone, source = excluded.source,
+    reason = excluded.reason, code = excluded.code, until_at = excluded.until_at, created_at = excluded.created_at,
+    lifted_at = NULL]]
 
 --- Suppresses a recipient, and skips what waits for them.
--- @tparam table about channel ('' for all), phone, reason, code, until_at (nil: for good), at (when it happened),
---   by_hand (replaces whatever is there)
+-- @tparam table about channel ('' for all), phone (an address), reason, code, until_at (nil: for good), at (when it
+--   happened), source: "stop", "failure", or "hand", which replaces whatever is there
 -- @treturn ?table the confirmations that were skipped
 function People:suppress(about, now)
+  local key = phones.key(about.phone)
   local results, err, info = self.db:unit {
-    { about.by_hand and REPLACE or SUPPRESS, about.channel, about.phone, about.reason, about.code or NONE,
-      about.until_at or NONE, about.at or now },
-    { SKIP_PHONE, now, about.phone, about.channel }, { LOG_SKIPPED, now } }
+    { about.source == "hand" and REPLACE or SUPPRESS, about.channel, about.phone, about.reason, about.code or NONE,
+      about.until_at or NONE, about.at or now, about.source, key },
+    { SKIP_PERSON, now, key, about.channel }, { LOG_SKIPPED, now } }
   if not results then return nil, amend.refusal(err, info) end
   return results[2]
 end
 
 local LIFT = [[
-  UPDATE suppression SET until_at = $2, lifted_at = $2 WHERE phone = $1 AND (until_at IS NULL OR until_at > $2)]]
+  UPDATE suppression SET until_at = $2, lifted_at = $2 WHERE person = ]] .. person.of "$1" .. [[
+  AND (until_at IS NULL OR until_at > $2)]]
 local LIFT_FOR_DELIVERY = [[
-  UPDATE suppression SET until_at = $3 WHERE phone = $1 AND channel = $2 AND code IS NOT NULL AND until_at > $3]]
+  UPDATE suppression SET until_at = $3 WHERE person = $1 AND channel = $2 AND code IS NOT NULL AND until_at > $3]]
 
 --- Ends all suppressions of a recipient.
 -- @treturn ?number how many there were
 function People:unsuppress(phone, now)
-  local results, err, info = self.db:unit { { LIFT, phone, now } }
+  local results, err, info = self.db:unit { { LIFT, phones.key(phone), now } }
+  if not results then return nil, err, info end
+  return results[1].changes
+end
+
+local LIFT_STOP = LIFT .. " AND source = 'stop' AND created_at <= $3 AND (channel = $4 OR channel = '' OR $4 = '')"
+
+--- Ends what somebody's stop word began on a channel ('': on all), as they wrote that they want messages again.
+-- @tparam number at when they wrote it
+-- @treturn ?number how many there were
+function People:start(phone, channel, at, now)
+  local results, err, info = self.db:unit { { LIFT_STOP, phones.key(phone), now, at, channel } }
   if not results then return nil, err, info end
   return results[1].changes
 end
 
 --- The statement that ends what a failure brought: the message arrived after all.
-function M.lift_for_delivery(row, now) return { LIFT_FOR_DELIVERY, row.phone, row.channel, now } end
+function M.lift_for_delivery(row, now) return { LIFT_FOR_DELIVERY, row.person, row.channel, now } end
 
 local LIST = [[
-  SELECT channel, phone, reason, code, until_at, created_at FROM suppression
+  SELECT channel, phone, reason, code, until_at, created_at, source FROM suppression
   WHERE until_at IS NULL OR until_at > $1 ORDER BY created_at DESC, phone LIMIT $2]]
 
 --- Who is suppressed, the newest first.

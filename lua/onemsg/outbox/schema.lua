@@ -14,7 +14,9 @@ local function confirmation(changes)
     step INTEGER NOT NULL,             -- counts the changes: the place of the newest in history
     reason TEXT NOT NULL,
     rule TEXT, version TEXT,           -- what decided it
-    channel TEXT, phone TEXT, template TEXT, language TEXT,
+    channel TEXT, template TEXT, language TEXT,
+    phone TEXT,                        -- the address that it goes to: a phone, or another one (onemsg.base.phone)
+    person TEXT,                       -- whose that is: see onemsg.outbox.person
     message TEXT,                      -- JSON: what channel:send gets
     place BIGINT NOT NULL,             -- order in the recipient's line
     due_at DOUBLE PRECISION,           -- not before
@@ -53,7 +55,7 @@ local function confirmation(changes)
     fallback_lease DOUBLE PRECISION,   -- handed_over: its function ends before that
     CHECK ((was || '>' || state) IN (]] .. changes .. [[)),
     CHECK (state <> 'sending' OR (owner IS NOT NULL AND lease_until IS NOT NULL AND left_at IS NOT NULL)),
-    CHECK (state NOT IN ('queued', 'sending') OR (channel IS NOT NULL AND phone IS NOT NULL
+    CHECK (state NOT IN ('queued', 'sending') OR (channel IS NOT NULL AND phone IS NOT NULL AND person IS NOT NULL
       AND message IS NOT NULL AND due_at IS NOT NULL AND give_up_at IS NOT NULL))
   )]]
 end
@@ -63,11 +65,12 @@ end
 -- same: without statistics a planner would otherwise prefer confirmation_state, which holds them all.
 local INDEXES = {
   "CREATE INDEX confirmation_due ON confirmation(channel, due_at, place) WHERE state = 'queued'",
-  "CREATE INDEX confirmation_line ON confirmation(channel, phone, place, id) WHERE state IN ('queued', 'sending')",
-  "CREATE UNIQUE INDEX confirmation_flying ON confirmation(channel, phone) WHERE state = 'sending'",
+  "CREATE INDEX confirmation_line ON confirmation(channel, person, place, id) WHERE state IN ('queued', 'sending')",
+  "CREATE UNIQUE INDEX confirmation_flying ON confirmation(channel, person) WHERE state = 'sending'",
   "CREATE INDEX confirmation_lease ON confirmation(state, lease_until) WHERE state = 'sending'",
   "CREATE INDEX confirmation_give_up ON confirmation(state, give_up_at) WHERE state = 'queued'",
-  "CREATE INDEX confirmation_left ON confirmation(phone, channel, left_at)",
+  "CREATE INDEX confirmation_left ON confirmation(person, channel, left_at)",
+  "CREATE INDEX confirmation_address ON confirmation(phone)",
   "CREATE INDEX confirmation_state ON confirmation(state, changed_at)",
   -- A message is one confirmation's.
   "CREATE UNIQUE INDEX confirmation_message ON confirmation(message_id, channel) WHERE message_id IS NOT NULL",
@@ -104,11 +107,13 @@ local NEWS = {
   "CREATE INDEX earlier_id ON earlier(id)",
   -- Messages that may have left, whose id nobody learned before their confirmation went on to another one.
   [[CREATE TABLE lost (
-      id TEXT NOT NULL, channel TEXT NOT NULL, phone TEXT NOT NULL, message TEXT NOT NULL, job_id TEXT,
+      id TEXT NOT NULL, channel TEXT NOT NULL, phone TEXT NOT NULL, person TEXT NOT NULL, message TEXT NOT NULL,
+      job_id TEXT,
       began DOUBLE PRECISION, left_at DOUBLE PRECISION NOT NULL,
       PRIMARY KEY (id, left_at)
     )]],
-  "CREATE INDEX lost_phone ON lost(phone, left_at)",
+  "CREATE INDEX lost_person ON lost(person, left_at)",
+  "CREATE INDEX lost_phone ON lost(phone)",
   "CREATE INDEX lost_age ON lost(left_at)",
   -- Outgoing messages that hooks told of: evidence for what is in doubt, kept for a while.
   [[CREATE TABLE echo (
@@ -137,15 +142,25 @@ local NEWS = {
 
 -- What decides whether a message may leave.
 local GATES = {
+  [[CREATE TABLE person (
+      name TEXT PRIMARY KEY,             -- a further name of a person: bsuid, username
+      person TEXT NOT NULL, at DOUBLE PRECISION NOT NULL,
+      late INTEGER NOT NULL              -- 1: something to that name was being sent when it was joined
+    )]],
+  "CREATE INDEX person_of ON person(person)",
+  "CREATE INDEX person_late ON person(name) WHERE late = 1",
   [[CREATE TABLE once_key (
       rule TEXT NOT NULL, value TEXT NOT NULL, id TEXT NOT NULL,
       PRIMARY KEY (rule, value)
     )]],
   [[CREATE TABLE suppression (
-      channel TEXT NOT NULL, phone TEXT NOT NULL, reason TEXT NOT NULL, code INTEGER,
+      channel TEXT NOT NULL, person TEXT NOT NULL,
+      phone TEXT NOT NULL,               -- the name by which it was made
+      reason TEXT NOT NULL, code INTEGER,
       until_at DOUBLE PRECISION, created_at DOUBLE PRECISION NOT NULL,
       lifted_at DOUBLE PRECISION,
-      PRIMARY KEY (channel, phone)
+      source TEXT NOT NULL,              -- stop (they wrote so), hand, failure
+      PRIMARY KEY (channel, person)
     )]],
   "CREATE INDEX suppression_until ON suppression(until_at)",
   [[CREATE TABLE park (

@@ -23,11 +23,11 @@ local CLAIM = [[
   WHERE lease_until IS NULL AND id IN (
     SELECT c.id FROM confirmation c
     WHERE c.channel = $1 AND c.state = 'queued' AND c.due_at <= $4 AND c.give_up_at > $4
-      AND NOT EXISTS (SELECT 1 FROM confirmation b WHERE b.channel = c.channel AND b.phone = c.phone
+      AND NOT EXISTS (SELECT 1 FROM confirmation b WHERE b.channel = c.channel AND b.person = c.person
         AND b.state IN ('queued', 'sending') AND (b.place, b.id) < (c.place, c.id))
-      AND NOT EXISTS (SELECT 1 FROM confirmation f WHERE f.channel = c.channel AND f.phone = c.phone
+      AND NOT EXISTS (SELECT 1 FROM confirmation f WHERE f.channel = c.channel AND f.person = c.person
         AND f.state = 'sending')
-      AND NOT EXISTS (SELECT 1 FROM confirmation l WHERE l.phone = c.phone AND l.channel = c.channel
+      AND NOT EXISTS (SELECT 1 FROM confirmation l WHERE l.person = c.person AND l.channel = c.channel
         AND l.left_at IS NOT NULL AND l.left_at > $5)
       ]] .. recipient.MAY_LEAVE .. "\n      " .. gate.MAY_TRY .. [[
 

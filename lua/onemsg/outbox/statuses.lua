@@ -2,6 +2,7 @@
 -- What it means stands in onemsg.policy.delivery and onemsg.policy.evidence.
 local amend = require "onemsg.outbox.amend"
 local cjson = require "cjson"
+local person = require "onemsg.outbox.person"
 local phones = require "onemsg.base.phone"
 local evidence = require "onemsg.policy.evidence"
 local STATUSES = require "onemsg.outbox.read".STATUSES
@@ -30,7 +31,8 @@ local KEEP_ECHO = [[
 -- Whoever waits for evidence about a message to this recipient is looked at now.
 local ALARM = [[
   UPDATE confirmation SET attend_at = $3
-  WHERE phone IN ($1, $4, $5, $6) AND left_at > $2 AND message_id IS NULL AND (state = 'unknown' OR settled IS NOT NULL)]]
+  WHERE person = ]] .. person.of "$1" .. [[ AND left_at > $2 AND message_id IS NULL
+    AND (state = 'unknown' OR settled IS NOT NULL)]]
 local KEEP_ODDITY = [[
   INSERT INTO oddity(kind, n, at, sample)
   VALUES (CASE WHEN EXISTS (SELECT 1 FROM oddity WHERE kind = $1) OR (SELECT COUNT(*) FROM oddity) < $5
@@ -39,18 +41,18 @@ local KEEP_ODDITY = [[
 
 function M.statements.status(event, channel, source, now)
   return { KEEP_STATUS, channel, event.id, event.status, event.at or now, now, source, or_null(event.code),
-           or_null(event.error), or_null(event.recipient), or_null(event.category) }
+           or_null(event.error), or_null(phones.of_item(event)), or_null(event.category) }
 end
 
 function M.statements.echo(message, channel, now)
   local texts = evidence.texts(message)
-  return { KEEP_ECHO, message.id, channel, or_null(message.phone), or_null(texts[1] and cjson.encode(texts)),
+  return { KEEP_ECHO, message.id, channel, or_null(phones.of_item(message)), or_null(texts[1] and cjson.encode(texts)),
            or_null(message.type), message.at or now, now }
 end
 
-function M.statements.alarm(phone, now)
-  local forms = phones.variants(phone)
-  return { ALARM, forms[1], now - M.HELD_FOR, now, forms[2] or phone, forms[3] or phone, forms[4] or phone }
+--- @tparam string address of whom news came
+function M.statements.alarm(address, now)
+  return { ALARM, phones.key(address), now - M.HELD_FOR, now }
 end
 
 local KEEP_WORD = [[
@@ -170,19 +172,20 @@ local DROP_OVER = "DELETE FROM suppression WHERE until_at <= $1"
 local DROP_WORD = "DELETE FROM word WHERE received_at <= $1 AND acted_at IS NOT NULL"
 local DROP_LOST = "DELETE FROM lost WHERE left_at <= $1"
 
---- What needs upkeep: held statuses whose message is known by now, because a process died between two steps.
+--- What needs upkeep: held statuses whose message is known by now, because a process died between two steps; names
+-- under which something was being sent when they were joined.
 -- @tparam number since of the statuses that are looked at
 -- @treturn ?table { message_id, channel } list
 -- @treturn table for tidy(); words: true when there are some that nobody acted upon
 function Statuses:upkeep(since, now)
   local age, over = now - M.HELD_FOR, now - M.LIFTED_FOR
   local results, err, info = self.db:read { { ORPHANS, since, CHUNK }, { OVER_HELD, M.HELD_MOST },
-    { OVER_ECHO, M.HELD_MOST }, { OLD, age, over }, { OPEN_WORDS, 1 } }
+    { OVER_ECHO, M.HELD_MOST }, { OLD, age, over }, { OPEN_WORDS, 1 }, person.late_statement() }
   if not results then return nil, err, info end
   local ids = {}
   for n, row in ipairs(results[1]) do ids[n] = { row.message_id, row.channel } end
   local held, echo = results[2][1], results[3][1]
-  return ids, { needed = held or echo or #results[4] > 0, over = over, words = #results[5] > 0,
+  return ids, { needed = held or echo or #results[4] > 0, over = over, words = #results[5] > 0, late = results[6],
                 held = math.max(age, held and held.at or 0), echo = math.max(age, echo and echo.at or 0) }
 end
 

@@ -3,6 +3,8 @@
 local amend = require "onemsg.outbox.amend"
 local gate = require "onemsg.outbox.gate"
 local read = require "onemsg.outbox.read"
+local person = require "onemsg.outbox.person"
+local phones = require "onemsg.base.phone"
 local recipient = require "onemsg.outbox.recipient"
 
 local M = { methods = {} }
@@ -10,22 +12,24 @@ local Submit = M.methods
 
 local LOG_ONE, or_null = amend.LOG_ONE, amend.or_null
 
+M.PERSON = person.of "$22" -- of a new confirmation
+
 -- When a new message may leave: now, but after the one before it in the recipient's line, and 6 s after the last.
 local TURN = [[
   (SELECT MAX(t) FROM (
     SELECT CAST($14 AS DOUBLE PRECISION) AS t
     UNION ALL SELECT due_at + $15 FROM (
       SELECT due_at FROM confirmation
-      WHERE channel = $8 AND phone = $9 AND state IN ('queued', 'sending') AND place <= $13
+      WHERE channel = $8 AND person = ]] .. M.PERSON .. [[ AND state IN ('queued', 'sending') AND place <= $13
       ORDER BY place DESC, id DESC LIMIT 1) AS line
     UNION ALL SELECT MAX(left_at) + $15 FROM confirmation
-      WHERE phone = $9 AND channel = $8 AND left_at IS NOT NULL) AS times)]]
+      WHERE person = ]] .. M.PERSON .. [[ AND channel = $8 AND left_at IS NOT NULL) AS times)]]
 
 local INSERT = [[
-  INSERT INTO confirmation(id, event, type, was, state, step, reason, rule, version, channel, phone, template, language,
+  INSERT INTO confirmation(id, event, type, was, state, step, reason, rule, version, channel, phone, person, template, language,
     message, place, due_at, give_up_at, attempts, owner, otherwise, otherwise_after, otherwise_unknown, created_at,
     changed_at, parts)
-  VALUES ($1, $2, $3, 'new', $4, 1, $5, $6, $7, $8, $9, $10, $11,
+  VALUES ($1, $2, $3, 'new', $4, 1, $5, $6, $7, $8, $9, ]] .. M.PERSON .. [[, $10, $11,
     $12, $13, ]] .. TURN .. [[, $16, 0, $17, $18, $19, $20, $14, $14, $21)
   ON CONFLICT (id) DO NOTHING RETURNING id]]
 
@@ -48,7 +52,7 @@ local function insertion(box, plan, part, parts, now, gap, owner)
   return { INSERT, part.id, plan.text, plan.type, part.state, part.reason, or_null(part.rule), or_null(part.version),
     or_null(part.channel), or_null(part.phone), or_null(part.template), or_null(part.language), or_null(part.message),
     box:next_place(now), now, gap, or_null(part.give_up_at), owner, or_null(otherwise.json), or_null(otherwise.after),
-    otherwise.on_unknown and 1 or 0, parts, expect = 1 }
+    otherwise.on_unknown and 1 or 0, parts, or_null(part.phone and phones.key(part.phone)), expect = 1 }
 end
 
 --- The unit that stores an event's confirmations, whole or, when the id is known already, not at all.

@@ -84,11 +84,18 @@ local function category_fits(seen, category, has_text)
   return category == seen.category:lower()
 end
 
+--- A test whether what was seen is to the row's recipient, by any of their names.
+local function to_recipient(row, seen)
+  local names = { [phones.key(row.phone)] = true }
+  for _, name in ipairs(seen.names or {}) do names[name] = true end
+  return function(address) return address and names[phones.key(address)] or false end
+end
+
 --- Messages to this recipient, each once, with all that is known of it from every source, the oldest first.
-local function messages_of(row, seen)
+local function messages_of(seen, is_theirs)
   local list, by_id = {}, {}
   local function take(one, where)
-    if not phones.same(one.phone, row.phone) then return end
+    if not is_theirs(phones.of_item(one)) then return end
     local id = one.message_id or one.id
     local message = by_id[id]
     if not message then
@@ -118,11 +125,11 @@ local function messages_of(row, seen)
 end
 
 --- Words of the statuses of messages that nobody owns and that no echo told of, for a person to read.
-local function hint_of(row, seen, messages)
+local function hint_of(seen, messages, is_theirs)
   local known, words, ids, n = {}, {}, {}, 0
   for _, message in ipairs(messages) do known[message.id] = true end
   for _, status in ipairs(seen.statuses or {}) do
-    if not known[status.message_id] and phones.same(status.recipient, row.phone) then
+    if not known[status.message_id] and is_theirs(status.recipient) then
       if not ids[status.message_id] then ids[status.message_id], n = true, n + 1 end
       if not words[status.status] then
         words[status.status] = true
@@ -190,6 +197,7 @@ end
 --   statuses  { { message_id, at, status, recipient, category } }; of all three, only of messages that nobody owns
 --   rivals    { { channel, state, left_at, began, job_id, filled, values } }  everybody else to whom no id was told,
 --             and what is being sent to this recipient;  crowded: there are more than could be read
+--   names     by which the recipient is known (keys), beside the row's own address
 --   filled, values, category, media  the text, its values, the template's category and media header, as far as known
 --   began     when its sending began
 --   asked     true: the history was asked or can't be
@@ -201,7 +209,8 @@ function M.verdict(row, seen)
     if rival.state == "sending" then return nil, nil, true end
   end
   if seen.crowded then return nil, "there is more to this recipient than can be told apart" end
-  local messages = messages_of(row, seen)
+  local is_theirs = to_recipient(row, seen)
+  local messages = messages_of(seen, is_theirs)
   local from, till, soon = M.window(row, seen.began)
   local proof, likely = {}, {}
   for _, message in ipairs(messages) do
@@ -223,7 +232,7 @@ function M.verdict(row, seen)
   if one and not row.settled then
     return { message_id = one.id, textless = true, evidence = sentence(row, one, seen, what) }
   end
-  return nil, why or hint_of(row, seen, messages)
+  return nil, why or hint_of(seen, messages, is_theirs)
 end
 
 return M

@@ -1,9 +1,12 @@
 --- onemsg.policy.optout: does a customer's message say that they want no more? Pure.
 -- Only a message that consists of such a word, and of nothing else, counts: "stop", "STOP!", "Stop." do, "the bus stop"
--- and "please stop by" don't. Capital letters (Latin, Greek, Cyrillic), punctuation around it and blanks don't matter.
+-- and "please stop by" don't. Capital letters (Latin, Greek, Cyrillic), punctuation around it, emoji and blanks don't matter.
 local plain = require "onemsg.base.utf8"
 
 local M = {}
+
+-- "STOP 🛑": pictures of U+1F000 and up, symbols of U+2600 to U+27BF, and what chooses their form, say nothing.
+local EMOJI, SYMBOL, SELECTOR = "\240\159[\128-\191][\128-\191]", "\226[\152-\158][\128-\191]", "\239\184\143"
 
 --- The words without the option stop_words. PLATFORM.md 5.5.
 M.STOP_WORDS = {
@@ -40,7 +43,7 @@ function M.matcher(words)
   set[""] = nil
   return function(text)
     if type(text) ~= "string" or #text > 200 then return nil end
-    return set[plain.comparable(text)]
+    return set[plain.comparable((text:gsub(EMOJI, ""):gsub(SYMBOL, ""):gsub(SELECTOR, "")))]
   end
 end
 

@@ -114,6 +114,8 @@ function M.upkeep(flow, now, since)
     if not ok then return nil, err, info end
   end
   local done
+  done, err, info = box:join_late(old.late, now)
+  if not done then return nil, err, info end
   done, err, info = box:tidy(old)
   if not done then return nil, err, info end
   return true, old.words

@@ -9,6 +9,7 @@ local fold = require "onemsg.workflow.fold"
 local hooks = require "onemsg.workflow.hooks"
 local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
+local phones = require "onemsg.base.phone"
 local plain = require "onemsg.base.utf8"
 local reconcile = require "onemsg.workflow.reconcile"
 
@@ -86,12 +87,14 @@ local function answered(worker, row, report, info)
     flow:alert { alert = "no_hookinfo", channel = row.channel,
                  reason = "the channel does not offer hookInfo: only hooks tell of deliveries" }
   end
-  local list = {}
+  local list, people = {}, {}
   for n, event in ipairs(report and report.hooks or {}) do
+    people[n] = { phone = event.recipient, bsuid = event.bsuid, username = event.username }
     event.id = row.message_id
     list[n] = statuses.statements.status(event, row.channel, "poll", now)
   end
   local ok, err = flow.box:keep(list)
+  if ok then ok, err = flow.box:join(people, now) end
   if ok then ok, err = fold.fold(flow, { row }) end
   local fresh
   if ok then fresh, err = flow.box:row(row.id) end
@@ -164,9 +167,10 @@ end
 
 local function notice_of(row, otherwise)
   local message = cjson.decode(row.message)
-  return { id = row.id, type = row.type, rule = row.rule, version = row.version, channel = row.channel,
-    phone = row.phone, body = message.body, state = row.state, reason = row.reason, code = row.code,
-    message_id = row.message_id, send = otherwise.send, text = otherwise.text, event = cjson.decode(row.event) }
+  return phones.tell({ id = row.id, type = row.type, rule = row.rule, version = row.version, channel = row.channel,
+    body = message.body, state = row.state, reason = row.reason, code = row.code,
+    message_id = row.message_id, send = otherwise.send, text = otherwise.text, event = cjson.decode(row.event) },
+    row.phone, row.person)
 end
 
 --- What came of it, as often as others change the row meanwhile.

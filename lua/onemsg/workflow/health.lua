@@ -125,7 +125,7 @@ function Worker:apply(row, measures)
   if measures.park then park(self, row, measures.park) end
   if measures.suppress then
     local now, why = flow.now(), measures.suppress
-    local skipped, err = flow.box:suppress({ channel = name, phone = row.phone, code = why.code, at = now,
+    local skipped, err = flow.box:suppress({ channel = name, phone = row.phone, source = "failure", code = why.code, at = now,
       reason = phones.redact(why.reason, row.phone), until_at = now + why.for_s }, now)
     if not skipped then return self:trouble(err) end
     for _, one in ipairs(skipped) do flow:announce(one) end

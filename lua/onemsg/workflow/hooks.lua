@@ -44,44 +44,54 @@ local function to_keep(found, body, now)
   for _, one in ipairs(found.messages) do
     if one.item.from_me then
       list[#list + 1] = statements.echo(one.item, one.channel, now)
-      if one.item.phone then list[#list + 1] = statements.alarm(one.item.phone, now) end
+      local address = phones.of_item(one.item)
+      if address then list[#list + 1] = statements.alarm(address, now) end
     end
   end
   for _, kind in ipairs { found.templates, found.errors } do
     for _, one in ipairs(kind) do list[#list + 1] = statements.word(one.item, one.channel, now) end
   end
   for _, one in ipairs(found.events) do
-    if one.item.recipient then list[#list + 1] = statements.alarm(one.item.recipient, now) end
+    local address = phones.of_item(one.item)
+    if address then list[#list + 1] = statements.alarm(address, now) end
   end
   local sample = type(body) == "string" and body or ""
   for kind, n in pairs(found.others) do list[#list + 1] = statements.oddity(kind, n, sample, now) end
   return list
 end
 
---- The stop word that one of a message's texts consists of.
-local function stop_word_of(flow, message)
+--- The word of a kind that one of a message's texts consists of.
+local function word_of(matcher, message)
   for _, text in ipairs(message.texts or { message.text }) do
-    local word = flow.stop_word(text)
+    local word = matcher(text)
     if word then return word end
   end
   return nil
 end
 
---- Inbound messages that consist of a stop word: their senders are left alone.
-local function stop_words_of(flow, messages, now)
-  local stopped = 0
+--- What customers write: who writes a stop word and nothing else is left alone; who writes a start word after it, not any
+-- more. What is written in a group is meant for the group.
+-- @treturn ?number how many wrote a stop word
+-- @treturn number how many a start word that ended something
+local function words_of_customers(flow, messages, now)
+  local stopped, started = 0, 0
   for _, one in ipairs(messages) do
-    local message = one.item
-    local word = not message.from_me and message.phone and stop_word_of(flow, message)
-    for _, phone in ipairs(word and phones.variants(message.phone) or {}) do
-      local rows, err, info = flow.box:suppress({ channel = one.channel, phone = phone,
-        reason = ('they wrote "%s"'):format(word), at = math.min(message.at or now, now) }, now)
+    local message, at = one.item, math.min(one.item.at or now, now)
+    local address = not message.from_me and not message.group and phones.of_item(message)
+    local stop = address and word_of(flow.stop_word, message)
+    if stop then
+      local rows, err, info = flow.box:suppress({ channel = one.channel, phone = address, source = "stop",
+        reason = ('they wrote "%s"'):format(stop), at = at }, now)
       if not rows then return nil, err, info end
       for _, row in ipairs(rows) do flow:announce(row) end
+      stopped = stopped + 1
+    elseif address and word_of(flow.start_word, message) then
+      local ended, err, info = flow.box:start(address, one.channel, at, now)
+      if not ended then return nil, err, info end
+      if ended > 0 then started = started + 1 end
     end
-    if word then stopped = stopped + 1 end
   end
-  return stopped
+  return stopped, started
 end
 
 local paused = { PAUSED = 3 * HOUR, FLAGGED = false, DISABLED = DISABLED, REJECTED = DISABLED,
@@ -137,7 +147,7 @@ end
 --   only channel there is
 -- @treturn ?number how many events it held: statuses, messages, words about templates and the account
 -- @treturn table new (statuses that were not known), duplicates, held (of unknown messages), messages, stopped (stop
---   words), foreign (of other channels), ignored (not understood)
+--   words), started (start words that ended what a stop word had begun), foreign (of other channels), ignored (not understood)
 -- @treturn string with nil: "invalid: …" (no JSON, too long, too many items: answer 400, a repeat would not help), or
 --   "store: …" (answer 503, it must come again)
 -- In nginx: wherever a light thread may wait.
@@ -173,10 +183,13 @@ function M.methods.hooks(flow, body, options)
       counts.duplicates = counts.duplicates + 1
     end
   end
-  local stopped
-  stopped, store_err, info = stop_words_of(flow, found.messages, now)
-  if not stopped then return nil, store_err, info end
-  counts.stopped = stopped
+  local joined
+  joined, store_err, info = flow.box:join(found.people, now)
+  if not joined then return nil, store_err, info end
+  local stopped, started
+  stopped, started, info = words_of_customers(flow, found.messages, now)
+  if not stopped then return nil, started, info end
+  counts.stopped, counts.started = stopped, started > 0 and started or nil
   for _, name in ipairs { "new", "duplicates", "foreign", "ignored" } do
     tally["hook_" .. name] = tally["hook_" .. name] + counts[name]
   end

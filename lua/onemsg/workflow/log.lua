@@ -54,12 +54,14 @@ end
 
 --- The line for a change of a confirmation.
 function M.change(sink, row)
-  M.write(sink, {
+  local entry = {
     id = row.id, state = row.state, was = row.was, reason = row.reason, rule = row.rule,
-    version = row.version, channel = row.channel, phone = row.phone and phones.mask(row.phone), attempts = row.attempts,
+    version = row.version, channel = row.channel, attempts = row.attempts,
     message_id = row.message_id, job_id = row.job_id, code = row.code,
     due_at = row.state == "queued" and M.time(row.due_at) or nil,
-  }, row.changed_at)
+  }
+  if row.phone then entry[phones.field_of(row.phone)] = phones.mask(row.phone) end
+  M.write(sink, entry, row.changed_at)
 end
 
 --- Tells of an amendment: of a change, or, in the log only, of a note. A note changes no state, so on_change is not
@@ -81,9 +83,9 @@ end
 function M.view(row, history, statuses)
   local message = row.message and json.decode(row.message) or {}
   local waits = row.state == "queued" or row.state == "sending"
-  return {
+  local view = {
     id = row.id, type = row.type, state = row.state, was = row.was, reason = row.reason, rule = row.rule,
-    version = row.version, channel = row.channel, phone = row.phone, body = message.body, template = message.template,
+    version = row.version, channel = row.channel, body = message.body, template = message.template,
     language = message.language, message_id = row.message_id, job_id = row.job_id, code = row.code,
     attempts = row.attempts, due_at = waits and row.due_at or nil, held = waits and row.held or nil,
     give_up_at = waits and row.give_up_at or nil, fallback_at = row.fallback_at, fallback = row.fallback,
@@ -91,6 +93,7 @@ function M.view(row, history, statuses)
     created_at = row.created_at,
     changed_at = row.changed_at, accepted_at = row.accepted_at, history = history, statuses = statuses,
   }
+  return phones.tell(view, row.phone, row.person)
 end
 
 return M

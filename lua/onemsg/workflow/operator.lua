@@ -7,6 +7,7 @@ local states = require "onemsg.policy.states"
 local planner = require "onemsg.workflow.plan"
 local suggest = require "onemsg.base.suggest"
 local check = require "onemsg.base.check"
+local phones = require "onemsg.base.phone"
 local recipients = require "onemsg.workflow.recipients"
 
 local M = { methods = {} }
@@ -44,18 +45,25 @@ function Hand:show(id)
   return log.view(row, history, statuses)
 end
 
-local FILTERS = { state = "string", rule = "string", phone = "string number", type = "string", channel = "string",
+local FILTERS = { state = "string", rule = "string", phone = "string number", bsuid = "string",
+                  username = "string", chat_id = "string", type = "string", channel = "string",
                   since = "time", before = "time", limit = "number", country = "string number" }
 
 --- Confirmations, the newest change first, as show() gives them, without history and statuses.
--- @tparam ?table by state, rule, phone (as people write it, or a chat id), type, channel: equal; since, before: seconds;
+-- @tparam ?table by state, rule, type, channel: equal; phone (as people write it, or any other name), bsuid, username,
+--   chat_id: all to that person, by whichever name; since, before: seconds;
 --   limit: 100, at most 1000; country: of a national phone
 function Hand:list(by)
   by = check.options("list", by, FILTERS, "filter")
   if by.state and not states.by_name[by.state] then
     check.misuse(("list: there is no state '%s'%s"):format(by.state, suggest.phrase(by.state, states.by_name)))
   end
-  if by.phone then by.phone = recipients.address(self, "list", by.phone, by.channel, by.country) end
+  local address = recipients.named(self, "list", by)
+  if address then
+    local persons, err, info = self.box:persons { phones.key(address) }
+    if not persons then return nil, err, info end
+    by.person = persons[1]
+  end
   by.country = nil
   local rows, err, info = self.box:list(by, names)
   if not rows then return nil, err, info end

@@ -19,6 +19,7 @@ M.TAKES = { channel = "table userdata", channels = "table", rules = "string tabl
   resolve = "function", fallback = "table", on_change = "function", on_alert = "function", log = "string function",
   now = "function", sleep = "function", random = "function", lease = "duration", window = "number", rate = "number",
   burst = "number", gap = "duration", give_up_after = "duration", stalled_after = "duration", stop_words = "table",
+  start_words = "table",
   spawn = "function" }
 
 local function refuse(sentence, ...)
@@ -38,8 +39,10 @@ local function checked(options)
   for name, run in pairs(options.fallback or {}) do
     if type(run) ~= "function" then refuse("fallback.%s must be a function, not a %s", tostring(name), type(run)) end
   end
-  for _, word in pairs(options.stop_words or {}) do
-    if type(word) ~= "string" then refuse("stop_words is a list of texts") end
+  for _, name in ipairs { "stop_words", "start_words" } do
+    for _, word in pairs(options[name] or {}) do
+      if type(word) ~= "string" then refuse(name .. " is a list of texts") end
+    end
   end
   return options
 end
@@ -133,6 +136,7 @@ function M.read(options, core)
     give_up_after = options.give_up_after or GIVE_UP_AFTER,
     stalled_after = options.stalled_after or news.STALLED_AFTER,
     stop_word = optout.matcher(options.stop_words or optout.STOP_WORDS),
+    start_word = optout.matcher(options.start_words or optout.START_WORDS),
     spawn = options.spawn or function(run) run() end,
     texts = {},
   }

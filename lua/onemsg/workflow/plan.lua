@@ -84,8 +84,12 @@ end
 local message_fields = { "body", "template", "language", "namespace", "header", "buttons", "ttl", "text" }
 
 local function compose(decision, phone)
-  local message = { phone = phone, country = decision.country }
-  if not phone then
+  local message = { country = decision.country }
+  if phone and phones.is_bsuid(phone) then
+    message.bsuid = phone
+  elseif phone then
+    message.phone = phone
+  else
     message.bsuid, message.username, message.chat_id = decision.bsuid, decision.username, decision.chat_id
   end
   for _, name in ipairs(message_fields) do message[name] = decision[name] end

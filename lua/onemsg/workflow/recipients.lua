@@ -48,8 +48,24 @@ function M.address(flow, call, given, channel, country)
   return address
 end
 
+--- The address that options name, by any of the fields of a message; nil: they name none.
+-- @tparam table by phone, bsuid, username, chat_id; channel, country. The former are taken out
+function M.named(flow, call, by)
+  local given
+  for _, field in ipairs(phones.FIELDS) do
+    local value = by[field]
+    if value ~= nil and given ~= nil then check.misuse(call .. " takes one name of a person") end
+    if value ~= nil then given = field == "username" and "@" .. value:gsub("^@", "") or value end
+    by[field] = nil
+  end
+  local channel, country = by.channel, by.country
+  by.country = nil
+  return given ~= nil and M.address(flow, call, given, channel, country) or nil
+end
+
 --- Suppresses a recipient: nothing is sent to them, and what waits for them is skipped.
--- @param phone as people write it, as for channel:send, or a chat id; all forms in which WhatsApp may write it count
+-- @param phone as people write it, as for channel:send, a bsuid, "@username" or a chat id: whoever has it is meant, by
+--   all their names
 -- @tparam ?table options channel = name (default: all channels), duration = seconds or "30d" (default: for good),
 --   reason = a sentence ("by hand"), country = of a national number (default: the channel's)
 -- @treturn ?number how many waiting confirmations were skipped
@@ -59,16 +75,13 @@ function People:suppress(phone, options)
   if options.channel and not self.channels[options.channel] then
     check.misuse(("suppress: there is no channel '%s'"):format(options.channel))
   end
-  local address, now, skipped = M.address(self, "suppress", phone, options.channel, options.country), self.now(), 0
-  for _, form in ipairs(phones.variants(address)) do
-    local rows, err, info = self.box:suppress({ channel = options.channel or "", phone = form, by_hand = true,
-      reason = utf8.line(utf8.repair(options.reason or "by hand", 200)),
-      until_at = options.duration and now + options.duration }, now)
-    if not rows then return nil, err, info end
-    for _, row in ipairs(rows) do self:announce(row) end
-    skipped = skipped + #rows
-  end
-  return skipped
+  local address, now = M.address(self, "suppress", phone, options.channel, options.country), self.now()
+  local rows, err, info = self.box:suppress({ channel = options.channel or "", phone = address, source = "hand",
+    reason = utf8.line(utf8.repair(options.reason or "by hand", 200)),
+    until_at = options.duration and now + options.duration }, now)
+  if not rows then return nil, err, info end
+  for _, row in ipairs(rows) do self:announce(row) end
+  return #rows
 end
 
 --- Ends every suppression of a recipient, on all channels. What was skipped meanwhile stays so; replay it.
@@ -76,17 +89,13 @@ end
 -- @tparam ?table options country = as for suppress
 -- @treturn ?number how many there were
 function People:unsuppress(phone, options)
-  local ended, country = 0, check.options("unsuppress", options, LIFTS).country
-  for _, form in ipairs(phones.variants(M.address(self, "unsuppress", phone, nil, country))) do
-    local count, err, info = self.box:unsuppress(form, self.now())
-    if not count then return nil, err, info end
-    ended = ended + count
-  end
-  return ended
+  local country = check.options("unsuppress", options, LIFTS).country
+  return self.box:unsuppress(M.address(self, "unsuppress", phone, nil, country), self.now())
 end
 
 --- Who is suppressed, the newest first, at most 1,000.
--- @treturn ?table { { phone, channel ('' = all), reason, code, until_at (nil: for good), created_at }, … }
+-- @treturn ?table { { phone (or another name), channel ('' = all), reason, code, until_at (nil: for good), created_at, source
+--   ("stop": they wrote so; "hand", "failure") }, … }
 function People:suppressed()
   return self.box:suppressed(self.now())
 end

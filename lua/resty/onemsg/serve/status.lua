@@ -70,9 +70,9 @@ local function problem(page, status, sentence)
   return request.answer(status, html.TYPE, html.problem(page, sentence))
 end
 
---- As show and list give it, but the phone masked.
+--- As show and list give it, but all names of the recipient masked.
 local function masked(confirmation)
-  if confirmation.phone then confirmation.phone = phones.mask(confirmation.phone) end
+  phones.hide(confirmation)
   return confirmation
 end
 
@@ -142,7 +142,8 @@ local function find(page, flow, args)
   if one then return show(page, flow, q) end
   page.phone = recipients.find(flow, q)
   if not page.phone then
-    return problem(page, 404, "There is no confirmation with the id " .. q .. ". A phone is found by all its digits.")
+    return problem(page, 404, "There is no confirmation with the id " .. q
+      .. ". A person is found by a phone with all its digits, a bsuid, or @username.")
   end
   return list(page, flow, {})
 end

@@ -151,7 +151,7 @@ end
 local function row(page, one)
   return table.concat { "<tr><td>", time(one.changed_at, page.now), "</td><td>", pill(one.state),
     '</td><td class="id"><a href="', link("id", one.id), '">', foreign(one.id), "</a></td><td>",
-    foreign(one.rule or one.type), '</td><td class="line">', one.phone and foreign(one.phone) or "",
+    foreign(one.rule or one.type), '</td><td class="line">', one.recipient and foreign(one.recipient) or "",
     '</td><td class="soft">', foreign(one.reason or ""), "</td></tr>" }
 end
 
@@ -166,7 +166,7 @@ function M.list(page, rows, stats)
     and '<div class="card"><table><thead><tr><th>Changed<th>State<th>Id<th>Rule<th>Phone<th>Why</tr></thead><tbody>'
       .. table.concat(out) .. "</tbody></table></div>"
     or '<div class="card pad">Nothing here' .. (page.state and " that is " .. escape(page.state) or "")
-      .. (page.phone and " for this phone" or "") .. ".</div>"
+      .. (page.phone and " for this person" or "") .. ".</div>"
   local older = page.older and not page.phone and ('<p><a href="?before=%.17g%s">Older ones</a></p>'):format(page.older,
     page.state and "&amp;state=" .. escape(ngx.escape_uri(page.state)) or "") or ""
   local waiting = stats.oldest_due and page.now - stats.oldest_due > 60
@@ -211,6 +211,9 @@ local function facts(page, one)
   words("Event", one.type)
   words("Rule", one.rule and one.rule .. (one.version and " (version " .. one.version .. ")" or ""))
   words("Phone", one.phone)
+  words("Bsuid", one.bsuid)
+  words("Username", one.username)
+  words("Chat", one.chat_id)
   words("Channel", one.channel)
   words("Template", one.template and one.template .. " (" .. tostring(one.language) .. ")")
   words("Attempts", one.attempts)
