@@ -12,6 +12,7 @@ local random = require "resty.onemsg.request".random
 local html = require "resty.onemsg.serve.status_html"
 local phones = require "onemsg.base.phone"
 local recipients = require "onemsg.workflow.recipients"
+local store_stats = require "resty.onemsg.stats"
 local worker = require "resty.onemsg.worker"
 
 local M = {}
@@ -113,8 +114,8 @@ local function list(page, flow, args)
     { state = text(args.state), phone = page.phone, before = before, limit = PAGE })
   if not found then return problem(page, status, err) end
   local stats
-  stats, err, status = ask(flow, "stats")
-  if not stats then return problem(page, status, err) end
+  stats, err = store_stats.read()
+  if not stats then return problem(page, request.status_of(err), err) end
   local rows = {}
   for i, one in ipairs(found) do
     rows[i] = masked(one)
@@ -161,6 +162,7 @@ local function act(page, flow, id, action)
   end
   local changed, err, status = ACTIONS[action](flow, id)
   if not changed then return problem(page, status, err) end
+  store_stats.forget()
   if page.json then return request.answer(200, "application/json", json_of(masked(changed)) .. "\n") end
   ngx.header["Location"] = "?id=" .. ngx.escape_uri(id)
   return request.answer(303, "text/plain", "")
