@@ -11,9 +11,11 @@ B       ?= build
 
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wundef -Wwrite-strings -Wcast-qual -Wpointer-arith \
   -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla -Wformat=2 -Wconversion -Werror
-STD  = -std=c99 -D_POSIX_C_SOURCE=200809L -fPIC -fvisibility=hidden -pthread $(WARN) $(SAN)
-LIBS = libcurl sqlite3 libcrypto
-SRC  = $(wildcard src/*.c)
+STD  = -std=c99 -D_POSIX_C_SOURCE=200809L -fPIC -fvisibility=hidden -pthread $(if $(POSTGRES),-DOM_POSTGRES) $(WARN) $(SAN)
+LIBS = libcurl sqlite3 libcrypto $(POSTGRES)
+# PostgreSQL where libpq is found; POSTGRES= builds without.
+POSTGRES := $(shell $(PKG) --exists libpq && echo libpq)
+SRC  = $(filter-out $(if $(POSTGRES),,src/sql_postgres%),$(wildcard src/*.c))
 LUA_FILES = $(shell find lua -name '*.lua')
 C_TESTS = $(patsubst spec/c/%_test.c,%,$(wildcard spec/c/*_test.c))
 FAKE_DIR ?= /tmp/onemsg-fake

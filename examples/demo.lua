@@ -25,6 +25,17 @@ local function output(line)
   return text
 end
 
+--- What Stripe posts when somebody has paid, and the signature that it sends with it.
+local function stripe_posts(path)
+  local body, at, secret = [[{"id":"evt_1","type":"checkout.session.completed","livemode":true,"data":{"object":{
+"amount_total":1250,"currency":"eur","customer_details":{"name":"Maria Silva","phone":"+12020746100"}}}}]],
+    os.time(), "whsec_of_the_demo"
+  assert(io.open(path, "wb")):write(body):close()
+  local mac = require "onemsg".hmac(secret, at .. "." .. body):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+  return ("ONE_MSG_STRIPE_SECRET=%s onemsg submit --rules examples/rules/stripe.lua --from stripe "
+    .. "--header 'Stripe-Signature: t=%d,v1=%s' %s"):format(secret, at, mac, path)
+end
+
 local function story()
   for _, suffix in ipairs { "", "-wal", "-shm" } do os.remove(dir .. "/confirmations.db" .. suffix) end
   say "Five events come in: Maria pays (and the shop says so twice), a colleague pays, two orders are paid."
@@ -37,6 +48,10 @@ local function story()
   for _, id in ipairs { "pay-2", "order-3", "order-4" } do run("onemsg show " .. id) end
   say "Accepted is not delivered. Has Maria got it?"
   run(("onemsg hookinfo --wait 10s '%s'"):format(output("onemsg show --json pay-1"):match '"message_id":"([^"]+)"'))
+  say "Stripe's own webhook, as Stripe posts and signs it, needs no program in between:"
+  run(stripe_posts(dir .. "/stripe.json"))
+  run "onemsg work --rules examples/rules/stripe.lua --drain 10s"
+  run "onemsg show stripe:evt_1"
 end
 
 local ok, why = pcall(story)

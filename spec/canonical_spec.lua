@@ -14,8 +14,8 @@ describe("canonical", function()
   end)
 
   it("writes numbers in one spelling", function()
-    for value, text in pairs { [0] = "0", [-5] = "-5", [0.1] = "0.10000000000000001", [2 ^ 53] = "9007199254740992",
-                               [1e300] = "1.0000000000000001e+300" } do
+    for value, text in pairs { [0] = "0", [-5] = "-5", [0.1] = "0.1", [0.1 + 0.2] = "0.30000000000000004",
+                               [2 ^ 53] = "9007199254740992", [1e300] = "1e+300" } do
       assert.equal(text, canonical.text(value))
     end
     assert.equal("0", canonical.text(-0.0))

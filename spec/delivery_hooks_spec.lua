@@ -241,7 +241,7 @@ describe("flow:hooks", function()
         errors = { { code = code, title = text or "x" } } } } })
     end
 
-    it("that a new message can mend leads to one, twice at most, a minute apart or more", function()
+    it("that a new message can fix leads to one, twice at most, a minute apart or more", function()
       local failing = true
       start { calls = { hookInfo = function(id)
         if not failing then return { id = id, hooks = {} } end

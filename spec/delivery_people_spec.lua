@@ -156,8 +156,8 @@ describe("people", function()
         assert.is_truthy(match(text), text)
       end
       local match = optout.matcher(optout.STOP_WORDS)
-      for _, text in ipairs { "", "🛑", "Não", "stopping by", "please stop", "the bus stop", "non stop", "stop it now", "!!!", "st op",
-                              ("stop "):rep(50) } do
+      for _, text in ipairs { "", "🛑", "Não", "stopping by", "please stop", "the bus stop", "non stop", "stop it now",
+                              "!!!", "st op", ("stop "):rep(50) } do
         assert.is_nil(match(text), text)
       end
       assert.is_nil(match(nil))

@@ -24,7 +24,7 @@ describe("hooks", function()
   before_each(function()
     receiver = receivers.new()
     fake:set { ackNotificationsOn = true, pace_ms = 30 }
-    call("POST", "webhook", { webhookUrl = { get "webhook".webhookUrl[1], receiver.url } })
+    call("POST", "webhook", { webhookUrl = { get "webhook".webhookUrl, receiver.url } })
   end)
   after_each(function() receiver:close() end)
 

@@ -226,14 +226,21 @@ describe("sendTemplate", function()
     end
   end)
 
-  it("wants the token in the header, and echoes a wrong one", function()
+  it("takes the token in the header, the query or the body, one of them right, and echoes a wrong one", function()
     local status, text = send(phone(0), { token = "not-this-one" })
     assert.equal(401, status)
     assert.equal('{"error":"Wrong token \\"not-this-one\\" for channel \\"' .. env.ONE_MSG_INSTANCE_ID
       .. '\\". Provide the token as a GET parameter: ?token=not-this-one"}', text)
-    assert.equal(401, (call("POST", "sendTemplate?token=" .. env.ONE_MSG_TOKEN, message(phone(0)))))
-    assert.equal(401, (call("POST", "sendTemplate", message(phone(0), { token = env.ONE_MSG_TOKEN }))))
-    assert.equal(0, fake:stats().messages)
+    local right = env.ONE_MSG_TOKEN
+    -- status; the header's token ("": none), the query's, the body's
+    for n, case in ipairs { { 401, "" }, { 200, "", right }, { 200, "", nil, right }, { 200, right, right },
+      { 401, "", "stale" }, { 401, right, "stale" }, { 401, right, nil, "stale" }, { 401, "", "" } } do
+      local path = "sendTemplate" .. (case[3] and "?token=" .. case[3] or "")
+      local got = call("POST", path, message(phone(0), { token = case[4] }), { token = case[2] })
+      assert.equal(case[1], got, "case " .. n)
+    end
+    assert.equal(200, (call("GET", "status?token=" .. right, nil, { token = "" })))
+    assert.equal(3, fake:stats().messages)
     for _, entry in ipairs(fake:journal()) do
       assert.is_nil(cjson.encode(entry):find(env.ONE_MSG_TOKEN, 1, true))
     end

@@ -248,4 +248,22 @@ describe("nginx: fallbacks", function()
     assert.equal(refused.id .. " paid\n", said())
     assert.equal("", here.nginx:complaints())
   end)
+
+  it("are ended when their time is over, and nobody is held up", function()
+    local here = service.start { fake = fake, rules = service.RULES .. [[
+      confirm "Order" { on = "order.paid", action = "order", next_step = "-", otherwise = { send = "sms", text = "paid" } }
+    ]], init = [[ fallback_timeout = 1, fallback = { sms = function()
+      while true do ngx.sleep(0.05) end
+    end }, ]] }
+    local refused, other = service.payment "40", service.payment "00"
+    refused.type = "order.paid"
+    here:event(refused)
+    here:flow(function(flow)
+      assert(support.eventually(function() return flow:show(refused.id).fallback == "unknown" end))
+      local history = flow:show(refused.id).history
+      assert.matches("not done within 1 s, and was ended", history[#history].reason)
+    end)
+    here:event(other)
+    assert.equal("accepted", (here:state(other.id, "accepted")))
+  end)
 end)

@@ -56,6 +56,7 @@ local prints = {
   ["README.md"] = { "accepted\twamid%.%S+\n", "queued\taccepted\n" },
   ["lua/onemsg/channel.md"] = { "accepted\twamid%.%S+\n", "read\n", "1000\n", "recipient\n" },
   ["lua/onemsg/workflow.md"] = { "queued\taccepted\n", "2\t1\n" },
+  ["lua/onemsg/senders.md"] = { "shop:o%-7\tpaid\n" },
   ["lua/onemsg/store.md"] = { "1\tpaid\n" },
   ["lua/resty/onemsg.md"] = { "true\n", "nil\t" },
 }

@@ -1,20 +1,32 @@
--- onemsg.sql with several processes: kill -9 at random moments, many writers, forks, and the end of a process.
+-- onemsg.sql, on every store, with several processes: kill -9 at random moments, many writers, forks, and the end of a process.
 local sql = require "onemsg.sql"
 local store = require "support.store"
+local stores = require "support.stores"
 local sys = require "support.sys"
 
 local KILLS = 60
 
-describe("onemsg.sql", function()
-  local directory, path, finish
+for _, engine in ipairs(stores.list) do describe("onemsg.sql on " .. engine.name, function()
+  local case, directory, threads, fds
 
-  setup(store.warm_up)
+  setup(engine.start)
+  teardown(engine.stop)
 
-  before_each(function() directory, path, finish = store.case() end)
-  after_each(function() finish() end)
+  before_each(function()
+    collectgarbage()
+    case = engine.case()
+    directory = case.directory
+    threads, fds = sys.threads(), sys.fds()
+  end)
+
+  after_each(function()
+    case.finish()
+    assert.equal(threads, sys.threads())
+    assert.equal(fds, sys.fds())
+  end)
 
   local function open()
-    return assert(sql.open("sqlite:" .. path, { busy_timeout = 60 }))
+    return assert(sql.open(case.target, { busy_timeout = 60 }))
   end
 
   local function create()
@@ -78,7 +90,7 @@ describe("onemsg.sql", function()
     end
     assert.is_true(acknowledged > KILLS)
     assert.is_true(killed_at_work > 0) -- some were on disk and their answer on its way: the moments were random
-    assert.equal("ok", assert(db:read { { "PRAGMA integrity_check" } })[1][1].integrity_check)
+    if engine.check then assert.equal("ok", assert(db:read { { engine.check } })[1][1].integrity_check) end
     db:close()
   end)
 
@@ -145,11 +157,9 @@ describe("onemsg.sql", function()
 
     it("hands no open database to the child", function()
       local db = create()
-      local listing = "ls -l /proc/%d/fd | grep -c " .. directory
-      assert.equal("3", store.output(listing:format(sys.getpid()))) -- the file, its log and the log's index
-      assert_exited(store.child(function()
-        return store.output(listing:format(sys.getpid())) == "0" and 0 or 1
-      end))
+      local own = sys.fds() - fds -- a file with its log and the log's index, or a connection
+      assert.equal(engine.descriptors, own)
+      assert_exited(store.child(function() return sys.fds() == fds and 0 or 1 end))
       assert(db:unit { insert "x" })
       assert.equal(2, db:stats().opened)
       db:close()
@@ -190,14 +200,15 @@ describe("onemsg.sql", function()
     it("waits 2 s for a statement that runs, and then tells the child what it cannot have", function()
       if os.getenv "SPEC_LUA" then return pending "sanitizers do not bear a fork while another thread allocates" end
       create():close()
+      local other = case.other()
       assert_exited(store.child(function()
-        local db, fds = open(), sys.fds()
-        assert(db:async_read { { "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s) SELECT SUM(n) FROM s" } })
+        local db = open()
+        assert(db:async_read { { engine.endless } })
         store.until_true(function() return db:stats().opened == 1 or sys.fds() > fds end, "the statement")
         local start = sys.now()
         local pid = store.child(function()
-          for _, name in ipairs { path, directory .. "/other.db" } do
-            local value, err = assert(sql.open("sqlite:" .. name)):unit { { "SELECT 1 AS one" } }
+          for _, target in ipairs { case.target, other } do
+            local value, err = assert(sql.open(target)):unit { { "SELECT 1 AS one" } }
             assert(value == nil and err:find "^closed: this process was forked while a statement ran", err)
           end
           return 0
@@ -211,7 +222,7 @@ describe("onemsg.sql", function()
 
     it("does not wait for another process's lock", function()
       local db = create()
-      local release = store.lock(path)
+      local release = case.hold()
       local pending = assert(db:async { insert "x" })
       assert_exited(store.child(function() -- who had waited for the lock until time was up could use no store here
         return open():read { { "SELECT 1 AS one" } } and 0 or 1
@@ -226,14 +237,14 @@ describe("onemsg.sql", function()
     local ends = { "", "os.exit(0)", "os.exit(0, true)", "db = nil collectgarbage()", "db:close()", "error(5)" }
     for i, the_end in ipairs(ends) do
       store.run(directory, ([[local sql = require "onemsg.sql"
-        db = assert(sql.open("sqlite:%s"))
+        db = assert(sql.open("%s"))
         db:unit { { "CREATE TABLE IF NOT EXISTS t(a TEXT PRIMARY KEY, b BIGINT)" } }
         for i = 1, 500 do assert(db:async { { "INSERT INTO t(a) VALUES($1)", "%d/" .. i } }) end
-        %s]]):format(path, i, the_end))
+        %s]]):format(case.target, i, the_end))
       local db = open()
       assert.equal(500 * i, count(db), the_end)
       db:close()
-      assert.equal("store.db", store.output("ls " .. directory))
+      if case.path then assert.equal("store.db", store.output("ls " .. directory)) end
     end
   end)
-end)
+end) end

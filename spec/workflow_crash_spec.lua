@@ -11,7 +11,7 @@ local workflow = require "onemsg.workflow"
 
 local ROUNDS = tonumber(os.getenv "ONEMSG_CRASH_ROUNDS") or 10
 local SUBMITTERS, WORKERS = 8, 2
-local LEASE = 90 -- seconds; more than the channel's timeout. Nobody waits for its end here: see afterwards
+local LEASE = 130 -- seconds; more than the channel's timeout. Nobody waits for its end here: see afterwards
 
 -- What the phones' endings are for: accepted, refused, and two that leave it open. None of them is ever tried again.
 local ENDINGS = { 0, 1, 2, 3, 4, 5, 6, 7, 48, 51, 79 }

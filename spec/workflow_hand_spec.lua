@@ -86,15 +86,15 @@ describe("workflow by hand", function()
   end)
 
   it("replays what was refused, as the rules decide it now", function()
-    local mended = false
+    local fixed = false
     start { answer = function(message)
-      if mended then return { outcome = "accepted", id = "wamid." .. #message.phone } end
+      if fixed then return { outcome = "accepted", id = "wamid." .. #message.phone } end
       return nil, "rejected: 422 namespace is missing", { outcome = "rejected", status = 422 }
     end }
     assert(flow:submit(paid "a"))
     sim:advance(60)
     assert.equal("rejected", flow:show("a").state)
-    mended = true
+    fixed = true
     local shown = assert(flow:replay("a"))
     assert.equal("queued", shown.state)
     assert.matches("^conflict: a is queued", select(2, flow:replay("a")))

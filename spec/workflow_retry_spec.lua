@@ -153,7 +153,7 @@ describe("workflow over simulated hours", function()
   end)
 
   describe("the breaker", function()
-    it("stops the channel at the first fault, burns nothing, tells once, and goes on when it is mended", function()
+    it("stops the channel at the first fault, burns nothing, tells once, and goes on when it is fixed", function()
       local broken = true
       start { answer = function(message)
         if broken then return nil, "rejected: 401 Wrong token", { outcome = "rejected", status = 401 } end
@@ -260,7 +260,7 @@ describe("workflow over simulated hours", function()
       assert.is_true(#sim.flow:stats().parked == 1)
       sim:advance(4 * HOUR)
       assert.is_true(sim.flow:stats().states.rejected <= 5) -- one an hour, not all
-      assert(sim.flow:replay("first"))                      -- a person says that it is mended
+      assert(sim.flow:replay("first"))                      -- a person says that it is fixed
       assert.equal(0, #sim.flow:stats().parked)
       assert.equal(sim.time, sim.flow:show("late").due_at)
     end)

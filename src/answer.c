@@ -2,6 +2,7 @@
  * for an error come from lua/onemsg/codes.lua. Nothing here shows the token. */
 #include "answer.h"
 
+#include "core.h"
 #include "json.h"
 #include "message.h"
 #include "outcome.h"
@@ -17,13 +18,7 @@
 /* ---- reading ---- */
 
 void om_answer_decode(lua_State *L, struct om_state *state, const char *text, size_t len) {
-  if (om_json_has_long_numbers(text, len)) {
-    char *exact = (char *)lua_newuserdatauv(L, OM_JSON_EXACT_BYTES(len), 0);
-    lua_pushlstring(L, exact, om_json_exact(text, len, exact));
-    lua_remove(L, -2);
-  } else {
-    lua_pushlstring(L, text, len);
-  }
+  om_core_push_json(L, text, len, OM_JSON_ANSWER);
   lua_pushnil(L);
   for (int i = 0; i < OM_JSON_ATTEMPTS && lua_isnil(L, -1); i++) {
     lua_pop(L, 1);
@@ -216,6 +211,9 @@ static void push_failure(lua_State *L, const struct om_transfer *transfer, bool 
   case OM_END_TIMEOUT:
     snprintf(number, sizeof number, "%.3g", seconds);
     lua_pushfstring(L, "no answer from %s within %s s%s", host, number, left);
+    break;
+  case OM_END_FENCED:
+    lua_pushliteral(L, "the lease ended before it could leave");
     break;
   case OM_END_CANCELLED:
     lua_pushfstring(L, "cancelled%s", left);

@@ -59,7 +59,7 @@ static int channel_call(lua_State *L) {
   struct om_channel *channel = check_channel(L);
   const struct om_operation *operation =
       (const struct om_operation *)lua_touserdata(L, lua_upvalueindex(2));
-  int failed = om_operation_begin(L, state, channel, operation, 2, 0, false);
+  int failed = om_operation_begin(L, state, channel, operation, 2, 0, false, NULL);
   return failed ? failed : om_pending_wait(L, state, lua_gettop(L), INT64_MAX);
 }
 
@@ -98,7 +98,7 @@ static const struct om_operation *check_operation(lua_State *L, int index) {
 static int channel_async(lua_State *L) {
   struct om_channel *channel = check_channel(L);
   const struct om_operation *operation = check_operation(L, 2);
-  int failed = om_operation_begin(L, om_state_of(L), channel, operation, 3, 0, true);
+  int failed = om_operation_begin(L, om_state_of(L), channel, operation, 3, 0, true, NULL);
   return failed ? failed : 1;
 }
 
@@ -107,8 +107,31 @@ static int core_async_in(lua_State *L) {
   struct om_channel *channel = check_channel(L);
   luaL_checktype(L, 2, LUA_TTABLE);
   const struct om_operation *operation = check_operation(L, 3);
-  int failed = om_operation_begin(L, om_state_of(L), channel, operation, 4, 2, true);
+  int failed = om_operation_begin(L, om_state_of(L), channel, operation, 4, 2, true, NULL);
   return failed ? failed : 1;
+}
+
+static int64_t microseconds(lua_State *L, int index) {
+  return (int64_t)(luaL_checknumber(L, index) * 1e6);
+}
+
+/* core.send_in(channel, group, wall, steady, message): a send that leaves before these times by
+ * the two clocks (core.clocks), or not at all. */
+static int core_send_in(lua_State *L) {
+  struct om_channel *channel = check_channel(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  const struct om_fence fence = {true, {microseconds(L, 3), microseconds(L, 4)}};
+  const struct om_operation *send = om_operations; /* the first */
+  int failed = om_operation_begin(L, om_state_of(L), channel, send, 5, 2, true, &fence);
+  return failed ? failed : 1;
+}
+
+/* core.channel_patience(channel) -> timeout, connect_timeout in seconds. */
+static int core_channel_patience(lua_State *L) {
+  const struct om_channel *channel = check_channel(L);
+  lua_pushnumber(L, (lua_Number)channel->timeout_ms / 1000);
+  lua_pushnumber(L, (lua_Number)channel->connect_timeout_ms / 1000);
+  return 2;
 }
 
 /* An option of the channel as onemsg.new took it, or nil; also when it is closed. */
@@ -247,6 +270,8 @@ void om_channel_open(lua_State *L, int module, int core) {
                                   {"__tostring", channel_tostring},
                                   {NULL, NULL}};
   static const luaL_Reg inner[] = {{"async_in", core_async_in},
+                                   {"send_in", core_send_in},
+                                   {"channel_patience", core_channel_patience},
                                    {"channel_id", core_channel_id},
                                    {"same_channel", core_same_channel},
                                    {"channel_country", core_channel_country},

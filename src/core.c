@@ -4,13 +4,20 @@
 #include "core.h"
 
 #include "base64.h"
+#include "clock.h"
 #include "phone.h"
 #include "ready.h"
+#include "text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define DURATION_LESS 2147483648.0 /* 68 years; more is a mistake */
 
@@ -174,6 +181,29 @@ static int core_nearest(lua_State *L) {
   return 1;
 }
 
+bool om_core_push_json(lua_State *L, const char *text, size_t len, enum om_json_kind kind) {
+  bool marked = false;
+  if (kind == OM_JSON_ANSWER && om_json_is_plain(text, len)) {
+    lua_pushlstring(L, text, len);
+    return false;
+  }
+  size_t size = om_json_prepare(text, len, kind, NULL, &marked);
+  char *bytes = (char *)lua_newuserdatauv(L, size + 1, 0);
+  lua_pushlstring(L, bytes, om_json_prepare(text, len, kind, bytes, &marked));
+  lua_remove(L, -2);
+  return marked;
+}
+
+/* core.json(text [, event]) -> the text as lua-cjson can read it (om_json_prepare), whether there
+ * are marks in it */
+static int core_json(lua_State *L) {
+  size_t len = 0;
+  const char *text = luaL_checklstring(L, 1, &len);
+  enum om_json_kind kind = lua_toboolean(L, 2) ? OM_JSON_EVENT : OM_JSON_ANSWER;
+  lua_pushboolean(L, om_core_push_json(L, text, len, kind));
+  return 2;
+}
+
 /* core.base64(bytes) -> text. core.unbase64(text) -> bytes | nil; its padding may be missing. */
 static int core_base64(lua_State *L) {
   size_t len = 0;
@@ -196,12 +226,65 @@ static int core_unbase64(lua_State *L) {
   return 1;
 }
 
-/* core.now() -> seconds since the epoch, with microseconds. */
-static int core_now(lua_State *L) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  lua_pushnumber(L, (lua_Number)now.tv_sec + (lua_Number)(now.tv_nsec / 1000) * 1e-6);
+/* core.blank(text) -> whether there is nothing to see in it (OM_TEXT_EMPTY) */
+static int core_blank(lua_State *L) {
+  size_t len = 0;
+  const char *text = luaL_checklstring(L, 1, &len);
+  lua_pushboolean(L, om_text_check(text, len, 0) == OM_TEXT_EMPTY);
   return 1;
+}
+
+#define LOG_MODE 0640 /* phones' ends and names: for its owner, and the group that reads logs */
+
+/* core.log_file(path, create) -> "device:inode" of the file at the path | nil, why there is none.
+ * create: makes it where it is not there, with LOG_MODE; a pipe that nobody reads is refused. */
+static int core_log_file(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  struct stat facts;
+  int failed = 0;
+  if (lua_toboolean(L, 2)) {
+    int fd =
+        open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, LOG_MODE);
+    failed = fd < 0 || fstat(fd, &facts) != 0 ? errno : 0;
+    if (fd >= 0) {
+      close(fd);
+    }
+  } else {
+    failed = stat(path, &facts) != 0 ? errno : 0;
+  }
+  if (failed != 0) {
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s: %s", path, strerror(failed));
+    return 2;
+  }
+  char identity[48];
+  snprintf(identity, sizeof identity, "%ju:%ju", (uintmax_t)facts.st_dev, (uintmax_t)facts.st_ino);
+  lua_pushstring(L, identity);
+  return 1;
+}
+
+static void push_time(lua_State *L, int64_t us) {
+  lua_pushnumber(L, (lua_Number)(us / 1000000) + (lua_Number)(us % 1000000) * 1e-6);
+}
+
+/* core.now() -> seconds since the epoch, with microseconds, by the wall clock. */
+static int core_now(lua_State *L) {
+  push_time(L, om_clock_read().wall_us);
+  return 1;
+}
+
+/* core.steady() -> seconds of a clock that only rises: for deadlines. */
+static int core_steady(lua_State *L) {
+  push_time(L, om_clock_steady_us());
+  return 1;
+}
+
+/* core.clocks() -> both at one instant. */
+static int core_clocks(lua_State *L) {
+  struct om_clocks now = om_clock_read();
+  push_time(L, now.wall_us);
+  push_time(L, now.steady_us);
+  return 2;
 }
 
 /* core.country(text) -> the calling code of an ISO code or a calling code | nil: no country's. */
@@ -245,16 +328,31 @@ static int core_worked(lua_State *L) {
 void om_core_open(lua_State *L, int module, int core) {
   static const luaL_Reg functions[] = {
       {"fd", module_fd}, {"dispatch", module_dispatch}, {"sleep", module_sleep}, {NULL, NULL}};
-  static const luaL_Reg inner[] = {{"listen", core_listen},       {"accept", core_accept},
-                                   {"hangup", core_hangup},       {"collect", core_collect},
-                                   {"positions", om_positions},   {"raise", core_raise},
-                                   {"ring", core_ring},           {"under_way", core_under_way},
-                                   {"yieldable", core_yieldable}, {"seconds", core_seconds},
-                                   {"base64", core_base64},       {"unbase64", core_unbase64},
-                                   {"duration", core_duration},   {"nearest", core_nearest},
-                                   {"phone", core_phone},         {"now", core_now},
-                                   {"worked", core_worked},       {"country", core_country},
-                                   {"spellings", core_spellings}, {NULL, NULL}};
+  static const luaL_Reg inner[] = {{"listen", core_listen},
+                                   {"accept", core_accept},
+                                   {"hangup", core_hangup},
+                                   {"collect", core_collect},
+                                   {"positions", om_positions},
+                                   {"raise", core_raise},
+                                   {"ring", core_ring},
+                                   {"under_way", core_under_way},
+                                   {"yieldable", core_yieldable},
+                                   {"seconds", core_seconds},
+                                   {"json", core_json},
+                                   {"base64", core_base64},
+                                   {"blank", core_blank},
+                                   {"log_file", core_log_file},
+                                   {"unbase64", core_unbase64},
+                                   {"duration", core_duration},
+                                   {"nearest", core_nearest},
+                                   {"phone", core_phone},
+                                   {"now", core_now},
+                                   {"steady", core_steady},
+                                   {"clocks", core_clocks},
+                                   {"worked", core_worked},
+                                   {"country", core_country},
+                                   {"spellings", core_spellings},
+                                   {NULL, NULL}};
   lua_pushvalue(L, module);
   lua_setfield(L, core, "module"); /* resty/onemsg replaces `sleep` there */
   om_add_functions(L, module, functions);

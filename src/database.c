@@ -22,12 +22,13 @@
 #define DATABASE               "onemsg.sql"
 #define BUSY_TIMEOUT_DEFAULT_S 5.0
 #define NAME_SHOWN_BYTES       1024
-#define BUSY_TIMEOUT_MAX_S     60.0 /* beyond, something is wrong and waiting does not mend it */
+#define BUSY_TIMEOUT_MAX_S     60.0 /* beyond, something is wrong and waiting does not fix it */
 
 enum { UNIT = 2, PENDING = 3, EXPECT_WORD = 4 }; /* what stands where on the stack */
 
 struct database {
   struct om_sql_store *store; /* NULL: closed */
+  const struct om_sql_driver *driver;
   char *name;
   int64_t patience_us;
 };
@@ -161,7 +162,10 @@ static int database_detach(lua_State *L) {
 static int database_tostring(lua_State *L) {
   const struct database *database = check_database(L);
   char name[NAME_SHOWN_BYTES]; /* a finalizer may close it */
-  snprintf(name, sizeof name, "%s", database->store == NULL ? "closed" : database->name);
+  snprintf(name, sizeof name, "closed");
+  if (database->store != NULL) {
+    database->driver->show(database->name, name, sizeof name);
+  }
   lua_pushfstring(L, "onemsg.sql (%s)", name);
   return 1;
 }
@@ -189,11 +193,10 @@ static double busy_timeout_of(lua_State *L) {
 }
 
 /* sql.open(target [, options]) -> db | nil, "config: …" or "store: …", info. target: "sqlite:" and
- * a path. options.busy_timeout: how long a unit waits for another process's lock; seconds, 5 by
- * default. Nothing is opened and no thread started before the first unit: a handle that was not yet
- * used works on both sides of a fork. */
+ * a path, or postgres://user@host/database. options.busy_timeout: how long a unit waits for another
+ * process's lock; seconds, 5 by default. Nothing is opened and no thread started before the first
+ * unit: a handle that was not yet used works on both sides of a fork. */
 static int sql_open(lua_State *L) {
-  const struct om_sql_driver *driver = &om_sql_sqlite;
   struct om_sql_error error = {.fault = OM_SQL_FINE};
   size_t length = 0;
   if (lua_type(L, 1) != LUA_TSTRING) {
@@ -203,11 +206,9 @@ static int sql_open(lua_State *L) {
   lua_settop(L, 2);
   double seconds = busy_timeout_of(L);
   const char *target = lua_tolstring(L, 1, &length);
-  if (strlen(target) != length || strncmp(target, driver->scheme, strlen(driver->scheme)) != 0) {
-    om_sql_fail(&error, OM_SQL_CONFIG, 0,
-                "the store must be given as sqlite: and the path of a file (PostgreSQL is not "
-                "built in yet), like "
-                "sqlite:/var/lib/onemsg/confirmations.db");
+  const struct om_sql_scheme *scheme =
+      om_sql_scheme_of(strlen(target) == length ? target : "", &error);
+  if (scheme == NULL) {
     return om_database_unit_fail(L, &error, 0);
   }
   struct database *database = (struct database *)lua_newuserdatauv(L, sizeof *database, 0);
@@ -216,9 +217,10 @@ static int sql_open(lua_State *L) {
   lua_setmetatable(L, -2);
   database->patience_us = (int64_t)(seconds * 1e6);
   bool exists = false;
-  database->name = driver->check(target + strlen(driver->scheme), &exists, &error);
+  database->driver = scheme->driver;
+  database->name = scheme->driver->check(target + strlen(scheme->scheme), &exists, &error);
   if (database->name != NULL) {
-    database->store = om_sql_attach(driver, database->name, !exists, &error);
+    database->store = om_sql_attach(scheme->driver, database->name, !exists, &error);
   }
   return database->store != NULL ? 1 : om_database_unit_fail(L, &error, 0);
 }

@@ -23,6 +23,7 @@ static struct meaning meaning_of(enum om_sql_fault fault) {
       [OM_SQL_STATEMENT] = {"store", "statement", false},
       [OM_SQL_LIMIT] = {"store", "limit", false},
       [OM_SQL_BUSY] = {"store", "busy", true},
+      [OM_SQL_AWAY] = {"store", "connection", true},
       [OM_SQL_FULL] = {"store", "full", true},
       [OM_SQL_READONLY] = {"store", "readonly", false},
       [OM_SQL_MOVED] = {"store", "moved", false},
@@ -51,7 +52,10 @@ int om_database_unit_fail(lua_State *L, const struct om_sql_error *error, int st
     lua_pushinteger(L, statement);
     lua_setfield(L, -2, "statement");
   }
-  if (error->code != 0) {
+  if (error->state[0] != '\0') {
+    lua_pushstring(L, error->state);
+    lua_setfield(L, -2, "code");
+  } else if (error->code != 0) {
     lua_pushinteger(L, error->code);
     lua_setfield(L, -2, "code");
   }

@@ -10,19 +10,20 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-bool om_hmac_sha256(const void *key, size_t key_len, const void *data, size_t data_len,
-                    unsigned char out[OM_HMAC_BYTES]) {
+size_t om_hmac(enum om_hash hash, const void *key, size_t key_len, const void *data,
+               size_t data_len, unsigned char out[OM_HMAC_MAX_BYTES]) {
   static const unsigned char nothing[1] = {0};
   unsigned int len = 0;
 
-  memset(out, 0, OM_HMAC_BYTES);
+  memset(out, 0, OM_HMAC_MAX_BYTES);
   if (key_len > INT_MAX) {
-    return false;
+    return 0;
   }
   const void *k = key_len > 0 ? key : nothing; /* HMAC() takes NULL for "the key of before" */
   const void *d = data_len > 0 ? data : nothing;
-  unsigned char *mac = HMAC(EVP_sha256(), k, (int)key_len, d, data_len, out, &len);
-  return mac != NULL && len == OM_HMAC_BYTES;
+  const EVP_MD *md = hash == OM_SHA512 ? EVP_sha512() : EVP_sha256();
+  unsigned char *mac = HMAC(md, k, (int)key_len, d, data_len, out, &len);
+  return mac != NULL ? len : 0;
 }
 
 bool om_equal(const void *a, size_t a_len, const void *b, size_t b_len) {

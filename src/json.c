@@ -7,6 +7,7 @@
 #define LONG_FIRST      "9007199254740992" /* 2^53 itself is what 2^53 + 1 is read as */
 #define NAME_MAX_BYTES  32
 #define ESCAPE_HEX_SIZE 6 /* of \u0041 */
+#define BOM             "\xEF\xBB\xBF"
 
 static bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -32,6 +33,13 @@ bool om_json_has_long_numbers(const char *text, size_t len) {
     }
   }
   return false;
+}
+
+static size_t skip_blanks(const char *text, size_t len, size_t at) {
+  while (at < len && text[at] != '\0' && strchr(" \t\r\n", text[at]) != NULL) {
+    at++;
+  }
+  return at;
 }
 
 /* Where the string that begins at `at` ends, behind its closing quote. */
@@ -66,38 +74,186 @@ static bool is_long(const char *number, size_t len) {
   return len > LONG_DIGITS || (len == LONG_DIGITS && memcmp(number, LONG_FIRST, LONG_DIGITS) >= 0);
 }
 
-size_t om_json_exact(const char *text, size_t len, char *out) {
-  size_t written = 0;
-  for (size_t at = 0, end = 0; at < len; at = end) {
-    bool quoted = false;
-    if (text[at] == '"') {
-      end = skip_string(text, len, at);
-    } else if (is_digit(text[at]) || text[at] == '-') {
-      end = skip_number(text, len, at);
-      quoted = is_long(text + at, end - at);
-    } else {
-      end = at + 1;
-    }
-    if (quoted) {
-      out[written++] = '"';
-    }
-    memcpy(out + written, text + at, end - at);
-    written += end - at;
-    if (quoted) {
-      out[written++] = '"';
+static size_t count_digits(const char *text, size_t len, size_t at) {
+  size_t count = 0;
+  while (at + count < len && is_digit(text[at + count])) {
+    count++;
+  }
+  return count;
+}
+
+/* Whether a number of JSON's grammar may be printed otherwise than it was written, once it was a
+ * double: it has an exponent, a zero at the end of its fraction, as many digits as a double has, or
+ * is so small that it gets an exponent. */
+static bool is_spelled(const char *number, size_t len) {
+  size_t at = number[0] == '-' ? 1 : 0;
+  size_t whole = count_digits(number, len, at);
+  size_t fraction = 0;
+  bool exponent = false;
+  if (whole == 0 || (whole > 1 && number[at] == '0')) {
+    return false;
+  }
+  at += whole;
+  if (at < len && number[at] == '.') {
+    fraction = count_digits(number, len, at + 1);
+    at += 1 + fraction;
+    if (fraction == 0) {
+      return false;
     }
   }
-  return written;
+  bool zero = fraction > 0 && number[at - 1] == '0';
+  if (at < len && (number[at] == 'e' || number[at] == 'E')) {
+    at++;
+    at += at < len && (number[at] == '+' || number[at] == '-') ? 1 : 0;
+    size_t digits = count_digits(number, len, at);
+    at += digits;
+    exponent = digits > 0;
+  }
+  return at == len &&
+         (exponent || zero || whole + fraction >= LONG_DIGITS || (fraction > 4 && whole == 1));
+}
+
+/* ---- half surrogates ---- */
+
+static int hex_value(char c) {
+  static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+  const char *at = c != '\0' ? strchr(digits, c) : NULL;
+  return at != NULL ? (int)(at - digits) % 16 : -1;
+}
+
+/* The unit that the escape \uXXXX at `at` stands for, or -1. */
+static long read_unit(const char *text, size_t len, size_t at) {
+  long unit = 0;
+  if (at + ESCAPE_HEX_SIZE > len || text[at] != '\\' || text[at + 1] != 'u') {
+    return -1;
+  }
+  for (size_t i = at + 2; i < at + ESCAPE_HEX_SIZE; i++) {
+    int value = hex_value(text[i]);
+    if (value < 0) {
+      return -1;
+    }
+    unit = unit * 16 + value;
+  }
+  return unit;
+}
+
+static bool is_half(long unit, bool second) {
+  return unit >= (second ? 0xDC00 : 0xD800) && unit <= (second ? 0xDFFF : 0xDBFF);
+}
+
+/* ---- reading ---- */
+
+struct output {
+  char *bytes; /* NULL: only counted */
+  size_t len;
+};
+
+static void put(struct output *out, const char *bytes, size_t len) {
+  if (out->bytes != NULL) {
+    memcpy(out->bytes + out->len, bytes, len);
+  }
+  out->len += len;
+}
+
+/* A half that has no other half. */
+static void put_half(struct output *out, long unit, enum om_json_kind kind) {
+  char raw[3] = {(char)0xED, (char)(0x80 | (unit >> 6 & 0x3F)), (char)(0x80 | (unit & 0x3F))};
+  if (kind == OM_JSON_EVENT) {
+    put(out, raw, sizeof raw);
+  } else {
+    put(out, "\\ufffd", ESCAPE_HEX_SIZE);
+  }
+}
+
+/* Puts the string that begins at `at`; returns where it ends. */
+static size_t put_string(struct output *out, const char *text, size_t len, size_t at,
+                         enum om_json_kind kind) {
+  size_t end = skip_string(text, len, at);
+  size_t from = at;
+  while (at < end) {
+    if (kind == OM_JSON_EVENT && text[at] == OM_JSON_MARK[0]) {
+      put(out, text + from, at - from);
+      put(out, "\xFE", 1); /* as little UTF-8, and no mark */
+      from = ++at;
+    } else if (text[at] != '\\') {
+      at++;
+    } else {
+      long unit = read_unit(text, end, at);
+      bool pair = is_half(unit, false) && is_half(read_unit(text, end, at + ESCAPE_HEX_SIZE), true);
+      if (pair) {
+        at += ESCAPE_HEX_SIZE + ESCAPE_HEX_SIZE;
+      } else if (is_half(unit, false) || is_half(unit, true)) {
+        put(out, text + from, at - from);
+        put_half(out, unit, kind);
+        from = at += ESCAPE_HEX_SIZE;
+      } else {
+        at += 2;
+      }
+    }
+  }
+  put(out, text + from, end - from);
+  return end;
+}
+
+static void put_marked(struct output *out, const char *text, size_t len, bool *marked) {
+  put(out, "\"" OM_JSON_MARK, 2);
+  put(out, text, len);
+  put(out, "\"", 1);
+  *marked = true;
+}
+
+/* Puts what begins at `at` and is no string; returns where it ends. */
+static size_t put_other(struct output *out, const char *text, size_t len, size_t at,
+                        enum om_json_kind kind, bool *marked) {
+  size_t end = at + 1;
+  if (text[at] == '[' && kind == OM_JSON_EVENT) {
+    end = skip_blanks(text, len, end);
+    if (end < len && text[end] == ']') {
+      put_marked(out, "[]", 2, marked);
+      return end + 1;
+    }
+  } else if (is_digit(text[at]) || text[at] == '-') {
+    end = skip_number(text, len, at);
+    if (kind == OM_JSON_EVENT && is_spelled(text + at, end - at)) {
+      put_marked(out, text + at, end - at, marked);
+      return end;
+    }
+    if (is_long(text + at, end - at)) {
+      put(out, "\"", 1);
+      put(out, text + at, end - at);
+      put(out, "\"", 1);
+      return end;
+    }
+  }
+  put(out, text + at, end - at);
+  return end;
+}
+
+bool om_json_is_plain(const char *text, size_t len) {
+  if (om_json_has_long_numbers(text, len) || (len >= 3 && memcmp(text, BOM, 3) == 0)) {
+    return false;
+  }
+  for (const char *at = text; (at = memchr(at, '\\', len - (size_t)(at - text))) != NULL; at++) {
+    if (read_unit(text, len, (size_t)(at - text)) >= 0xD800) {
+      return false;
+    }
+  }
+  return true;
+}
+
+size_t om_json_prepare(const char *text, size_t len, enum om_json_kind kind, char *bytes,
+                       bool *marked) {
+  struct output out = {.bytes = bytes};
+  *marked = false;
+  size_t at = len >= 3 && memcmp(text, BOM, 3) == 0 ? 3 : 0;
+  while (at < len) {
+    at = text[at] == '"' ? put_string(&out, text, len, at, kind)
+                         : put_other(&out, text, len, at, kind, marked);
+  }
+  return out.len;
 }
 
 /* ---- names ---- */
-
-static size_t skip_blanks(const char *text, size_t len, size_t at) {
-  while (at < len && text[at] != '\0' && strchr(" \t\r\n", text[at]) != NULL) {
-    at++;
-  }
-  return at;
-}
 
 /* Where the value that begins at `at` ends. */
 static size_t skip_value(const char *text, size_t len, size_t at) {
@@ -119,12 +275,6 @@ static size_t skip_value(const char *text, size_t len, size_t at) {
     at++;
   }
   return len;
-}
-
-static int hex_value(char c) {
-  static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-  const char *at = c != '\0' ? strchr(digits, c) : NULL;
-  return at != NULL ? (int)(at - digits) % 16 : -1;
 }
 
 /* Writes the name between two quotes unescaped to out (NAME_MAX_BYTES). A longer name, or one with

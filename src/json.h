@@ -1,5 +1,6 @@
-/* json.h: what lua-cjson does not tell of a JSON text: the digits of its long numbers, and names
- * that stand twice. Reads texts that lua-cjson has read or is about to; checks nothing itself.
+/* json.h: what lua-cjson does not tell of a JSON text, or does not take: the digits of its numbers,
+ * empty lists, halves of surrogate pairs, names that stand twice. Reads texts that lua-cjson has
+ * read or is about to; checks nothing itself.
  * Pure.
  */
 #ifndef OM_JSON_H
@@ -8,14 +9,27 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* So many bytes suffice for om_json_exact(len). */
-#define OM_JSON_EXACT_BYTES(len) ((len) + (len) / 8 + 2)
+#define OM_JSON_MARK "\xFF" /* stands in no text that is UTF-8 */
+
+enum om_json_kind {
+  OM_JSON_ANSWER, /* what is told: half a surrogate pair becomes U+FFFD */
+  OM_JSON_EVENT   /* what will be said to people: what lua-cjson would lose is marked */
+};
 
 /* Whether the text may have a whole number in it that a double does not hold. */
 bool om_json_has_long_numbers(const char *text, size_t len);
-/* Writes the text to out with every whole number of 2^53 and beyond as a string, its digits as they
- * came. Returns the length. */
-size_t om_json_exact(const char *text, size_t len, char *out);
+
+/* Whether om_json_prepare would change nothing in an answer. */
+bool om_json_is_plain(const char *text, size_t len);
+
+/* Writes the text, as lua-cjson can read it, to bytes (NULL: nothing is written) and returns its
+ * length. A byte order mark goes. Of an answer, every whole number of 2^53 and beyond becomes a
+ * string, its digits as they came, and each \uXXXX that is half a surrogate pair \ufffd.
+ * Of an event, each number that would be written otherwise than it came becomes a string of
+ * OM_JSON_MARK and the number, [] a string of OM_JSON_MARK and [] (*marked: there are such), and
+ * half a pair the three bytes that UTF-8 forbids, so that the field can be named. */
+size_t om_json_prepare(const char *text, size_t len, enum om_json_kind kind, char *bytes,
+                       bool *marked);
 
 /* Whether one of the names (NULL-terminated) stands in the outermost object more than once, with
  * values that are not the same. */

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE /* dladdr */
 #include "answer.h"
 #include "channel.h"
+#include "child.h"
 #include "core.h"
 #include "database.h"
 #include "hmac.h"
@@ -165,13 +166,16 @@ static void adapt_to_nginx(lua_State *L, int core, const char *part) {
 static int module_hmac(lua_State *L) {
   size_t key_len = 0;
   size_t data_len = 0;
-  unsigned char digest[OM_HMAC_BYTES];
+  static const char *const names[] = {"sha256", "sha512", NULL}; /* as enum om_hash */
+  unsigned char mac[OM_HMAC_MAX_BYTES];
   const char *key = luaL_checklstring(L, 1, &key_len);
   const char *data = luaL_checklstring(L, 2, &data_len);
-  if (!om_hmac_sha256(key, key_len, data, data_len, digest)) {
-    return luaL_error(L, "libcrypto could not compute HMAC-SHA256");
+  enum om_hash hash = (enum om_hash)luaL_checkoption(L, 3, "sha256", names);
+  size_t len = om_hmac(hash, key, key_len, data, data_len, mac);
+  if (len == 0) {
+    return luaL_error(L, "libcrypto could not compute HMAC-%s", names[hash]);
   }
-  lua_pushlstring(L, (const char *)digest, sizeof digest);
+  lua_pushlstring(L, (const char *)mac, len);
   return 1;
 }
 
@@ -184,7 +188,8 @@ static int module_equal(lua_State *L) {
   return 1;
 }
 
-/* hmac(key, data) -> the 32 bytes of HMAC-SHA256. equal(a, b) -> boolean, in constant time. */
+/* hmac(key, data [, "sha256" | "sha512"]) -> the 32 or 64 bytes of the HMAC.
+ * equal(a, b) -> boolean, in constant time. */
 static const luaL_Reg functions[] = {{"hmac", module_hmac}, {"equal", module_equal}, {NULL, NULL}};
 
 static int open_part(lua_State *L, void (*open)(lua_State *, int, int), const char *part) {
@@ -196,6 +201,7 @@ static int open_part(lua_State *L, void (*open)(lua_State *, int, int), const ch
   if (strcmp(part, "channel") == 0) {
     om_pending_open(L, 2);
     om_core_open(L, 1, 2);
+    om_child_open(L, 2);
     om_signals_open(L, 2);
   }
   adapt_to_nginx(L, 2, part);

@@ -354,7 +354,8 @@ static struct om_transfer *make_transfer(lua_State *L, struct om_state *state,
 }
 
 int om_operation_begin(lua_State *L, struct om_state *state, struct om_channel *channel,
-                       const struct om_operation *operation, int first, int group, bool track) {
+                       const struct om_operation *operation, int first, int group, bool track,
+                       const struct om_fence *fence) {
   struct om_request request;
   memset(&request, 0, offsetof(struct om_request, message));
   luaL_checkstack(L, 20, NULL);
@@ -379,6 +380,9 @@ int om_operation_begin(lua_State *L, struct om_state *state, struct om_channel *
   struct om_transfer *transfer = make_transfer(L, state, channel, &request);
   if (transfer == NULL) {
     return om_fail(L, "not_sent", NULL, "out of memory");
+  }
+  if (fence != NULL) {
+    transfer->fence = *fence;
   }
   failed = om_pending_start(L, state, pending, operation->work, &transfer->job, track);
   if (failed != 0) {

@@ -9,6 +9,7 @@ struct om_channel {
   struct om_endpoint *endpoint; /* counted; NULL: closed */
   struct om_message_defaults defaults;
   long timeout_ms;
+  long connect_timeout_ms;
   pid_t used_by; /* the process that first used it; 0: none */
 };
 
@@ -42,8 +43,9 @@ int om_operation_check_open(lua_State *L, const struct om_state *state,
 
 /* Begins the operation with the arguments from index `first` on. Returns 0 and pushes the pending,
  * or pushes `nil, err, info` and returns 3. group: stack index of a list for om_pending_keep, or 0.
- * track: dispatch shall report it. */
+ * track: dispatch shall report it. fence: NULL for none. */
 int om_operation_begin(lua_State *L, struct om_state *state, struct om_channel *channel,
-                       const struct om_operation *operation, int first, int group, bool track);
+                       const struct om_operation *operation, int first, int group, bool track,
+                       const struct om_fence *fence);
 
 #endif

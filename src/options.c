@@ -53,12 +53,24 @@ static int fail_option(lua_State *L, const struct option *option, const char *wh
   return om_fail(L, "config", "invalid", "%s (%s) %s", option->name, option->variable, why);
 }
 
+/* Pushes a variable's value, or nil; without the quotes around it that docker's --env-file leaves.
+ */
+static void push_variable(lua_State *L, const char *name) {
+  const char *value = getenv(name);
+  size_t len = value != NULL ? strlen(value) : 0;
+  if (len >= 2 && (value[0] == '"' || value[0] == '\'') && value[len - 1] == value[0]) {
+    lua_pushlstring(L, value + 1, len - 2);
+  } else {
+    lua_pushstring(L, value); /* nil for NULL */
+  }
+}
+
 /* Pushes the option's value from the table at 1, else from the environment, else nil. */
 static bool push_option(lua_State *L, const struct option *option) {
   lua_getfield(L, 1, option->name);
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
-    lua_pushstring(L, getenv(option->variable)); /* nil for NULL */
+    push_variable(L, option->variable);
   }
   return !lua_isnil(L, -1);
 }
@@ -404,6 +416,7 @@ static int read_endpoint(lua_State *L, struct om_state *state, int anchors,
   if (options.ca_file != NULL && !is_readable_file(options.ca_file)) {
     return fail_file(L, &ca_file, options.ca_file);
   }
+  channel->connect_timeout_ms = options.connect_timeout_ms;
   options.http_version = version == 0 ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS;
   channel->endpoint = om_endpoint_new(&options, sentence, sizeof sentence);
   return channel->endpoint != NULL ? 0 : om_fail(L, "config", "invalid", "%s", sentence);

@@ -1,5 +1,5 @@
 /* outcome.c: see outcome.h. Where the evidence leaves it open, the outcome is unknown: a message
- * too few can be mended by a person, a message too many cannot. */
+ * too few can be fixed by a person, a message too many cannot. */
 #include "outcome.h"
 
 static bool is_success(const struct om_evidence *e) {

@@ -73,7 +73,7 @@ static void free_store(struct om_sql_store *store) {
   free(store);
 }
 
-/* the_lock is held. Frees the stores that nobody has a handle of and whose thread is over. */
+/* the_lock is held. Frees the stores that nobody has a handle of and whose thread has ended. */
 static void reap(void) {
   struct om_sql_store **at = &the_stores;
   while (*at != NULL) {

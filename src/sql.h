@@ -57,6 +57,7 @@ struct om_sql_statement {
   int column_count; /* 0: it returns no rows */
   const char **columns;
   struct om_sql_row *rows;
+  struct om_sql_row **tail; /* NULL: none yet */
   int64_t row_count;
   int64_t changes;
 };
@@ -68,6 +69,7 @@ enum om_sql_fault {
   OM_SQL_STATEMENT, /* the statement itself is wrong, or not allowed in a unit */
   OM_SQL_LIMIT,     /* the answer is larger than the limits above */
   OM_SQL_BUSY,      /* another process holds the lock: worth another try */
+  OM_SQL_AWAY,      /* no connection to the server, or none any more: worth another try */
   OM_SQL_FULL,      /* no space */
   OM_SQL_READONLY,  /* no permission, or a read-only disk */
   OM_SQL_MOVED,     /* the database is no longer where it was */
@@ -81,10 +83,11 @@ enum om_sql_fault {
 
 struct om_sql_error {
   enum om_sql_fault fault;
-  int code;    /* the database's own; 0: none */
-  bool lost;   /* the transaction is gone, with everything in it */
-  bool open;   /* of a commit: it may have been stored all the same, or be one day */
-  bool broken; /* the connection is of no more use: close it and open another */
+  int code;      /* the database's own; 0: none */
+  char state[6]; /* the same where it is a word: an SQLSTATE; "": none */
+  bool lost;     /* the transaction is gone, with everything in it */
+  bool open;     /* of a commit: it may have been stored all the same, or be one day */
+  bool broken;   /* the connection is of no more use: close it and open another */
   char text[OM_SQL_TEXT_BYTES];
 };
 
@@ -113,18 +116,25 @@ struct om_sql_unit {
 
 /* A driver: all but check on the thread that opened the connection. False: *error says why. */
 struct om_sql_driver {
-  const char *scheme; /* what stands before the target: "sqlite:" */
+  int batch;   /* units a transaction, OM_SQL_BATCH_MAX at most */
+  bool rotate; /* locks are of rows: who waits for one lets those behind it go first */
   /* A second connection reads while the first one commits, and sees all that it has acknowledged.
    * It gets units that read only. */
   bool reads_apart;
-  /* Owner's thread, no waiting, nothing opened: can this target be right? Writes the name by which
-   * two targets are known to be one database, to be freed by the caller; NULL: *error. */
+  /* Owner's thread, no waiting, nothing opened: can what stands behind the scheme be right? Writes
+   * the name by which two targets are known to be one database, to be freed by the caller; NULL:
+   * *error. */
   char *(*check)(const char *target, bool *exists, struct om_sql_error *error);
+  /* Owner's thread: the name as people may see it. */
+  void (*show)(const char *name, char *buffer, size_t size);
   /* create: a database that does not exist may be made. NULL: *error. */
   void *(*open)(const char *name, bool create, struct om_sql_error *error);
   /* briefly: it is to be opened again at once. */
   void (*close)(void *connection, bool briefly);
   bool (*begin)(void *connection, bool reads, struct om_sql_error *error);
+  /* NULL: of no use. Behind begin or savepoint. on: until rollback, the units linked behind the
+   * one that runs come next, so what they ask may be sent along with it. */
+  void (*ahead)(void *connection, bool on);
   /* Savepoints do not nest: one a unit, ended by release or by undo. */
   bool (*savepoint)(void *connection, struct om_sql_error *error);
   bool (*run)(void *connection, struct om_sql_unit *unit, struct om_sql_statement *statement,
@@ -140,6 +150,19 @@ struct om_sql_driver {
 };
 
 extern const struct om_sql_driver om_sql_sqlite;
+extern const struct om_sql_driver om_sql_postgres; /* with OM_POSTGRES */
+
+/* Which scheme is whose. driver NULL: it was not built in, and `missing` says what to do. */
+struct om_sql_scheme {
+  const char *scheme; /* what stands before the target: "sqlite:" */
+  const struct om_sql_driver *driver;
+  const char *missing;
+};
+
+/* sql_drivers.c. Ends with a scheme of NULL. */
+extern const struct om_sql_scheme om_sql_drivers[];
+/* Any thread. The target's scheme; NULL: *error. */
+const struct om_sql_scheme *om_sql_scheme_of(const char *target, struct om_sql_error *error);
 
 struct om_sql_stats {
   int64_t units, reads, failed, commits, largest_batch, busy, upkeep, opened, queued;
@@ -174,6 +197,12 @@ bool om_sql_fail(struct om_sql_error *error, enum om_sql_fault fault, int code, 
                  ...) __attribute__((format(printf, 4, 5)));
 /* Pure. Begins the text with SELECT or VALUES, after blanks and comments? */
 bool om_sql_only_reads(const char *text);
+/* Pure. Where the text's first word begins, behind blanks, comments and brackets. */
+const char *om_sql_first_word(const char *text);
+/* Pure. Does this word stand there, in any case of its letters? */
+bool om_sql_is_word(const char *text, const char *word);
+/* Pure. FNV-1a. */
+uint64_t om_sql_hash(const char *text, size_t length);
 /* Pure. The highest $n of the text, outside quotes and comments. */
 int om_sql_placeholders(const char *text);
 

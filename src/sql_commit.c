@@ -12,10 +12,14 @@
 #include "sql_commit.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #define GUARDED      64   /* batches with savepoints after one that failed without */
 #define PAUSE_MIN_US 100  /* a commit of another process takes about that long */
 #define PAUSE_MAX_US 2000 /* the lock is polled: longer pauses starve beside a busy writer */
+
+#define AWAY_MIN_US 100000   /* attempts to connect: any pause up to this … */
+#define AWAY_MAX_US 10000000 /* … and, doubled each time, up to that */
 
 static struct om_sql_unit *unit_of(struct om_job *job) {
   return (struct om_sql_unit *)job;
@@ -93,6 +97,39 @@ static void wait_for_lock(struct om_sql_commit *round, const struct om_sql_error
 
 /* ---- the connection ---- */
 
+/* xorshift64: of no other use than to keep many processes from connecting at once. */
+static int64_t pause_up_to(struct om_sql_commit *round, int64_t most_us) {
+  round->dice = round->dice != 0 ? round->dice : (uint64_t)om_now_us() ^ (uint64_t)getpid() << 40;
+  round->dice ^= round->dice << 13;
+  round->dice ^= round->dice >> 7;
+  round->dice ^= round->dice << 17;
+  return (int64_t)(round->dice % (uint64_t)most_us);
+}
+
+static int64_t first_deadline(const struct om_jobs *list, int64_t until_us) {
+  for (struct om_job *job = list->head; job != NULL; job = job->next) {
+    until_us = unit_of(job)->deadline_us < until_us ? unit_of(job)->deadline_us : until_us;
+  }
+  return until_us;
+}
+
+/* There is no server to be had at the moment: whoever has waited long enough is told. */
+static void wait_for_server(struct om_sql_commit *round) {
+  int64_t now_us = om_now_us();
+  expire(round, &round->reads, now_us, &round->away);
+  expire(round, &round->writes, now_us, &round->away);
+  int64_t until_us = round->connect_us < round->until_us ? round->connect_us : round->until_us;
+  until_us = first_deadline(&round->reads, first_deadline(&round->writes, until_us));
+  round->retry_us = until_us > now_us ? until_us : now_us;
+}
+
+static void note_away(struct om_sql_commit *round, const struct om_sql_error *error) {
+  round->away = *error;
+  round->away_us = round->away_us == 0 ? AWAY_MIN_US : round->away_us * 2;
+  round->away_us = round->away_us > AWAY_MAX_US ? AWAY_MAX_US : round->away_us;
+  round->connect_us = om_now_us() + pause_up_to(round, round->away_us);
+}
+
 void om_sql_commit_add(struct om_sql_commit *round, struct om_job *job) {
   om_jobs_append(unit_of(job)->reads ? &round->reads : &round->writes, job);
 }
@@ -107,14 +144,25 @@ bool om_sql_commit_connect(struct om_sql_commit *round) {
   if (round->connection != NULL) {
     return true;
   }
+  if (round->connect_us > om_now_us()) {
+    wait_for_server(round);
+    return false;
+  }
   round->connection = round->driver->open(round->name, round->create, &error);
   if (round->connection != NULL) {
+    round->connect_us = 0;
+    round->away_us = 0;
     round->create = false;
     round->stats.opened++;
     return true;
   }
   if (error.fault == OM_SQL_BUSY) {
     wait_for_lock(round, &error);
+    return false;
+  }
+  if (error.fault == OM_SQL_AWAY) {
+    note_away(round, &error);
+    wait_for_server(round);
     return false;
   }
   fail_all(round, &round->reads, &error);
@@ -153,6 +201,17 @@ static bool run_unit(struct om_sql_commit *round, struct om_sql_unit *unit,
   return true;
 }
 
+/* Nothing of it was stored, and another attempt may do better. */
+static void wait_again(struct om_sql_commit *round, const struct om_sql_error *error) {
+  if (error->fault == OM_SQL_BUSY) {
+    wait_for_lock(round, error);
+  } else {
+    round->away = *error;
+    round->connect_us = om_now_us(); /* the first attempt without a pause */
+    wait_for_server(round);
+  }
+}
+
 void om_sql_commit_read(struct om_sql_commit *round) {
   struct om_sql_error error = {.fault = OM_SQL_FINE};
   while (round->connection != NULL && round->retry_us == 0) {
@@ -164,10 +223,10 @@ void om_sql_commit_read(struct om_sql_commit *round) {
     bool fine = round->driver->begin(round->connection, true, &error) &&
                 run_unit(round, unit_of(job), &error);
     round->driver->rollback(round->connection); /* there is nothing to keep */
-    if (!fine && error.fault == OM_SQL_BUSY) {
+    if (!fine && (error.fault == OM_SQL_BUSY || error.fault == OM_SQL_AWAY)) {
       om_sql_unit_rewind(unit_of(job));
       unshift(&round->reads, job);
-      wait_for_lock(round, &error);
+      wait_again(round, &error);
     } else {
       round->stats.reads += fine;
       finish(round, job, fine ? NULL : &error);
@@ -191,7 +250,7 @@ static int64_t take_batch(struct om_sql_commit *round, struct om_jobs *batch) {
     }
     om_jobs_append(batch, job);
     count++;
-    if (count == OM_SQL_BATCH_MAX || unit_of(job)->alone) {
+    if (count == round->driver->batch || unit_of(job)->alone) {
       break;
     }
   }
@@ -213,6 +272,9 @@ static void put_back(struct om_sql_commit *round, struct om_jobs *batch, bool al
 static struct om_sql_unit *run_batch(struct om_sql_commit *round, const struct om_jobs *batch,
                                      bool guarded, struct om_sql_error *error) {
   const struct om_sql_driver *driver = round->driver;
+  if (driver->ahead != NULL) {
+    driver->ahead(round->connection, !guarded);
+  }
   for (struct om_job *job = batch->head; job != NULL; job = job->next) {
     struct om_sql_unit *unit = unit_of(job);
     *error = (struct om_sql_error){.fault = OM_SQL_FINE};
@@ -227,6 +289,7 @@ static struct om_sql_unit *run_batch(struct om_sql_commit *round, const struct o
     }
     struct om_sql_error undone = {.fault = OM_SQL_FINE};
     if (!guarded || error->lost || error->broken || error->fault == OM_SQL_BUSY ||
+
         !driver->undo(round->connection, &undone)) {
       return unit;
     }
@@ -248,15 +311,44 @@ static void settle_batch(struct om_sql_commit *round, struct om_jobs *batch, int
   }
 }
 
+/* The unit that waited for a row's lock goes behind all others, into `last`: their rows may be
+ * free.
+ */
+static void give_way(struct om_jobs *batch, const struct om_sql_unit *guilty,
+                     struct om_jobs *last) {
+  struct om_jobs others;
+  om_jobs_init(&others);
+  om_jobs_init(last);
+  for (struct om_job *job = om_jobs_shift(batch); job != NULL; job = om_jobs_shift(batch)) {
+    if (unit_of(job) == guilty) {
+      om_sql_unit_rewind(unit_of(job));
+      unit_of(job)->alone = true;
+      om_jobs_append(last, job);
+    } else {
+      om_jobs_append(&others, job);
+    }
+  }
+  om_jobs_move(batch, &others);
+}
+
 /* The transaction came to nothing, as far as is known. guilty: by this unit; NULL: as a whole.
  * committing: its commit failed, maybe for what one of many has done. Was nothing stored, then each
  * is tried alone. Is that open, none is: it could be stored twice. */
 static void lose_batch(struct om_sql_commit *round, struct om_jobs *batch,
                        const struct om_sql_unit *guilty, bool committing,
                        const struct om_sql_error *error) {
-  if (error->fault == OM_SQL_BUSY) {
+  struct om_jobs last;
+  bool again = error->fault == OM_SQL_BUSY || (error->fault == OM_SQL_AWAY && !error->open);
+  if (error->fault == OM_SQL_BUSY && guilty != NULL && round->driver->rotate) {
+    give_way(batch, guilty, &last);
     put_back(round, batch, false);
-    wait_for_lock(round, error);
+    om_jobs_move(&round->writes, &last);
+    wait_again(round, error);
+    return;
+  }
+  if (again) {
+    put_back(round, batch, error->fault == OM_SQL_AWAY);
+    wait_again(round, error);
     return;
   }
   if (guilty == NULL && committing && !error->open && batch->head->next != NULL) {
@@ -306,7 +398,8 @@ void om_sql_commit_write(struct om_sql_commit *round) {
   if (error.broken) {
     om_sql_commit_close(round, false);
   }
-  if (guilty != NULL && !guarded && count > 1 && error.fault != OM_SQL_BUSY) {
+  if (guilty != NULL && !guarded && count > 1 && error.fault != OM_SQL_BUSY &&
+      error.fault != OM_SQL_AWAY) {
     round->guarded = GUARDED;
     put_back(round, &batch, false);
     return;

@@ -12,11 +12,15 @@ struct om_sql_commit {
   bool create;          /* a database that does not exist may be made */
   struct om_jobs reads; /* taken and not yet answered, oldest first */
   struct om_jobs writes;
-  struct om_jobs done; /* to be delivered */
-  int64_t retry_us;    /* another process has the lock: nothing to do before; 0: it has not */
-  int64_t pause_us;    /* grows while it has it */
-  int guarded;         /* so many batches are to have savepoints */
-  int64_t until_us;    /* the store is ending: no unit waits for a lock beyond; INT64_MAX */
+  struct om_jobs done;      /* to be delivered */
+  int64_t retry_us;         /* another process has the lock: nothing to do before; 0: it has not */
+  int64_t pause_us;         /* grows while it has it */
+  int64_t connect_us;       /* no other attempt to connect before; 0: none failed */
+  int64_t away_us;          /* the longest pause behind the next attempt that fails */
+  uint64_t dice;            /* for these pauses: they differ between processes */
+  struct om_sql_error away; /* what the last attempt said */
+  int guarded;              /* so many batches are to have savepoints */
+  int64_t until_us;         /* the store is ending: no unit waits for a lock beyond; INT64_MAX */
   struct om_sql_stats stats;
 };
 

@@ -234,6 +234,10 @@ static void *open_connection(const char *name, bool create, struct om_sql_error 
   return sqlite;
 }
 
+static void show(const char *name, char *buffer, size_t size) {
+  snprintf(buffer, size, "%s", name);
+}
+
 /* ---- the transaction ---- */
 
 static bool run_own(void *connection, int which, struct om_sql_error *error) {
@@ -311,9 +315,10 @@ static bool idle(void *connection, bool quiet) {
 }
 
 const struct om_sql_driver om_sql_sqlite = {
-    .scheme = "sqlite:",
+    .batch = OM_SQL_BATCH_MAX,
     .reads_apart = true,
     .check = om_sqlite_check,
+    .show = show,
     .open = open_connection,
     .close = close_connection,
     .begin = begin,

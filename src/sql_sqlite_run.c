@@ -50,14 +50,6 @@ int om_sqlite_authorize(void *connection, int action, const char *first, const c
   }
 }
 
-static uint64_t hash_of(const char *text, size_t length) {
-  uint64_t hash = 14695981039346656037u; /* FNV-1a */
-  for (size_t i = 0; i < length; i++) {
-    hash = (hash ^ (unsigned char)text[i]) * 1099511628211u;
-  }
-  return hash;
-}
-
 /* Which n SQLite's parameter i is: it numbers them as they come. 0: not of the form $n. */
 static int number_of(sqlite3_stmt *statement, int i) {
   const char *name = sqlite3_bind_parameter_name(statement, i);
@@ -163,7 +155,7 @@ static void keep(struct om_sqlite_prepared *prepared, struct om_sqlite_prepared 
 /* NULL: *error. What has no text afterwards is the caller's to forget. */
 static struct om_sqlite_prepared *
 find(struct om_sqlite *sqlite, const struct om_sql_statement *wanted, struct om_sql_error *error) {
-  uint64_t hash = hash_of(wanted->text, wanted->text_len);
+  uint64_t hash = om_sql_hash(wanted->text, wanted->text_len);
   struct om_sqlite_prepared **oldest = &sqlite->cache[0];
   for (int i = 0; i < OM_SQLITE_CACHED; i++) {
     struct om_sqlite_prepared **place = &sqlite->cache[i];

@@ -83,6 +83,7 @@ void om_sql_unit_rewind(struct om_sql_unit *unit) {
     statement->column_count = 0;
     statement->columns = NULL;
     statement->rows = NULL;
+    statement->tail = NULL;
     statement->row_count = 0;
     statement->changes = 0;
   }
@@ -117,23 +118,35 @@ static const char *skip_piece(const char *text) {
   return end != NULL ? end : text + strlen(text);
 }
 
-static bool is_word(const char *text, const char *word) {
+bool om_sql_is_word(const char *text, const char *word) {
   size_t length = strlen(word);
   return strncasecmp(text, word, length) == 0 &&
          strspn(text + length, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
              0;
 }
 
-bool om_sql_only_reads(const char *text) {
+const char *om_sql_first_word(const char *text) {
   for (;;) {
     text += strspn(text, " \t\r\n\f(");
     const char *behind = skip_piece(text);
     if (behind == text || *text == '\'' || *text == '"') {
-      break;
+      return text;
     }
     text = behind;
   }
-  return is_word(text, "SELECT") || is_word(text, "VALUES");
+}
+
+bool om_sql_only_reads(const char *text) {
+  text = om_sql_first_word(text);
+  return om_sql_is_word(text, "SELECT") || om_sql_is_word(text, "VALUES");
+}
+
+uint64_t om_sql_hash(const char *text, size_t length) {
+  uint64_t hash = 14695981039346656037u;
+  for (size_t i = 0; i < length; i++) {
+    hash = (hash ^ (unsigned char)text[i]) * 1099511628211u;
+  }
+  return hash;
 }
 
 int om_sql_placeholders(const char *text) {

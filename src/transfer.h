@@ -7,6 +7,7 @@
 #ifndef OM_TRANSFER_H
 #define OM_TRANSFER_H
 
+#include "clock.h"
 #include "endpoint.h"
 #include "port.h"
 
@@ -25,6 +26,7 @@ enum om_transfer_end {
   OM_END_FAILED,   /* libcurl gave up: error says why */
   OM_END_TOO_BIG,  /* the answer was cut at OM_ANSWER_MAX_BYTES, or its head at OM_HEAD_MAX_BYTES */
   OM_END_TIMEOUT,  /* timeout_ms passed */
+  OM_END_FENCED,   /* its fence was passed before the first byte left */
   OM_END_CANCELLED /* by the owner, or the process ended */
 };
 
@@ -39,6 +41,7 @@ struct om_transfer {
   char *body;
   size_t body_bytes;
   long timeout_ms;
+  struct om_fence fence; /* no byte leaves later */
   int64_t submitted_us;
   int cancel; /* __atomic: the owner wants it to end */
 

@@ -13,7 +13,8 @@
  *     There is no seek callback, so that libcurl could not rewind it either.
  *
  * prerequest() is also the last moment in which nothing has left. It looks whether the connection
- * is what libcurl takes it for (see transfer_epoll.h) and whether an answer can still come in time.
+ * is what libcurl takes it for (see transfer_epoll.h), whether the fence was passed, and whether an
+ * answer can still come in time.
  * What it refuses then goes out on a fresh connection, or not at all.
  */
 #include "transfer_easy.h"
@@ -156,6 +157,10 @@ static int prerequest(void *user, char *remote_ip, char *local_ip, int remote_po
       (connection.fd >= 0 || !handle->fresh)) {
     om_transfer_epoll_cut(handle->hooks->watches, connection);
     handle->again = handle->fresh ? OM_AGAIN_NOT : OM_AGAIN_FRESH;
+    return CURL_PREREQFUNC_ABORT;
+  }
+  if (om_clock_is_past(&transfer->fence)) {
+    transfer->end = OM_END_FENCED;
     return CURL_PREREQFUNC_ABORT;
   }
   if (!om_transfer_easy_in_time(transfer)) {
@@ -356,7 +361,8 @@ struct om_transfer *om_transfer_easy_unload(struct om_easy *handle, CURLcode cod
     transfer->end = OM_END_ANSWER;
     return transfer;
   }
-  if (transfer->end != OM_END_TOO_BIG && transfer->end != OM_END_CANCELLED) {
+  if (transfer->end != OM_END_TOO_BIG && transfer->end != OM_END_CANCELLED &&
+      transfer->end != OM_END_FENCED) {
     transfer->end =
         code == CURLE_OPERATION_TIMEDOUT || handle->late ? OM_END_TIMEOUT : OM_END_FAILED;
   }

@@ -142,6 +142,10 @@ static void begin(struct om_engine *engine, struct om_transfer *transfer) {
     drop(engine, transfer, OM_END_CANCELLED);
     return;
   }
+  if (om_clock_is_past(&transfer->fence)) {
+    drop(engine, transfer, OM_END_FENCED);
+    return;
+  }
   if (!om_transfer_easy_in_time(transfer)) {
     drop(engine, transfer, OM_END_TIMEOUT);
     return;

@@ -7,7 +7,7 @@ local suggest = require "onemsg.base.suggest"
 local M = {}
 
 --- The commands, in the order of the help.
-M.COMMANDS = { "send", "hookinfo", "templates", "webhook", "rules", "submit", "explain", "work", "show", "list",
+M.COMMANDS = { "send", "hookinfo", "templates", "webhook", "rules", "submit", "senders", "explain", "work", "show", "list",
   "settle", "replay", "cancel", "resume", "stats", "doctor", "fake", "help" }
 
 local known = {}

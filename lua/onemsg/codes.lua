@@ -1,11 +1,11 @@
---- onemsg.codes: what an error of WhatsApp or 1MSG means, who can mend it, and whether a new send helps.
+--- onemsg.codes: what an error of WhatsApp or 1MSG means, who can fix it, and whether a new send helps.
 -- The rows stand in onemsg.codes.table; here is the reading of answers (PLATFORM.md 2.1, 2.2, 4).
 -- Pure: no I/O, no clock. Nothing raises on any answer, however hostile; only add and add_text raise, on misuse.
 --
 -- An entry: code     number, or nil for what has none (an HTTP status, 1MSG's own refusals)
 --   meaning, hint    sentences: what it says, what to do
 --   class            a word of codes.classes, to branch on
---   fault            who can mend it: platform channel template request media recipient rate policy unclassified
+--   fault            who can fix it: platform channel template request media recipient rate policy unclassified
 --   action           a word of codes.actions
 --   scope            what the action concerns: message recipient country template channel
 --   retry            true: a new send of the same content can help, *once the failure is proven*
@@ -135,7 +135,8 @@ end
 local function fragment_in(s)
   s = s:lower()
   for _, row in ipairs(rows.texts) do
-    if s:find(row[1], 1, true) then return row end
+    local _, last = s:find(row[1], 1, true)
+    if last and (not row.behind or s:find(row.behind, last + 1, true)) then return row end
   end
   return nil
 end
@@ -165,11 +166,38 @@ function M.find(decoded, text)
   return code, e
 end
 
+--- Masks the run of `class` behind each `head`, where the run has something `telling` in it. Each run is looked through
+-- once, however many heads stand in it.
+local function mask_behind(s, head, class, telling)
+  local out, from, at, run_end, mark = {}, 1, 1, 0, 0
+  while true do
+    local _, last = s:find(head, at)
+    if not last then break end
+    if last >= run_end then run_end = select(2, s:find("^" .. class .. "*", last + 1)) end
+    if last >= mark then mark = s:find(telling, last + 1) or #s + 1 end
+    at = last + 1
+    if mark <= run_end then
+      out[#out + 1] = s:sub(from, last) .. "***"
+      from, at = run_end + 1, run_end + 1
+    end
+  end
+  return table.concat(out) .. s:sub(from)
+end
+
+--- A run of a JWT's letters, from its beginning on if it is one.
+local function mask_jwt(run)
+  local from = run:find "eyJ[%w%-_]"
+  return from and run:find(".", from + 4, true) and run:sub(1, from - 1) .. "***" or nil
+end
+
+-- Whoever wrote the text may want it to take long: no pattern looks at the same run again from its next letter.
+local TOKEN = "[Tt][Oo][Kk][Ee][Nn]"
 local function mask_tokens(s)
-  return (s:gsub("eyJ[%w%-_]+%.[%w%-_%.]*", "***")
-    :gsub("([Tt][Oo][Kk][Ee][Nn]%s*[:=]?%s*[\"'])[^\"']*", "%1***")
-    :gsub("([Tt][Oo][Kk][Ee][Nn][=: ]+)[%w%-_%.~+/=]*%d[%w%-_%.~+/=]*", "%1***")
-    :gsub("([Tt][Oo][Kk][Ee][Nn]=)[^%s&\"']+", "%1***")
+  s = s:gsub("[%w%-_%.]+", mask_jwt)
+    :gsub("(" .. TOKEN .. "%s*[:=]%s*[\"'])[^\"']*", "%1***")
+    :gsub("(" .. TOKEN .. "%s*[\"'])[^\"']*", "%1***")
+  return (mask_behind(s, TOKEN .. "[=: ]+", "[%w%-_%.~+/=]", "%d")
+    :gsub("(" .. TOKEN .. "=)[^%s&\"']+", "%1***")
     :gsub("([Bb][Ee][Aa][Rr][Ee][Rr] +)[%w%-_%.~+/=]+", "%1***"))
 end
 

@@ -1,8 +1,10 @@
 --- onemsg.hooks: reads what 1MSG posts to a webhook or answers to hookInfo, and folds statuses. PLATFORM.md 1.5 and 3.
 -- Pure: no I/O, no clock (received_at is an argument), no state. A body is the work of a stranger: wrong types, nulls
 -- and floods end in counts or in "invalid: …", never in a raised error.
-local cjson = require "cjson.safe"
+local null = require "cjson".null
 local codes = require "onemsg.codes"
+local document = require "onemsg.base.document"
+local languages = require "onemsg.base.language"
 local phones = require "onemsg.base.phone"
 local utf8 = require "onemsg.base.utf8"
 
@@ -15,9 +17,7 @@ local KINDS = 16          -- names of unknown kinds kept; the rest is counted as
 local ID_BYTES, WORD_BYTES, NAME_BYTES = 512, 64, 200
 local TEXT_CHARS = 4096   -- of an inbound or echoed message; WhatsApp's own limit
 
-local json = cjson.new()
-json.decode_max_depth(M.DEPTH)
-json.decode_invalid_numbers(false)
+local decode = document.reader(M.DEPTH, "told")
 
 -- Values --------------------------------------------------------------------------------------------------------
 
@@ -27,7 +27,7 @@ local function word(value, bytes)
     value = ("%.0f"):format(value)
   end
   if type(value) ~= "string" or #value > bytes then return nil end
-  value = value:match("^%s*(.-)%s*$")
+  value = utf8.trim(value)
   return value ~= "" and not value:find("%c") and utf8.valid(value) and value or nil
 end
 
@@ -262,7 +262,7 @@ local function collector(received_at)
   end
 
   function c.each(value, kind, into, make)
-    if value ~= nil and value ~= cjson.null and type(value) ~= "table" then return c.other(kind) end
+    if value ~= nil and value ~= null and type(value) ~= "table" then return c.other(kind) end
     for _, item in ipairs(items(value)) do
       room = room - 1
       if room < 0 then return end
@@ -318,11 +318,12 @@ local function collector(received_at)
   end
 
   function c.template(value, instance)
-    local name, status = word(value.message_template_name, ID_BYTES), status_word(value.event)
+    local name, status = word(value.message_template_name, ID_BYTES), status_word(value.event or value.status)
+    local language = word(value.message_template_language, WORD_BYTES)
     if not name or not status then return c.other("message_template_status_update") end
     room = room - 1
-    found.templates[#found.templates + 1] = { name = name, status = status:upper(), at = received_at, instance = instance,
-      language = word(value.message_template_language, WORD_BYTES), reason = word(value.reason, NAME_BYTES) }
+    found.templates[#found.templates + 1] = { name = name, status = status:upper():gsub("[%- ]", "_"), at = received_at,
+      instance = instance, language = languages.code(language) or language, reason = word(value.reason, NAME_BYTES) }
   end
   return c
 end
@@ -384,7 +385,7 @@ function M.parse(body, received_at)
   end
   if type(body) == "string" then
     if #body > M.BYTES then return nil, ("invalid: the body is longer than %d bytes"):format(M.BYTES) end
-    local decoded, why = json.decode(body)
+    local decoded, why = decode(body)
     if decoded == nil then return nil, "invalid: the body is not JSON (" .. tostring(why) .. ")" end
     body = decoded
   end
@@ -416,7 +417,7 @@ function M.report(id, decoded)
   local order = {}
   for _, item in ipairs(items(list)) do
     local event = #report.hooks < M.ITEMS and event_of(item, instance_of(decoded))
-    local nameless = event and event.id == nil and (item.id == nil or item.id == cjson.null) -- it stands in our report
+    local nameless = event and event.id == nil and (item.id == nil or item.id == null) -- it stands in our report
     if event and (event.id == id or nameless) then
       event.id = nil
       state = M.fold(state, event)

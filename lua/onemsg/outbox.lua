@@ -6,6 +6,7 @@
 -- Time comes from the caller: `now`, seconds since the epoch.
 local amend = require "onemsg.outbox.amend"
 local attention = require "onemsg.outbox.attention"
+local clock = require "onemsg.outbox.clock"
 local evidence = require "onemsg.outbox.evidence"
 local gate = require "onemsg.outbox.gate"
 local operator = require "onemsg.outbox.operator"
@@ -66,7 +67,7 @@ function Outbox:close()
   self.owned = false
 end
 
-for _, part in ipairs { amend, attention, evidence, gate, operator, person, read, recipient, send, statuses, submit } do
+for _, part in ipairs { amend, attention, clock, evidence, gate, operator, person, read, recipient, send, statuses, submit } do
   for name, method in pairs(part.methods) do Outbox[name] = method end
 end
 
@@ -79,6 +80,11 @@ end
 function Outbox:next_owner()
   self.claims = self.claims + 1
   return self.token .. "." .. self.claims
+end
+
+--- The pattern of owners who live: of all that next_owner gave, when something that was claimed here is in flight here.
+function Outbox:alive(in_flight)
+  return in_flight and self.token .. ".%" or ""
 end
 
 return M

@@ -33,8 +33,9 @@ Ruleset.__index = Ruleset
 function Ruleset:__tostring() return format("onemsg rules %s (%s)", self.name, self.version) end
 
 -- What workflow has to have ready for these rules: names of fallbacks and channels, and where they stand.
-local function used(set, name)
-  local uses = { fallbacks = {}, channels = {} }
+local function used(set, name, source)
+  -- wherever the word stands: who reads what was resolved in a function can't be told otherwise
+  local uses = { fallbacks = {}, channels = {}, resolved = source:find("%f[%w_]resolved%f[^%w_]") and true or nil }
   for _, rule in ipairs(set.confirm) do
     local place = format("%s:%d", name, rule.line)
     local fallback = rule.slots.otherwise and rule.slots.otherwise.send
@@ -96,7 +97,7 @@ end
 -- @tparam string source the text of the script, up to 1 MiB
 -- @tparam[opt] table options `name`: how messages call it (default "rules.lua")
 -- @treturn[1] table ruleset: `version` (16 hex digits of the content), `name`, `uses` ({ fallbacks = { sms =
---   "rules.lua:12" }, channels = { … } }), `rules` (their names in order), `templates` (name = { body = {…}, … }),
+--   "rules.lua:12" }, channels = { … }, resolved }), `rules` (their names in order), `templates` (name = { body = {…}, … }),
 --   and the methods `decide` and `explain`
 -- @treturn[2] nil
 -- @treturn[2] string "config: rules.lua:12: …", a sentence for the person who edits the script
@@ -120,7 +121,7 @@ function M.load(source, options)
   for at, rule in ipairs(result.confirm) do names[at] = rule.name end
   return setmetatable({
     version = result.version, name = name, rules = names, templates = result.templates,
-    uses = used(result, name), set = result,
+    uses = used(result, name, source), set = result,
   }, Ruleset)
 end
 
@@ -139,7 +140,8 @@ end
 --- Decides about one event. The event is only read.
 -- @tparam table event as decoded from JSON; `type` picks the rules, null counts as absent
 -- @treturn table a list of decisions, one unless rules say `also`. Each has `confirm` (boolean), `rule` (name or nil),
---   `reason` and `version`. With confirm = true: `body` (texts in the template's order), `values` (the same by name),
+--   `reason` and `version`. With confirm = true: `body` (texts in the template's order; of a template with
+--   named variables { name, text } each), `values` (the same by name),
 --   `name`, `action`, `next_step`, `phone` and `chat_id` as the script gives them (with neither, `needs_phone` is
 --   true), `country`, and where the rules say so `template`, `language`, `namespace`, `channel`, `header`, `buttons`, `once_per`,
 --   `ttl` and `give_up_after` (seconds), `text` ("clean" …), `otherwise` ({ after = seconds or nil, send, text,
@@ -150,6 +152,9 @@ function Ruleset:decide(event)
   if type(event) ~= "table" then error("decide: the event must be a table, not " .. text.kind(event), 2) end
   return decide.decide(self.set, event)
 end
+
+--- Is any rule, never or confirm, for events of this type?
+function Ruleset:concerns(event_type) return decide.concerns(self.set, event_type) end
 
 --- Explains, by the very checks of `decide`, what each rule says to an event.
 -- @tparam table event

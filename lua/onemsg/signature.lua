@@ -1,7 +1,9 @@
 --- onemsg.signature: signs and verifies events after Standard Webhooks 1.0 (webhook-id, webhook-timestamp,
--- webhook-signature): HMAC-SHA256 over "id.timestamp.body", several secrets and several signatures at once, so that a
--- secret can be changed without a gap. Pure: the time is an argument. 1MSG itself signs nothing (PLATFORM.md 3.4); this
--- is for the events that your own systems send.
+-- webhook-signature; Svix writes svix- for webhook-): HMAC-SHA256 over "id.timestamp.body", several secrets and several
+-- signatures at once, so that a secret can be changed without a gap. Pure: the time is an argument. 1MSG itself signs
+-- nothing (PLATFORM.md 3.4); this is for the events that your own systems send.
+local utf8 = require "onemsg.base.utf8"
+
 local M = {}
 
 M.TOLERANCE = 300 -- seconds that sender's and receiver's clocks may differ, either way
@@ -16,11 +18,19 @@ end
 
 -- Signatures ----------------------------------------------------------------------------------------------------
 
---- The key in a secret: base64, with or without "whsec_" before it.
+--- A secret as it was meant: without blanks and quotes around it, and without the "v1," that stands before signatures.
+local function pasted(secret)
+  local text = utf8.trim(secret)
+  local quoted = text:match "^'(.*)'$" or text:match '^"(.*)"$' or text:match "^\226\128[\152\156](.*)\226\128[\153\157]$"
+  if quoted then text = utf8.trim(quoted) end
+  return (text:gsub("^v1,%s*", ""))
+end
+
+--- The key in a secret: base64, with or without "whsec_" before it; blanks, quotes and "v1," around it are left out.
 -- @return bytes; or nil and a sentence, which does not contain the secret
 function M.key(secret)
   if type(secret) ~= "string" then return nil, "config: a signing secret must be a text such as whsec_…" end
-  local text = secret:match("^%s*(.-)%s*$")
+  local text = pasted(secret)
   if text:sub(1, #PREFIX) == PREFIX then text = text:sub(#PREFIX + 1) end
   local key = load_core().unbase64(text)
   if not key or key == "" then
@@ -63,6 +73,15 @@ local function header(headers, name)
   return type(value) == "string" and #value <= HEADER_BYTES and value ~= "" and value or nil
 end
 
+--- The id that a message has in its headers: the sender's name for it, the same at each repeat.
+-- @param headers as for verify
+-- @return the id or nil; how the names of its headers begin
+function M.id(headers)
+  local svix = not header(headers, "webhook-signature") and header(headers, "svix-signature")
+  local family = svix and "svix-" or "webhook-"
+  return header(headers, family .. "id"), family
+end
+
 --- Is this request signed with one of our secrets, and recent? Compares in constant time. A replay inside the
 -- tolerance is for the caller to notice, by the event's id. Raises on a wrong secret: that is a fault of the set-up.
 -- @param secrets "whsec_…" or a list of them (the old and the new one while a secret is changed)
@@ -76,15 +95,15 @@ function M.verify(secrets, headers, body, now)
   if type(headers) ~= "table" then error("signature.verify: headers must be a table", 2) end
   if type(body) ~= "string" then error("signature.verify: body must be a string", 2) end
   if type(now) ~= "number" then error("signature.verify: now is the time in seconds, for example os.time()", 2) end
-  local id = header(headers, "webhook-id")
-  local timestamp, given = header(headers, "webhook-timestamp"), header(headers, "webhook-signature")
-  if not id then return nil, "webhook-id is missing" end
-  if not timestamp then return nil, "webhook-timestamp is missing" end
-  if not given then return nil, "webhook-signature is missing" end
+  local id, family = M.id(headers)
+  local timestamp, given = header(headers, family .. "timestamp"), header(headers, family .. "signature")
+  if not id then return nil, family .. "id is missing" end
+  if not timestamp then return nil, family .. "timestamp is missing" end
+  if not given then return nil, family .. "signature is missing" end
   local seconds = #timestamp <= 12 and timestamp:find("^%d+$") and tonumber(timestamp)
-  if not seconds then return nil, "webhook-timestamp is not a number of seconds" end
-  if seconds < now - M.TOLERANCE then return nil, "webhook-timestamp is too old" end
-  if seconds > now + M.TOLERANCE then return nil, "webhook-timestamp is in the future" end
+  if not seconds then return nil, family .. "timestamp is not a number of seconds" end
+  if seconds < now - M.TOLERANCE then return nil, family .. "timestamp is too old" end
+  if seconds > now + M.TOLERANCE then return nil, family .. "timestamp is in the future" end
   local equal, expected, matched, count = require "onemsg".equal, {}, false, 0
   for i, secret in ipairs(secrets) do
     local key, err = M.key(secret)

@@ -3,8 +3,8 @@
 -- give), messages are checked strictly: what does not fit is told before a byte leaves.
 local check = require "onemsg.base.check"
 local plain = require "onemsg.base.utf8"
-local cjson = require "cjson.safe"
 local codes = require "onemsg.codes"
+local document = require "onemsg.base.document"
 local fit = require "onemsg.template.fit"
 
 local M = {}
@@ -16,15 +16,15 @@ local WORD_BYTES, TEXT_BYTES = 600, 64 * 1024
 local MEDIA = { IMAGE = "image", VIDEO = "video", DOCUMENT = "document", LOCATION = "location" }
 local NAMESPACE_KEYS = { "namespace", "message_template_namespace", "messageTemplateNamespace" }
 
-local json = cjson.new()
-json.decode_max_depth(32)
+local decode = document.reader(32, "told")
 
 local function object(value)
   return type(value) == "table" and value or nil
 end
 
 local function word(value)
-  return type(value) == "string" and #value <= WORD_BYTES and value:match("^%s*(%S.-)%s*$") or nil
+  value = type(value) == "string" and #value <= WORD_BYTES and plain.trim(value) or ""
+  return value ~= "" and value or nil
 end
 
 local function text_of(value)
@@ -39,7 +39,7 @@ end
 -- Reading the list ----------------------------------------------------------------------------------------------
 
 local function components_of(value)
-  if type(value) == "string" and #value <= TEXT_BYTES * 4 then value = json.decode(value) end
+  if type(value) == "string" and #value <= TEXT_BYTES * 4 then value = decode(value) end
   return object(value) or {}
 end
 

@@ -14,7 +14,7 @@ local LIST_ITEMS = 100 -- a list longer than this is not one of 1MSG's
 -- URLs ----------------------------------------------------------------------------------------------------------
 
 local function trim(s)
-  return (s:match("^%s*(.-)%s*$"))
+  return s:match("^%s*(.*%S)") or ""
 end
 
 --- A URL for printing: values of its query, user names and secret-looking path segments are replaced by ***.

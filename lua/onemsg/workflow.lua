@@ -16,6 +16,7 @@ local planner = require "onemsg.workflow.plan"
 local recipients = require "onemsg.workflow.recipients"
 local worker = require "onemsg.workflow.worker"
 local check = require "onemsg.base.check"
+local content = require "onemsg.workflow.content"
 
 local core -- at the first open: loading this loads no C
 local M = {}
@@ -33,19 +34,27 @@ end
 --   channel | channels = { name = channel }   of onemsg.new
 --   rules         path of the script, or what rules.open or rules.load returned
 --   store         "sqlite:confirmations.db", or a handle of onemsg.sql; default ONE_MSG_STORE
---   resolve(event) → phone or nil; asked when the event has none. If it raises, the event is not taken (store:)
+--   resolve(event) → phone, or { phone = …, first_name = … } (in rules {resolved.first_name}), or nil; asked when the
+--                 event has no phone, or the rules speak of `resolved`. If it raises, the event is not taken (store:).
+--                 Or a query: { store = "sqlite:shop.db", query = "SELECT phone, first_name FROM customer WHERE id = $1",
+--                 by = "{customer.id}" }. What was found is stored with the event
 --   fallback      { name = function(notice) … end }: other ways to reach a person; notice has id, type, rule, phone,
---                 body, text (of the rule), state, reason, code, message_id, event. Called once for a confirmation, in
---                 the worker's own turn; what it returns, or raises, stands in the history (nil, why: it failed)
+--                 body, text (of the rule), state, reason, code, message_id, event. Called once for a confirmation; what
+--                 it returns, or raises, stands in the history (nil, why: it failed)
+--   fallback_timeout = "1m", fallback_window = 8   how long one may run, and how many at a time
 --   stalled_after = "1d"   silence after which a message without ttl is `stalled`
 --   stop_words    list of texts that, as a whole message, end all sending to their writer (default: in some twenty languages)
 --   start_words   the same for texts that take that back
---   spawn(run)    how a fallback is run; default: at once. In nginx ngx.thread.spawn, so that the worker goes on
+--   spawn(run)    how a fallback is run; default: at once, in the worker's own turn, one a turn. In nginx in a light thread.
+--                 May return { stop = function() → true when it was ended, turn = function() called until it is done }
 --   on_change(confirmation) after every state change; on_alert(alert) when a channel stops or goes on
 --   log           function(line, entry), a path, or "stderr": the delivery log as JSON lines
 --   rate = 20, burst = 20   messages a second and channel, over all processes of the store; gap = 6 s per recipient
---   window = 64   sends in flight of this workflow; lease = 60 s; give_up_after = "6h" where the rule names none
---   now, sleep, random   clock, wait and random source, for simulations
+--   event_ignore = { "attempts", "meta.sent_at" }   fields in which a repeat of an event may differ from the first
+--   window = 64   sends in flight of this workflow; lease = what a send may take (the channel's timeout +
+--                 connect_timeout + 10 s), and not less; give_up_after = "6h" where the rule names none
+--   now, steady, sleep, random   wall clock, a clock that only rises (default: now is both), wait and random source, for
+--                 simulations
 -- @treturn ?table workflow
 -- @treturn string with nil: "config: …", "store: …"
 -- @raise on an unknown option or a wrong type
@@ -55,8 +64,8 @@ function M.open(options)
   if not flow then return nil, err, { outcome = "invalid" } end
   setmetatable(flow, Flow)
   flow.breathe = function() end -- called between the pieces of long work: in nginx others are served there
-  flow.counted, flow.landing = { submitted = 0, duplicates = 0, skipped = 0, attempts = 0, hooks = 0, hook_new = 0,
-    hook_duplicates = 0, hook_foreign = 0, hook_ignored = 0, hooks_invalid = 0, asks = 0, fallbacks = 0 }, {}
+  flow.counted, flow.landing = { submitted = 0, duplicates = 0, differs = 0, skipped = 0, attempts = 0, hooks = 0,
+    hook_new = 0, hook_duplicates = 0, hook_foreign = 0, hook_ignored = 0, hooks_invalid = 0, asks = 0, fallbacks = 0 }, {}
   local info
   flow.box, err, info = outbox.open(flow.store, flow.names, options.channels ~= nil)
   if not flow.box then
@@ -64,6 +73,13 @@ function M.open(options)
     return nil, err, info
   end
   flow.worker = worker.new(flow)
+  local told
+  told, err, info = flow.clock:open(flow.box)
+  if not told then
+    flow:close()
+    return nil, err, info
+  end
+  flow:tell_clock()
   flow.rules_version = flow_options.ruleset(flow, flow.now()).version
   return flow
 end
@@ -73,7 +89,7 @@ local function closed()
 end
 
 -- With a misspelt `stop`, work would never end.
-local TAKES = { submit = { wait = "boolean" }, work = { stop = "function" },
+local TAKES = { submit = { wait = "boolean", first = "boolean", ignore = "table" }, work = { stop = "function" },
                 drain = { timeout = "delay", stop = "function" } }
 
 --- A row changed and that is on disk: the log line, and the user's function.
@@ -86,6 +102,14 @@ end
 function Flow:alert(alert)
   log.write(self.sink, alert, self.now())
   if self.on_alert then pcall(self.on_alert, alert) end
+end
+
+--- What the clock has to say.
+function Flow:tell_clock()
+  local news = self.clock.news
+  if #news == 0 then return end
+  self.clock.news = {}
+  for _, alert in ipairs(news) do self:alert(alert) end
 end
 
 --- The rules to decide by now. A file that changed, or that is bad and leaves the last good rules at work, is told once.
@@ -125,14 +149,27 @@ local function conflict(id)
     { outcome = "invalid" }
 end
 
+--- The ticket of an event that was submitted before.
+-- @tparam table options of submit
+local function repeated(flow, rows, text, id, options)
+  local same = content.same(rows[1].event, text, flow.event_ignore, options.ignore)
+  if not same and not options.first then return conflict(id) end
+  local ticket = ticket_of(rows, true)
+  ticket.differs = not same or nil
+  return ticket
+end
+
 --- What a submit has come to: its answer, a list, and the rows that are news.
 local function judge(flow, begun, rows, known, info)
   if not rows then return { nil, known, info }, {} end
   local counted = flow.counted
   if known then
-    if rows[1].event ~= begun.plan.text then return { conflict(begun.plan.id) }, {} end
-    counted.duplicates = counted.duplicates + 1
-    return { ticket_of(rows, true) }, {}
+    local answer = { repeated(flow, rows, begun.plan.text, begun.plan.id, begun.options) }
+    if answer[1] then
+      counted.duplicates = counted.duplicates + 1
+      if answer[1].differs then counted.differs = counted.differs + 1 end
+    end
+    return answer, {}
   end
   for _, row in ipairs(rows) do
     local what = row.state == "skipped" and "skipped" or "submitted"
@@ -172,6 +209,8 @@ end
 -- @tparam table event id and type are required; the same id with the same content is a repeat and changes nothing
 -- @tparam ?table options wait = false: return a pending (ready, wait) instead of the ticket; for nginx phases that
 --   can't wait. What it stores is acknowledged only by its wait.
+--   first = true: of one id the first content wins; other content is a repeat, too, and its ticket has differs = true.
+--   ignore = { "data.sent_at", … }: fields that are left out of the comparison, besides those of event_ignore
 -- @treturn ?table ticket: id, state = "queued" | "skipped", rule, reason, version, duplicate, now (with a duplicate:
 --   the state by now), also (tickets of further rules)
 -- @treturn string with nil: "invalid: …", "conflict: …" (same id, other content), "config: …", "store: …"
@@ -179,11 +218,13 @@ function Flow:submit(event, options)
   if self.closed then return closed() end
   options = check.options("submit", options, TAKES.submit)
   local now = self.now()
+  self:tell_clock()
   local plan, err, info = planner.plan(self, event, now)
   if not plan then return nil, err, info end
   local begun
   begun, err, info = self.box:submit(plan, now, self.gap)
   if not begun then return nil, err, info end
+  begun.options = options
   local landing = setmetatable({ flow = self, begun = begun }, Landing)
   self.landing[landing] = true
   if self.on_begun then self.on_begun() end
@@ -203,8 +244,7 @@ function Flow:explain(event)
   rows, err, info = self.box:tickets(plan.id)
   if not rows then return nil, err, info end
   if rows[1] then
-    if rows[1].event ~= plan.text then return conflict(plan.id) end
-    return ticket_of(rows, true)
+    return repeated(self, rows, plan.text, plan.id, {})
   end
   local shown = {}
   for n, part in ipairs(plan.parts) do
@@ -224,13 +264,14 @@ function Flow:explain(event)
       reason = why or part.reason, duplicate = false, body = part.body,
       template = part.template, language = part.language, channel = part.channel, changes = part.changes }, part.phone)
   end
-  shown[1].trace = plan.ruleset:explain(event)
+  shown[1].trace = plan.ruleset:explain(plan.seen)
   return with_others(shown)
 end
 
 --- Work ------------------------------------------------------------------------------------------------------------
 
---- Sends, retries, recovers and expires until told to stop; then waits for the sends in flight, at most the lease.
+--- Sends, retries, recovers and expires until told to stop; then waits for the sends in flight, at most the lease, and for
+-- fallbacks that run, as long as they may.
 -- @tparam ?table options stop() → true to end; asked at least four times a second
 -- @treturn ?number messages whose answer was recorded
 -- @treturn string with nil: "store: …", when it ended with answers that the store had refused for 5 s. An alert

@@ -34,6 +34,7 @@ end
 --   token, template, … of onemsg.new, or ONE_MSG_…; or channel = a channel; or channels = { name = options | channel }
 --   event_secrets    signing secrets (whsec_…), a text or a list; ONE_MSG_EVENT_SECRET, several with blanks between
 --   event_tokens     bearer tokens for events, a text or a list; ONE_MSG_EVENT_TOKEN
+--   sender_secrets   { stripe = "whsec_…", shopify = { "new", "old" } }: of senders; ONE_MSG_STRIPE_SECRET, …
 --   hook_secrets     last part of the webhook's URL, a text or a list (the old and the new one); ONE_MSG_HOOK_SECRET
 --   operator_token   password of the operator's page, a text or a list; ONE_MSG_OPERATOR_TOKEN
 --   open             true: whoever reaches the operator's page may read it (nginx's allow and deny guard it). To
@@ -87,9 +88,18 @@ end
 
 --- Answers POST of an event, an array of events or JSON lines, signed after Standard Webhooks or with a bearer token.
 -- 202 only when on disk, 200 for a repeat, 400, 401, 405, 409, 413, 503 when it should be repeated.
+-- With `from`, answers a sender as it wants it (onemsg.senders): 200 when on disk, repeats and what no rule names too;
+-- 400, 401, 405, 413, 503.
 -- Context: content_by_lua.
-function M.serve_events()
-  return serve("events", need())
+-- @tparam ?table options
+--   from     a sender: "stripe", "shopify", …
+--   url      the URL as it was registered there, where the sender signs it (Square, HubSpot); default https://, the Host
+--            header and the request's own
+--   header   the header that holds the secret (from = "plain")
+function M.serve_events(options)
+  local the_settings = need()
+  if options == nil then return serve("events", the_settings) end
+  return serve("senders", the_settings, require "resty.onemsg.serve.senders".options(options))
 end
 
 --- Answers 1MSG's webhook: …/<secret>. 200 only when on disk, 400, 404 for a wrong secret, 405, 413, 503.

@@ -1,23 +1,44 @@
-/* json_test.c: long numbers keep their digits, everything else its bytes; and which names
- * contradict each other. */
+/* json_test.c: long numbers keep their digits, halves of pairs become one sign, everything else
+ * keeps its bytes; what an event has marked; and which names contradict each other. */
 #include "json.h"
 
 #include "test.h"
 
 static const char *const deciding[] = {"sent", "jobId", "id", NULL};
 
+static char out[4096];
+
+static size_t prepare(const char *text, size_t len, enum om_json_kind kind, bool *marked) {
+  size_t size = om_json_prepare(text, len, kind, NULL, marked);
+  CHECK(size <= sizeof out && om_json_prepare(text, len, kind, out, marked) == size, "%.*s",
+        (int)len, text);
+  return size;
+}
+
 static void check_exact(const char *text, const char *expected) {
-  char out[OM_JSON_EXACT_BYTES(512)];
-  size_t len = om_json_exact(text, strlen(text), out);
+  bool marked = false;
+  size_t len = prepare(text, strlen(text), OM_JSON_ANSWER, &marked);
+  CHECK(len == strlen(expected) && memcmp(out, expected, len) == 0 && !marked, "%s became %.*s",
+        text, (int)len, out);
+  CHECK(strcmp(text, expected) == 0 || !om_json_is_plain(text, strlen(text)), "%s", text);
+}
+
+/* What an event's text becomes; M stands for the mark. */
+static void check_event(const char *text, const char *expected) {
+  bool marked = false;
+  size_t len = prepare(text, strlen(text), OM_JSON_EVENT, &marked);
+  for (size_t i = 0; i < len; i++) {
+    out[i] = out[i] == OM_JSON_MARK[0] ? 'M' : out[i];
+  }
   CHECK(len == strlen(expected) && memcmp(out, expected, len) == 0, "%s became %.*s", text,
         (int)len, out);
-  CHECK(strcmp(text, expected) == 0 || om_json_has_long_numbers(text, strlen(text)), "%s", text);
+  CHECK(marked == (strchr(expected, 'M') != NULL), "%s", text);
 }
 
 /* A number with so many digits, at every place: it is found, and fits. */
 static void check_places(void) {
   static char text[512];
-  static char out[OM_JSON_EXACT_BYTES(sizeof text)];
+  bool marked = false;
   for (size_t before = 0; before < 40; before++) {
     for (size_t digits = 10; digits < 40; digits++) {
       size_t len = 0;
@@ -30,21 +51,22 @@ static void check_places(void) {
       }
       text[len++] = ']';
       CHECK(om_json_has_long_numbers(text, len) == (digits >= 16), "%zu %zu", before, digits);
-      CHECK(om_json_exact(text, len, out) == len + (digits >= 16 ? 2 : 0), "%zu %zu", before,
-            digits);
+      CHECK(prepare(text, len, OM_JSON_ANSWER, &marked) == len + (digits >= 16 ? 2 : 0), "%zu %zu",
+            before, digits);
     }
   }
 }
 
 /* Nothing is read beyond the end, wherever a text breaks off (under ASan), and all fits. */
 static void check_cut(const char *text) {
-  static char out[OM_JSON_EXACT_BYTES(512)];
   char copy[512];
+  bool marked = false;
   for (size_t len = 0; len <= strlen(text); len++) {
     char *cut = copy + sizeof copy - len; /* the last byte is the array's */
     memcpy(cut, text, len);
-    size_t written = om_json_exact(cut, len, out);
-    CHECK(written <= OM_JSON_EXACT_BYTES(len), "%.*s", (int)len, text);
+    prepare(cut, len, OM_JSON_ANSWER, &marked);
+    prepare(cut, len, OM_JSON_EVENT, &marked);
+    om_json_is_plain(cut, len);
     om_json_contradicts(cut, len, deciding);
     om_json_has_long_numbers(cut, len);
   }
@@ -94,6 +116,23 @@ int main(void) {
   check_exact("[1234567890.12345678901234567,1e22,12345678901234567e1,12345678901234567.5]",
               "[1234567890.12345678901234567,1e22,12345678901234567e1,12345678901234567.5]");
   check_exact("", "");
+  check_exact("\xEF\xBB\xBF{}", "{}");
+  check_exact("\xEF\xBB", "\xEF\xBB");
+  check_exact("[\"\\ud83d\"]", "[\"\\ufffd\"]");
+  check_exact("[\"\\uD83D\\uDE00\\uDE00 \\ude00\\ud83d\"]",
+              "[\"\\uD83D\\uDE00\\ufffd \\ufffd\\ufffd\"]");
+  check_exact("[\"\\\\ud83d\",\"\\\\\\ud83dx\"]", "[\"\\\\ud83d\",\"\\\\\\ufffdx\"]");
+  check_exact("[\"\\ud83\",\"\\uzzzz\",\"\\ud83d", "[\"\\ud83\",\"\\uzzzz\",\"\\ufffd");
+  check_exact("{\"\\udc00\":1}", "{\"\\ufffd\":1}");
+  check_event("{\"a\":19.90,\"b\":[],\"c\":[ \n],\"d\":{},\"e\":[1]}",
+              "{\"a\":\"M19.90\",\"b\":\"M[]\",\"c\":\"M[]\",\"d\":{},\"e\":[1]}");
+  check_event("[0,-1,12.5,0.25,990.0,1e3,1E-5,0.00001,123456789012345,1234567890123456]",
+              "[0,-1,12.5,0.25,\"M990.0\",\"M1e3\",\"M1E-5\",\"M0.00001\",123456789012345,"
+              "\"M1234567890123456\"]");
+  check_event("[01.10,1.,.5,1e,1e+,--1,1.1.10,1-1]", "[01.10,1.,.5,1e,1e+,--1,1.1.10,1-1]");
+  check_event("[\"19.90\",\"[]\"]", "[\"19.90\",\"[]\"]");
+  check_event("[\"\\ud83d\\ude00\\ud83d\"]", "[\"\\ud83d\\ude00\xED\xA0\xBD\"]");
+  check_event("[\"\xFF\xFF 1\"]", "[\"\xFE\xFE 1\"]");
   check_places();
   for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
     CHECK(om_json_contradicts(pairs[i].text, strlen(pairs[i].text), deciding) ==
@@ -101,6 +140,7 @@ int main(void) {
           "%s", pairs[i].text);
     check_cut(pairs[i].text);
   }
+  check_cut("{\"s\":\"\\ud83d\\ude00\\ud83d\",\"n\":-1.50e+10,\"e\":[ ]}");
   check_cut("{\"sent\":true,\"id\":-12345678901234567890,\"x\":[1,{\"y\":\"\\u0065\\\\\"}]}");
   return test_end();
 }

@@ -48,16 +48,10 @@ local ROWS = {
 }
 
 describe("an answer that contradicts itself", function()
-  local server, channel
+  local server, channel, finish
 
-  setup(function()
-    server = raw.http "tell"
-    channel = channels.to(server, { timeout = 30 })
-  end)
-  teardown(function()
-    channel:close()
-    server:stop()
-  end)
+  setup(function() server, channel, finish = channels.with_raw { timeout = 30 } end)
+  teardown(function() finish() end)
 
   for _, row in ipairs(ROWS) do
     local status, body, outcome = row[1], row[2], row[3]

@@ -6,16 +6,13 @@ local raw = require "support.raw"
 local LONG = "12345678901234567890"
 
 describe("a long number", function()
-  local server, channel
+  local channel, finish
 
   setup(function()
-    server = raw.http "tell"
-    channel = channels.to(server, { timeout = 30 })
+    local _
+    _, channel, finish = channels.with_raw { timeout = 30 }
   end)
-  teardown(function()
-    channel:close()
-    server:stop()
-  end)
+  teardown(function() finish() end)
 
   -- what stands in the answer, the id of the receipt
   for _, row in ipairs {

@@ -27,16 +27,10 @@ local PIECES = {
 }
 
 describe("pieces of the token", function()
-  local server, channel
+  local server, channel, finish
 
-  setup(function()
-    server = raw.http "tell"
-    channel = channels.to(server, { timeout = 30 })
-  end)
-  teardown(function()
-    channel:close()
-    server:stop()
-  end)
+  setup(function() server, channel, finish = channels.with_raw { timeout = 30 } end)
+  teardown(function() finish() end)
 
   for i, piece in ipairs(PIECES) do
     for _, status in ipairs { "200 OK", "401 Unauthorized", "500 Oops", "429 Slow" } do

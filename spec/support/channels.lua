@@ -55,6 +55,16 @@ function M.with_fake(options, more)
   end
 end
 
+--- A raw server that answers what it is told (raw.ask), and a channel to it. -> server, channel, finish()
+function M.with_raw(more)
+  local server = require "support.raw".http "tell"
+  local channel = M.to(server, more)
+  return server, channel, function()
+    channel:close()
+    server:stop()
+  end
+end
+
 --- Maria's message.
 -- @tparam string phone
 -- @tparam ?table more fields that replace them

@@ -71,6 +71,19 @@ http {
 
 local serial = 0
 
+--- How many descriptors a process has open besides its connections to a port: those come and go by themselves, as many as
+-- were needed at once.
+function M.descriptors(pid, port)
+  local sockets, count = {}, 0
+  for inode in output(("awk '$3 ~ /:%04X$/ { print $10 }' /proc/%d/net/tcp"):format(port, pid)):gmatch "%d+" do
+    sockets[inode] = true
+  end
+  for name in output(("ls -l /proc/%d/fd | sed -n 's/.* -> //p'"):format(pid)):gmatch "[^\n]+" do
+    if not sockets[name:match "^socket:%[(%d+)%]$" or ""] then count = count + 1 end
+  end
+  return count
+end
+
 --- Phones that nobody used before, in this process, in turn with all the plain endings.
 function M.phones(count)
   local list = {}

@@ -7,6 +7,8 @@
 --     sim.calls.hookInfo = function(id, at) return report end  -- also messages, request; sim.asked lists the questions
 --     sim.sent                   -- { { at =, phone =, message = }, … }
 --     sim:close()
+-- A spec that sets sim.time sets both clocks: that time passed. In a turn that it makes by hand (sim.flow.worker:turn) only
+-- the wall clock was set, and the steady one stood still.
 -- Every other option of workflow.open may be given too. The store is a real one, in a file of its own.
 
 local rules = require "onemsg.rules"
@@ -89,6 +91,27 @@ local function channel_of(sim)
   return channel
 end
 
+local function steady_of(sim)
+  sim.lived, sim.seen = sim.time, sim.time
+  return function()
+    if not sim.by_hand then
+      sim.lived, sim.seen = sim.lived + (sim.time - sim.seen), sim.time
+    end
+    return sim.lived
+  end
+end
+
+local function watch_turns(sim)
+  local worker = sim.flow.worker
+  local turn = worker.turn
+  function worker.turn(self, ...)
+    local before = sim.by_hand
+    sim.by_hand = not self.running
+    turn(self, ...)
+    sim.by_hand = before
+  end
+end
+
 --- @tparam table options answer, status, rules (source text), path (of the store), and those of workflow.open
 function M.new(options)
   local sim = setmetatable({ time = M.EPOCH, sent = {}, probes = {}, changes = {}, alerts = {}, lines = {},
@@ -111,13 +134,14 @@ function M.new(options)
   end
   given.rules = type(options.rules) == "table" and options.rules or assert(rules.load(options.rules or M.RULES))
   given.store = "sqlite:" .. sim.path
-  given.now = function() return sim.time end
+  given.now, given.steady = function() return sim.time end, steady_of(sim)
   given.sleep = function(seconds) sim.time = sim.time + math.max(seconds, 0.001) end
   given.random = given.random or M.random(7)
   given.on_change = given.on_change or function(change) sim.changes[#sim.changes + 1] = change end
   given.on_alert = given.on_alert or function(alert) sim.alerts[#sim.alerts + 1] = alert end
   given.log = given.log or function(line) sim.lines[#sim.lines + 1] = line end
   sim.flow = assert(workflow.open(given))
+  watch_turns(sim)
   return sim
 end
 

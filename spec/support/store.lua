@@ -27,20 +27,6 @@ function M.remove(directory)
   M.sh("rm -rf " .. directory)
 end
 
-function M.write(path, text)
-  local file = assert(io.open(path, "wb"))
-  assert(file:write(text))
-  assert(file:close())
-end
-
-function M.read(path)
-  local file = io.open(path, "rb")
-  if not file then return nil end
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
 --- Waits until condition() is true; fails after a minute.
 function M.until_true(condition, what)
   local deadline = sys.now() + 60

@@ -33,7 +33,7 @@ function M.new(fake)
   -- @tparam string verb
   -- @tparam string method with its query
   -- @tparam ?table|string body
-  -- @tparam ?table options timeout (60 s), token, channel, type
+  -- @tparam ?table options timeout (60 s), token ("": no header), channel, type
   -- @treturn ?number status; nil and why when no whole answer came
   -- @treturn string text
   -- @treturn table headers
@@ -46,7 +46,7 @@ function M.new(fake)
       url = env.FAKE_HTTP_URL .. "/" .. (options.channel or env.ONE_MSG_INSTANCE_ID) .. "/" .. method,
       method = verb, redirect = false,
       sink = ltn12.sink.table(chunks), source = text and ltn12.source.string(text) or nil,
-      headers = { authorization = "Bearer " .. (options.token or env.ONE_MSG_TOKEN),
+      headers = { authorization = options.token ~= "" and "Bearer " .. (options.token or env.ONE_MSG_TOKEN) or nil,
                   ["content-type"] = options.type or "application/json", ["content-length"] = text and #text or nil },
     }
     if not ok then return nil, status end

@@ -66,6 +66,11 @@ function M.line(s)
     :gsub("[%s%c]+", " "):match("^ ?(.-) ?$"))
 end
 
+--- s without blanks at its ends. Costs what s is long, whatever stands in it.
+function M.trim(s)
+  return s:match("^%s*(.*%S)") or ""
+end
+
 -- Capital letters of two bytes, by their first byte: what range becomes what.
 local function lower_two(first, second)
   local a, b = first:byte(), second:byte()
@@ -91,7 +96,7 @@ function M.comparable(text)
   text = text:gsub("\194\160", " "):gsub("\226\128[\139-\143\168-\175]", ""):gsub("\239\184[\128-\143]", "")
   text = text:gsub("\194[\161\171\187\191]", "!"):gsub("\226\128[\152-\159\166]", "!") -- ¡ « » ¿, quotes, …
   text = text:gsub("\227\128[\129\130\140\141]", "!"):gsub("\239\188[\129\140\159]", "!") -- 、 。 「 」 ！ ， ？
-  return (text:gsub("^[%s%p]+", ""):gsub("[%s%p]+$", ""):gsub("%s+", " "))
+  return ((text:match("[^%s%p].*[^%s%p]") or text:match("[^%s%p]") or ""):gsub("%s+", " "))
 end
 
 return M

@@ -1,6 +1,8 @@
 --- onemsg.base.zone: how far a time zone's clocks are from UTC, now and in any year, out of the system's own data (TZif,
 -- RFC 9636; Debian: tzdata). The process's own zone (TZ, os.date) is neither asked nor changed.
 -- Loading does no I/O; find() reads a zone's file once and keeps it; parse() and a zone's offset() are pure.
+local utf8 = require "onemsg.base.utf8"
+
 local M = {}
 
 --- Where the files are looked for, in this order.
@@ -194,16 +196,52 @@ function M.parse(data)
   return zone
 end
 
+--- A name as sentences show it.
+local function shown(name)
+  return (name:gsub("[^%w_+/%-:(). ]", "?"))
+end
+
+local links -- at the first name that no file has
+
+--- The seconds east of UTC that a text says: "-03:00", "+0530", "UTC-3", "GMT+01:00", "Z"; nil: it is none.
+local function offset_of(name)
+  local rest = name:gsub("^[Uu][Tt][Cc]%s*", ""):gsub("^[Gg][Mm][Tt]%s*", "")
+  if rest == "" or rest:lower() == "z" then return name ~= "" and 0 or nil end
+  local sign, hours, minutes = rest:match "^([+-])(%d%d?):?(%d?%d?)$"
+  if not sign and rest:find "^\226\136\146" then -- the minus of typographers
+    sign, hours, minutes = "-", rest:match "^\226\136\146(%d%d?):?(%d?%d?)$"
+  end
+  if not hours or #minutes == 1 then return nil end
+  hours, minutes = tonumber(hours), tonumber(minutes ~= "" and minutes or "0")
+  if hours > 14 or minutes > 59 then return nil end
+  local seconds = hours * 3600 + minutes * 60
+  return sign == "-" and -seconds or seconds
+end
+
+--- Can this be a zone's name, or say how far its clocks are from UTC? Pure.
+function M.is_name(text)
+  return offset_of((text:gsub("[%s_]", ""))) ~= nil or text:find("^%s*%a[%w_+/ -]*$") ~= nil and #text <= 60
+end
+
 local known = {}
 
 --- The zone of a name; read from disk at the first call of a process, then kept.
--- @tparam string name of the IANA list, such as "America/Sao_Paulo", "UTC"
+-- @tparam string name of the IANA list, such as "America/Sao_Paulo", "UTC", old ones such as "Asia/Calcutta" as well; or
+--   how far a clock is from UTC: "-03:00", "UTC+5:30", "Z"
 -- @treturn ?table a zone, with offset(at)
 -- @treturn string with nil: a sentence
 function M.find(name)
   if known[name] then return known[name] end
-  if type(name) ~= "string" or #name > 60 or not name:find("^%a[%w_+/-]*$") or name:find("//", 1, true) then
-    return nil, "a time zone is named as America/Sao_Paulo is"
+  if type(name) ~= "string" or #name > 60 then return nil, "a time zone is named as America/Sao_Paulo is" end
+  local given = name
+  name = utf8.trim(name):gsub(" ", "_")
+  if known[name] then return known[name] end
+  local offset = offset_of((name:gsub("_", "")))
+  if offset then
+    known[name] = setmetatable({ times = {}, offsets = {}, before = offset }, Zone)
+    return known[name]
+  elseif not name:find("^%a[%w_+/-]*$") or name:find("//", 1, true) then
+    return nil, ("%q is no time zone: one is named as America/Sao_Paulo is"):format(shown(given))
   end
   local seen = false
   for _, directory in ipairs(M.directories) do
@@ -222,7 +260,10 @@ function M.find(name)
     end
   end
   if not seen then return nil, "this machine has no time zones: install tzdata" end
-  return nil, ("there is no time zone %q"):format(name)
+  links = links or require "onemsg.base.zone_links".zone_of
+  local linked = links[name] and not links[links[name]] and M.find(links[name])
+  if linked then return linked end
+  return nil, ("there is no time zone %q"):format(given)
 end
 
 return M

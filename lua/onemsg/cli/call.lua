@@ -1,7 +1,9 @@
 --- onemsg.cli.call: what a command gets: its arguments and options, its output, and on demand the channel and the
 -- workflow, by the environment and the options --store and --rules. Also what an error means for the exit code.
 local output = require "onemsg.cli.output"
+local document = require "onemsg.base.document"
 local phones = require "onemsg.base.phone"
+local null = require "cjson".null
 
 local M = {}
 
@@ -9,7 +11,11 @@ M.OK, M.USAGE, M.REFUSED, M.SERVER, M.NETWORK, M.CONFIG, M.UNKNOWN, M.SKIPPED = 
 
 --- Options that many commands share.
 M.STORE = { "store", "STORE", "such as sqlite:confirmations.db; else ONE_MSG_STORE" }
+M.RESOLVE = { "resolve", "PROGRAM", "finds whom the event does not name: it gets the event as JSON on its standard input, and "
+  .. 'prints a phone or {"phone":…,"first_name":…}' }
 M.RULES = { "rules", "FILE", "the rules; else ONE_MSG_RULES, else rules.lua" }
+
+local read_program = document.reader(8, "event") -- what a program prints
 
 local Call = {}
 Call.__index = Call
@@ -71,6 +77,28 @@ end
 local function nobody() return { check = function() end, country = os.getenv "ONE_MSG_COUNTRY" } end
 local no_rules = { current = function() return { uses = {} } end }
 
+--- A program as the option `resolve`: event in, JSON out; it raises when the program fails. Not io.popen: LuaJIT's can't
+-- tell how it ended.
+local function program(command)
+  return function(event)
+    local given, printed = os.tmpname(), os.tmpname()
+    local file = assert(io.open(given, "w"))
+    file:write(output.encode(event), "\n")
+    file:close()
+    local ok, _, code = os.execute(("{ %s\n} <'%s' >'%s'"):format(command, given, printed))
+    file = assert(io.open(printed))
+    local text = file:read "*a"
+    file:close()
+    os.remove(given)
+    os.remove(printed)
+    if ok ~= true and ok ~= 0 then error(("%s ended with %s"):format(command, tostring(code or ok)), 0) end
+    if not text:find "%S" then return nil end
+    local found, why = read_program(text)
+    if found == nil then error(("%s printed no JSON: %s"):format(command, why), 0) end
+    return found ~= null and found or nil
+  end
+end
+
 --- The workflow, with all that sending needs.
 -- @tparam ?table more options of workflow.open
 function Call:flow(more)
@@ -80,6 +108,7 @@ function Call:flow(more)
   channel, err = self:channel()
   if not channel then return nil, err end
   local options = { channel = channel, rules = self:rules_path(), store = store }
+  if self.options.resolve then options.resolve = program(self.options.resolve) end
   for name, value in pairs(more or {}) do options[name] = value end
   return require "onemsg.workflow".open(options)
 end

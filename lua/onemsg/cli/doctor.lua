@@ -162,8 +162,12 @@ local function doubts(stats, now)
   for name, channel in pairs(stats.channels) do
     if channel.breaker ~= "closed" then
       findings[#findings + 1] = fix("sending", ("channel %s is stopped: %s"):format(name, channel.reason or "?"),
-        "It is tried again by itself; `onemsg work` goes on when that is mended.", calls.REFUSED)[1]
+        "It is tried again by itself; `onemsg work` goes on when that is fixed.", calls.REFUSED)[1]
     end
+  end
+  if stats.clock.jumped then
+    findings[#findings + 1] = fix("clock", ("it jumped by %.0f s, which is not believed yet"):format(stats.clock.jumped),
+      "Set the clock (NTP). What it says is believed when it has held for a minute.", calls.SERVER)[1]
   end
   if stats.due > 0 and now - (stats.oldest_due or now) > LATE then
     findings[#findings + 1] = fix("sending", ("%d are due, the oldest for %.0f s"):format(stats.due,

@@ -1,6 +1,6 @@
 --- onemsg.cli.input: events on standard input or in a file: JSON lines, or one JSON document (an event, or an array).
 -- Lines are taken as they come: a slow sender's event at once, a file of any size in little memory.
-local cjson = require "cjson.safe"
+local document = require "onemsg.base.document"
 
 local M = {}
 
@@ -8,9 +8,7 @@ local CHUNK_BYTES = 65536
 local DOCUMENT_BYTES = 16 * 1024 * 1024 -- of a line, and of a document that stands on several lines
 local DEPTH = 40                        -- an event may have 32
 
-local json = cjson.new()
-json.decode_max_depth(DEPTH)
-json.decode_invalid_numbers(false)
+local decode = document.reader(DEPTH, "event")
 
 --- Where events come from.
 -- @tparam ?string path nil or "-": standard input
@@ -30,7 +28,7 @@ end
 
 --- The events that a text holds.
 local function put(items, line, text)
-  local value, why = json.decode(text)
+  local value, why = decode(text)
   if value == nil then
     items[#items + 1] = { line = line, error = ("invalid: line %d is not JSON: %s"):format(line, why) }
   elseif type(value) == "table" and text:find "^%s*%[" then
@@ -48,7 +46,7 @@ function Reader:end_document(items)
   local lines = self.document
   self.document = nil
   local text = table.concat(lines, "\n")
-  if json.decode(text) ~= nil then return put(items, self.first, text) end
+  if decode(text) ~= nil then return put(items, self.first, text) end
   for n, line in ipairs(lines) do
     if line:find "%S" then put(items, self.first + n - 1, line) end
   end
@@ -56,12 +54,13 @@ end
 
 function Reader:take(line, items)
   self.number = self.number + 1
+  if self.number == 1 then line = document.bare(line) end
   if self.document then
     table.insert(self.document, line)
     self.size = self.size + #line
     if self.size > DOCUMENT_BYTES then self:end_document(items) end
   elseif line:find "%S" then
-    if not self.first and line:find "^%s*[%[{]" and json.decode(line) == nil then
+    if not self.first and line:find "^%s*[%[{]" and decode(line) == nil then
       self.document, self.size = { line }, #line -- the first line is not whole: a document on several lines
     else
       put(items, self.number, line)
@@ -98,8 +97,11 @@ function M.batches(read)
     while not reader.over do
       local items = {}
       local piece, why = read()
+      local foreign = piece and reader.number == 0 and reader.tail == "" and document.foreign(piece)
       if not piece then
         reader:finish(why, items)
+      elseif foreign then
+        reader:finish(foreign, items)
       elseif not reader:pieces(piece, items) then
         reader.tail, reader.document = "", nil
         reader:finish("a line is longer than 16 MiB", items)

@@ -14,11 +14,11 @@ local final = { delivered = true, read = true, failed = true, undelivered = true
 
 local function ask(call, channel)
   local onemsg, core = require "onemsg", require "onemsg.core"
-  local deadline, pause = core.now() + (call.options.wait or 0), FIRST
+  local deadline, pause = core.steady() + (call.options.wait or 0), FIRST
   while true do
     local report, err, info = channel:hookInfo(call.options[1])
     if not report then return nil, err, info end
-    local left = deadline - core.now()
+    local left = deadline - core.steady()
     if final[report.status] or left <= 0 then return report end
     onemsg.sleep(math.min(pause, left))
     pause = math.min(pause * 1.5, SLOWEST)

@@ -2,9 +2,9 @@
 local calls = require "onemsg.cli.call"
 
 local M = {
-  summary = "Queue again what was rejected, failed, skipped, expired or cancelled, once its cause is mended",
+  summary = "Queue again what was rejected, failed, skipped, expired or cancelled, once its cause is fixed",
   arguments = { { "ID", "the event's id" } },
-  options = { calls.STORE, calls.RULES },
+  options = { calls.STORE, calls.RULES, calls.RESOLVE },
   examples = { "onemsg replay o-3" },
 }
 

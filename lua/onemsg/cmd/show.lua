@@ -51,7 +51,10 @@ function M.run(call)
     call.out:object { error = err, exit = calls.REFUSED }
     return nil, err, calls.REFUSED
   end
-  if not call.options.full then phones.hide(one) end
+  if not call.options.full then
+    phones.hide(one)
+    if one.resolved then phones.hide(one.resolved) end
+  end
   call.out:object(one)
   print_story(call.out, one)
   return true

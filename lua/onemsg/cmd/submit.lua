@@ -1,16 +1,18 @@
 --- onemsg submit: events in; each is decided and on disk before it is told. The same event again changes nothing, so what
 -- was interrupted is simply run again.
 local calls = require "onemsg.cli.call"
+local from = require "onemsg.cli.from"
 local input = require "onemsg.cli.input"
 
 local M = {
   summary = "Take events (JSON, or JSON lines, on standard input): decided by the rules and stored; `work` sends them",
   arguments = { { "FILE", "the events; else standard input", optional = true } },
-  options = { calls.STORE, calls.RULES },
+  options = { calls.STORE, calls.RULES, calls.RESOLVE, from.OPTIONS[1], from.OPTIONS[2], from.OPTIONS[3], from.OPTIONS[4] },
   examples = {
     [[echo '{"id":"p-1","type":"payment.succeeded","amount":990,"plan":{"kind":"subscription"},"payment":{"id":"p-1"},]]
       .. [["customer":{"first_name":"Maria","phone":"+12020721300","whatsapp_ok":true}}' | onemsg submit]],
     "onemsg submit --json <events.jsonl     # interrupted? run it again: nothing is taken twice",
+    "onemsg submit --from stripe --header 'Stripe-Signature: t=…,v1=…' body.json     # as Stripe posted it",
   },
 }
 
@@ -65,7 +67,7 @@ function Batch:run(flow, items)
   for n, item in ipairs(items) do
     if self.over then break end
     local one = { item = item, err = item.error }
-    if not one.err then one.landing, one.err, one.info = flow:submit(item.event, { wait = false }) end
+    if not one.err then one.landing, one.err, one.info = flow:submit(item.event, item.options or { wait = false }) end
     begun[n] = one
     if n - first + 1 >= WINDOW then
       self:land(begun[first])
@@ -77,23 +79,44 @@ function Batch:run(flow, items)
   end
 end
 
+--- The batches of events that are to be taken.
+-- @treturn ?function iterator
+-- @treturn string with nil: "invalid: …", "config: …"
+local function batches(options)
+  if options.from then
+    local items, err = from.items(options, require "onemsg.core".now())
+    if not items then return nil, err end
+    return function()
+      local list = items
+      items = nil
+      return list
+    end
+  end
+  if options.header or options.url or options.unverified then
+    return nil, "invalid: --header, --url and --unverified belong to --from"
+  end
+  local read, err = input.open(options[1])
+  if not read then return nil, err end
+  return input.batches(read)
+end
+
 function M.run(call)
   local flow, err, info = call:flow()
   if not flow then return call:fail(err, info) end
   local core = require "onemsg.core"
   core.stop_on_signals()
-  local read
-  read, err = input.open(call.options[1])
-  if not read then return call:fail(err) end
+  local following
+  following, err = batches(call.options)
+  if not following then return call:fail(err) end
   local batch = setmetatable({ call = call, total = 0, queued = 0, skipped = 0, duplicate = 0, refused = 0,
     terminal = core.terminal(2) and not core.terminal(1) }, Batch)
-  for items in input.batches(read) do
+  for items in following do
     batch:run(flow, items)
     if batch.over or core.stopped() then break end
   end
   batch:progress(true)
   flow:close()
-  if batch.over then return nil, "stopped; when that is mended, run it again: nothing is taken twice", batch.code end
+  if batch.over then return nil, "stopped; when that is fixed, run it again: nothing is taken twice", batch.code end
   if core.stopped() then return nil, "stopped by a signal; run it again: nothing is taken twice", calls.SERVER end
   if batch.total == 0 then return nil, "submit: there is no event on standard input", calls.USAGE end
   if batch.code then return nil, nil, batch.code end

@@ -13,6 +13,9 @@ local M = {
     { "log", "FILE", "the delivery log, JSON lines, besides what is printed" },
     { "fallback", "NAME=PROGRAM", "what `otherwise { send = \"NAME\" }` runs: it gets the notice as JSON on its standard input, "
       .. "and ends with 0 when it reached the person", list = true },
+    { "fallback-timeout", "TIME", "how long such a program may run (1m); then it is killed, with its process group",
+      seconds = true },
+    { "fallback-window", "N", "such programs that run at a time (8)", number = 1 },
     { "quiet", false, "print nothing but trouble" },
   },
   examples = { "onemsg work", "onemsg work --drain 10s --json", "onemsg work --fallback sms=/usr/local/bin/send-sms" },
@@ -42,28 +45,59 @@ local function sink(call, file)
   end
 end
 
---- A way to reach a person that is a program. It is waited for. Not io.popen: LuaJIT's can't tell how it ended.
-local function program(command)
+--- A way to reach a person that is a program, beside the loop: it yields until the program has ended, or has to.
+local function program(command, core)
   return function(notice)
-    local path = os.tmpname()
-    local file, why = io.open(path, "w")
-    if not file then return nil, why end
-    file:write(output.encode(notice), "\n")
-    file:close()
-    local ok, _, code = os.execute(("{ %s\n} <'%s'"):format(command, path))
-    os.remove(path)
-    if ok == true or ok == 0 then return true end
-    return nil, ("%s ended with %s"):format(command, tostring(code or ok))
+    local child, why = core.child_start(command, output.encode(notice) .. "\n")
+    if not child then return nil, ("%s can't be run: %s"):format(command, why) end
+    local status = core.child_poll(child)
+    local killed = false
+    while not status do
+      if coroutine.yield() == "stop" and not killed then
+        core.child_kill(child)
+        killed = true
+      end
+      status = core.child_poll(child)
+    end
+    if status == 0 then return true end
+    return nil, ("%s ended with %d"):format(command, status)
   end
 end
 
-local function fallbacks(call)
+--- Programs that were killed, until the system says that they are gone.
+local function spawner()
+  local dying = {}
+  return function(run)
+    local way = coroutine.create(run)
+    local function go_on(word)
+      local good, err = coroutine.resume(way, word)
+      if not good then error(err, 0) end
+    end
+    local handle = {}
+    function handle.turn()
+      for other in pairs(dying) do
+        if coroutine.status(other) ~= "dead" then coroutine.resume(other) end
+        if coroutine.status(other) == "dead" then dying[other] = nil end
+      end
+      go_on()
+    end
+    function handle.stop()
+      dying[way] = true
+      go_on "stop"
+      return true
+    end
+    go_on()
+    return handle
+  end
+end
+
+local function fallbacks(call, core)
   local list
   for _, text in ipairs(call.options.fallback or {}) do
     local name, command = text:match "^([%w_]+)=(.+)$"
     if not name then return nil, "invalid: --fallback takes NAME=PROGRAM, not " .. text end
     list = list or {}
-    list[name] = program(command)
+    list[name] = program(command, core)
   end
   return list or false
 end
@@ -74,10 +108,10 @@ local PAUSE = 0.25
 --- Opens the workflow. A store that is full or locked is waited for here as it is later, and that is said once.
 local function open(call, core, given)
   local patience = call.options.drain and math.max(call.options.drain, PATIENCE) or math.huge
-  local deadline, told = core.now() + patience, {}
+  local deadline, told = core.steady() + patience, {}
   while true do
     local flow, err, info = call:flow(given)
-    if flow or not (info and info.retry) or core.stopped() or core.now() >= deadline then return flow, err, info end
+    if flow or not (info and info.retry) or core.stopped() or core.steady() >= deadline then return flow, err, info end
     if not told[err] then log.write(given.log, { alert = "store", reason = err }, core.now()) end
     told[err] = true
     require "onemsg".sleep(PAUSE)
@@ -97,7 +131,8 @@ end
 function M.run(call)
   local options, file = call.options, nil
   local info
-  local ways, err = fallbacks(call)
+  local core = require "onemsg" and require "onemsg.core"
+  local ways, err = fallbacks(call, core)
   if ways == nil then return call:fail(err) end
   if options.log then
     local why
@@ -105,11 +140,11 @@ function M.run(call)
     if not file then return call:fail("config: the log can't be opened: " .. why) end
     file:setvbuf "line"
   end
-  local core = require "onemsg" and require "onemsg.core"
   core.stop_on_signals()
   local flow
   flow, err, info = open(call, core, { log = sink(call, file), rate = options.rate, window = options.window,
-    fallback = ways or nil })
+    fallback = ways or nil, spawn = spawner(), fallback_timeout = options.fallback_timeout,
+    fallback_window = options.fallback_window })
   if not flow then return call:fail(err, info) end
   if not options.quiet and not options.drain then call.out:note("at work; SIGTERM or Ctrl-C stops it") end
   local recorded

@@ -26,7 +26,7 @@ M.actions = {
   defer = "Try again after the wait, not before.",
   pace = "Send more slowly.",
   pause = "Pause the whole channel for the wait, then try one message.",
-  stop = "Stop sending on this channel until it is mended: every message would be refused.",
+  stop = "Stop sending on this channel until it is fixed: every message would be refused.",
   fix_template = "Set this template aside and look at its state in WhatsApp Manager.",
   fix_request = "Correct the message; the same one will be refused again.",
   fallback = "Reach the person another way; the same message will not arrive.",
@@ -126,6 +126,8 @@ M.by_code = {
   [131056] = entry("rate", "rate", "pace", "too many messages to the same recipient in a short time",
     "Wait longer between messages to this recipient.", again(6, { factor = 4, scope = "recipient" })),
   [131057] = entry("platform", "platform", "backoff", "the number is in maintenance", nil, again(60)),
+  [131062] = entry("recipient", "recipient", "fallback", "this kind of message can't go to a business-scoped user id",
+    "Send to the person's phone number, or reach the person another way.", FALLBACK),
   [131058] = entry("template", "template", "fix_template", "the sample hello_world works on test numbers only",
     "Use a template of your own."),
   [132000] = entry("request", "request", "fix_request", "the number of parameters differs from the template", COUNT),
@@ -165,6 +167,9 @@ M.ranges = {
 }
 
 local WRONG_TOKEN = entry("auth", "channel", "stop", "1MSG does not accept the token", RENEW)
+local TOO_MANY = entry("rate", "rate", "pace", "too many requests", nil, again(5, { scope = "channel" }))
+local NO_NAMESPACE = entry("request", "request", "fix_request", "the namespace is missing",
+  "Set namespace (ONE_MSG_TEMPLATE_NAMESPACE); `onemsg templates` shows it.")
 local WRONG_DESTINATION = entry("request", "request", "fix_request", "this kind of destination can't be used",
   "Send to a phone number.")
 M.unclassified = entry("unclassified", "unclassified", "fallback", "an error that is not known here",
@@ -189,7 +194,7 @@ M.by_status = {
   [415] = entry("request", "request", "fix_request", "the server does not accept this content type"),
   [422] = entry("request", "request", "fix_request", "the request was refused as not valid",
     "Check the namespace, and that the number of values is the template's."),
-  [429] = entry("rate", "rate", "pace", "too many requests", nil, again(5, { scope = "channel" })),
+  [429] = TOO_MANY,
   [500] = entry("platform", "platform", "settle", "the server failed"),
   [501] = entry("request", "request", "fix_request", "1MSG does not offer this method"),
   [502] = entry("platform", "platform", "settle", "a gateway got no valid answer"),
@@ -199,9 +204,10 @@ M.by_status = {
 M.redirect = entry("request", "channel", "stop", "the server redirects to another address",
   "Set base_url to the final address; a redirect is never followed, it would carry the token elsewhere.")
 
--- PLATFORM.md 4.3, lower case, most specific first. A weak fragment classifies, but is too ordinary to prove, in a
--- server error, that the message was refused.
+-- PLATFORM.md 4.3 and 9, lower case, most specific first; `behind`: what must stand somewhere behind it. A weak fragment
+-- classifies, but is too ordinary to prove, in a server error, that the message was refused.
 M.texts = {
+  { "register deregister rate limit", 133016 },
   { "part of an experiment", 130472 }, { "users in this country", 130497 },
   { "undeliverable", 131026 }, { "valid whatsapp user", 131026 },
   { "re-engagement", 131047 }, { "24 hours have passed", 131047 }, { "healthy ecosystem", 131049 },
@@ -209,22 +215,32 @@ M.texts = {
   { "rate limit issues", 80007 }, { "rate limit hit", 130429 }, { "too many calls", 4, weak = true },
   { "number of parameters does not match", 132000 }, { "expected number of params", 132000 },
   { "template name does not exist", 132001 }, { "does not exist in the translation", 132001 },
-  { "template is not defined", 132001 }, { "hydrated text too long", 132005 }, { "character policy", 132007 },
+  { "template is not defined", 132001 }, { "template does not exist", 132001 }, { "template not found", 132001 },
+  { "param count mismatch", 132000 }, { "parameter format mismatch", 132012 },
+  { "issue with the parameters in your template", 132018 }, { "unsupported message type", 131051 },
+  { "incorrect certificate", 131045 }, { "server temporarily unavailable", 133004 }, { "generic user error", 135000 },
+  { "dialog window is closed", 131047 }, { "outside the allowed window", 131047 },
+  { "namespace is missing", NO_NAMESPACE },
+  { "hydrated text too long", 132005 }, { "character policy", 132007 },
   { "parameter format does not match", 132012 }, { "template is paused", 132015 },
   { "template is disabled", 132016 }, { "new-line/tab", 132018 }, { "4 consecutive spaces", 132018 },
   { "flow is blocked", 132068 }, { "flow is throttled", 132069 },
   { "eligibility payment", 131042 }, { "payment issue", 131042 }, { "account has been locked", 131031 },
   { "account locked", 131031 }, { "blocked for policies violations", 368 },
   { "not in allowed list", 131030 }, { "cannot be sender", 131021 }, { "stopped marketing", 131050 },
+  { "stop receiving marketing", 131050 }, { "bsuid recipients are not supported", 131062 },
   { "username is not found", WRONG_DESTINATION }, { "not linked with bsuid", WRONG_DESTINATION },
   { "routing is disabled", WRONG_DESTINATION },
-  { "wrong token", WRONG_TOKEN }, { "access token has expired", 190 },
+  { "wrong token", WRONG_TOKEN }, { "invalid token", WRONG_TOKEN }, { "token is invalid", WRONG_TOKEN },
+  { "access token has expired", 190 },
   { "required parameter is missing", 131008 }, { "parameter value is not valid", 131009 },
   { "media download error", 131052 }, { "media upload error", 131053 },
   { "display name", 131037, weak = true }, { "access denied", 131005, weak = true },
   { "permission denied", 10, weak = true }, { "something went wrong", 131000, weak = true },
   { "service unavailable", 131016, weak = true },
-  { "maintenance mode", 131057, weak = true }, { "not registered", 133010, weak = true },
+  { "too many requests", TOO_MANY, weak = true }, { "rate limit", TOO_MANY, weak = true },
+  { "template", 132001, behind = "does not exist", weak = true }, { "maintenance mode", 131057, weak = true },
+  { "not registered", 133010, weak = true },
 }
 
 for code, row in pairs(M.by_code) do row.code = code end

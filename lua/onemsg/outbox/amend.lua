@@ -160,18 +160,22 @@ function M.statements.before(row, now) return { THIS_EARLIER, row.message_id, ro
 M.OF_MESSAGE = { rank = 0, asks = 0, checks = 0, confirmed = 0, textless = 0, hint = NONE, attend_at = NONE,
                  attend_until = NONE, stall_at = NONE, retry_at = NONE }
 
-local function afresh()
-  local sets = { "resends = 0", "settled = NULL", "fallback_lease = NULL" }
+--- A statement that sets what speaks of a message to what it is before there is one.
+local function afresh(sets, condition)
   for name, value in pairs(M.OF_MESSAGE) do
     sets[#sets + 1] = ("%s = %s"):format(name, value == NONE and "NULL" or ("%d"):format(value))
   end
   table.sort(sets)
-  return "UPDATE confirmation SET " .. table.concat(sets, ", ") .. " WHERE id = $1"
+  return "UPDATE confirmation SET " .. table.concat(sets, ", ") .. " WHERE id = $1" .. condition
 end
-local AFRESH = afresh()
+local AFRESH = afresh({ "resends = 0", "settled = NULL", "fallback_lease = NULL" }, "")
+local NOT_LEFT = afresh({}, " AND state = 'queued'")
 
 --- Forgets what was known of the message before.
 function M.statements.afresh(id) return { AFRESH, id } end
+
+--- Forgets what was looked for of a message that turned out not to have left.
+function M.statements.not_left(id) return { NOT_LEFT, id } end
 
 local FIRST_LOOK = [[
   UPDATE confirmation SET attend_at = $2, stall_at = $3, asks = 0, checks = 0, confirmed = 0,

@@ -21,18 +21,19 @@ end
 local function attending(names)
   local parts = {}
   for n, column in ipairs(kinds) do
-    parts[n] = WANTING:format(column, places(names, 5), column, n == 1 and "$3" or "$4", column)
+    parts[n] = WANTING:format(column, places(names, 6), column, "$" .. n + 2, column)
   end
   return ATTEND:format(table.concat(parts, " UNION "))
 end
 
 --- Takes up confirmations that need attention; nobody else does until the lease ends.
 -- @tparam number questions at most so many of those that may lead to a question
--- @tparam number actions at most so many of those that wait for a new message, and of those for another way
+-- @tparam number retries at most so many of those that wait for a new message
+-- @tparam number others … and of those for another way
 -- @treturn ?table rows
-function Attention:attend(questions, actions, now, lease)
+function Attention:attend(questions, retries, others, now, lease)
   self.attending = self.attending or attending(self.names)
-  local statement = { self.attending, now, now + lease, questions, actions }
+  local statement = { self.attending, now, now + lease, questions, retries, others }
   for _, name in ipairs(self.names) do statement[#statement + 1] = name end
   local results, err, info = self.db:unit { statement }
   if not results then return nil, err, info end
@@ -61,11 +62,13 @@ end
 --- Their answer.
 -- @tparam table results
 -- @tparam number before how many results stand before theirs
--- @treturn table questions (asks, deadlines), actions (new messages, other ways), lost (hand-overs); absent: none
+-- @treturn table questions (asks, deadlines), retries (new messages), actions (those and other ways), lost (hand-overs);
+--   absent: none
 function M.attention(results, before)
   local function at(n) return (results[before + n][1] or {}).at end
   local retry, other = at(2), at(3)
-  return { questions = at(1), actions = retry and other and math.min(retry, other) or retry or other, lost = at(4) }
+  return { questions = at(1), retries = retry,
+    actions = retry and other and math.min(retry, other) or retry or other, lost = at(4) }
 end
 
 --- Name → hooked_at, mute_until, breaker, next_at.

@@ -20,6 +20,14 @@ local function fresh(name)
   return gate
 end
 
+--- The gates of a store as its rows say; where nothing was sent yet, those of whoever asks, unused.
+function M.known(rows, names)
+  if #rows > 0 then return rows end
+  local list = {}
+  for n, name in ipairs(names) do list[n] = fresh(name) end
+  return list
+end
+
 local function creation()
   local names, values = { "name" }, { "$1" }
   for column, value in pairs(NEW) do
@@ -60,13 +68,16 @@ end
 
 local GATES = "SELECT * FROM channel"
 local NEXT_DUE = "SELECT due_at FROM confirmation WHERE channel = $1 AND state = 'queued' ORDER BY due_at LIMIT 1"
-local NEXT_LEASE = "SELECT lease_until AS at FROM confirmation WHERE state = 'sending' ORDER BY lease_until LIMIT 1"
+local NEXT_LEASE = "SELECT lease_until AS at FROM confirmation WHERE state = 'sending' AND owner NOT LIKE $1 "
+  .. "ORDER BY lease_until LIMIT 1"
 local NEXT_GIVE_UP = "SELECT give_up_at AS at FROM confirmation WHERE state = 'queued' ORDER BY give_up_at LIMIT 1"
 
 --- What is there to do, and when: one read, a few index probes however much is stored.
--- @treturn ?table gates = { name → gate with due_at of its first message }, lease_at, give_up_at (nil: none), attention
-function Gate:look()
-  local unit = { { GATES }, { NEXT_LEASE }, { NEXT_GIVE_UP } }
+-- @tparam ?boolean in_flight as for recover(): leases of our own are left out
+-- @treturn ?table gates = { name → gate with due_at of its first message }, lease_at (of others), give_up_at (nil: none),
+--   attention
+function Gate:look(in_flight)
+  local unit = { { GATES }, { NEXT_LEASE, self:alive(in_flight) }, { NEXT_GIVE_UP } }
   for _, name in ipairs(self.names) do unit[#unit + 1] = { NEXT_DUE, name } end
   local before = #unit
   for n, statement in ipairs(self:asking_attention()) do unit[before + n] = statement end

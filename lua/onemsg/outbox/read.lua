@@ -1,4 +1,6 @@
 --- onemsg.outbox.read: the questions to the store that change nothing. For onemsg.outbox.
+local gate = require "onemsg.outbox.gate"
+
 local M = { methods = {} }
 local Read = M.methods
 
@@ -135,8 +137,8 @@ function Read:counts(now)
   if not results then return nil, err, info end
   local states = {}
   for _, row in ipairs(results[1]) do states[row.state] = row.n end
-  return { states = states, due = results[2][1].n, oldest_due = results[2][1].oldest, channels = results[3],
-           parked = results[4] }
+  return { states = states, due = results[2][1].n, oldest_due = results[2][1].oldest,
+           channels = gate.known(results[3], self.names), parked = results[4] }
 end
 
 return M

@@ -29,6 +29,7 @@ local function confirmation(changes)
     faults INTEGER NOT NULL DEFAULT 0,  -- how often it met such a fault while others were accepted in between
     faulted_at DOUBLE PRECISION,       -- since when a fault of the whole channel is the answer to it
     message_id TEXT, job_id TEXT, code INTEGER,
+    resolved TEXT,                     -- JSON: what resolve found of the event
     otherwise TEXT,                    -- JSON: the way to reach the person if this one fails
     otherwise_after DOUBLE PRECISION,  -- seconds of silence that count as failure
     otherwise_unknown INTEGER NOT NULL,
@@ -78,6 +79,7 @@ local INDEXES = {
   "CREATE INDEX confirmation_attend ON confirmation(attend_at) WHERE attend_at IS NOT NULL",
   "CREATE INDEX confirmation_retry ON confirmation(retry_at) WHERE retry_at IS NOT NULL",
   "CREATE INDEX confirmation_handed ON confirmation(fallback_lease) WHERE fallback_lease IS NOT NULL",
+  "CREATE INDEX confirmation_unclear ON confirmation(fallback) WHERE fallback = 'unknown'",
   "CREATE INDEX confirmation_quiet ON confirmation(channel, due_at) WHERE state = 'queued' AND quiet IS NOT NULL",
 }
 
@@ -147,7 +149,7 @@ local GATES = {
       person TEXT NOT NULL, at DOUBLE PRECISION NOT NULL,
       late INTEGER NOT NULL              -- 1: something to that name was being sent when it was joined
     )]],
-  "CREATE INDEX person_of ON person(person)",
+  "CREATE INDEX person_of ON person(person, name)",
   "CREATE INDEX person_late ON person(name) WHERE late = 1",
   [[CREATE TABLE once_key (
       rule TEXT NOT NULL, value TEXT NOT NULL, id TEXT NOT NULL,
@@ -162,6 +164,7 @@ local GATES = {
       source TEXT NOT NULL,              -- stop (they wrote so), hand, failure
       PRIMARY KEY (channel, person)
     )]],
+  "CREATE INDEX suppression_person ON suppression(person)",
   "CREATE INDEX suppression_until ON suppression(until_at)",
   [[CREATE TABLE park (
       channel TEXT NOT NULL, template TEXT NOT NULL, language TEXT NOT NULL,

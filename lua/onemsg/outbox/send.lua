@@ -106,19 +106,27 @@ function Send:record(row, change, now, from)
       or_null(change.code), or_null(change.faulted_at), or_null(accepted_at), or_null(change.fallback_at), now,
       or_null(change.faults), expect = 1 },
     { LOG_ONE, row.id },
-    change.attend_at and amend.statements.first_look(row.id, change.attend_at, change.stall_at),
+    change.attend_at and amend.statements.first_look(row.id, change.attend_at, change.stall_at)
+      or from and change.state == "queued" and amend.statements.not_left(row.id) or nil,
   }
   if not pending then return nil, err, info end
   return { pending = pending, row = row, change = change, now = now, from = from }
 end
 
---- The lease had run out, and somebody declared the message `unknown` before its answer could be recorded.
+-- What another way may have told the person already, and with it what a message would tell them twice.
+local told = { handed_over = true, done = true, unknown = true }
+
+--- The lease had run out, and somebody declared the message `unknown` before its answer could be recorded. That it did not
+-- leave is proven however late it is heard: it waits for its turn again.
 local function record_late(box, begun, now_there)
-  local row, change = begun.row, begun.change
+  local row, change = begun.row, {}
+  for name, value in pairs(begun.change) do change[name] = value end
   if change.state == "unknown" then return now_there, false end
-  if change.state == "queued" then
-    local why = "it did not leave (" .. change.reason .. "), but that was recorded after its lease: replay it"
-    change = { state = "rejected", reason = why, code = change.code, fallback_at = change.fallback_at }
+  if change.state == "queued" and told[now_there.fallback] then
+    change.state, change.reason = "rejected", "it did not leave (" .. change.reason
+      .. "); that was heard after another way had been used: replay it, if it shall be sent as well"
+  elseif change.state == "queued" then
+    change.reason = "it did not leave, which was heard after its lease: " .. change.reason
   end
   local late, err, info = box:record(row, change, begun.now, "unknown")
   if not late then return nil, err, info end
@@ -178,14 +186,18 @@ local RECOVER = [[
     changed_at = $1, attend_at = $4, asks = 0, checks = 0, confirmed = 0, rank = 0,
     fallback_at = CASE WHEN otherwise_unknown = 1 THEN $1 + COALESCE(otherwise_after, 0) ELSE fallback_at END
   WHERE lease_until <= $1 AND id IN (
-    SELECT id FROM confirmation WHERE state = 'sending' AND lease_until <= $1 ORDER BY lease_until LIMIT $3)
+    SELECT id FROM confirmation WHERE state = 'sending' AND lease_until <= $1 AND owner NOT LIKE $5
+    ORDER BY lease_until LIMIT $3)
   RETURNING *]]
 
---- Declares `unknown` what was being sent by a process that did not record the answer within its lease.
+--- Declares `unknown` what was being sent by a process that did not record the answer within its lease; never what this
+-- one has in flight: it lives, and will know.
+-- @tparam ?boolean in_flight something that was claimed here is in flight here
 -- @treturn ?table rows
-function Send:recover(now)
+function Send:recover(now, in_flight)
   local results, err, info = self.db:unit {
-    { RECOVER, now, "the process that was sending it ended before it recorded the answer", BATCH, now + FIRST_LOOK },
+    { RECOVER, now, "the process that was sending it ended before it recorded the answer", BATCH, now + FIRST_LOOK,
+      self:alive(in_flight) },
     { LOG_AT, "unknown", now } }
   if not results then return nil, amend.refusal(err, info) end
   return results[1]

@@ -2,6 +2,7 @@
 -- What it means stands in onemsg.policy.delivery and onemsg.policy.evidence.
 local amend = require "onemsg.outbox.amend"
 local cjson = require "cjson"
+local clock = require "onemsg.outbox.clock"
 local person = require "onemsg.outbox.person"
 local phones = require "onemsg.base.phone"
 local evidence = require "onemsg.policy.evidence"
@@ -176,16 +177,21 @@ local DROP_LOST = "DELETE FROM lost WHERE left_at <= $1"
 -- under which something was being sent when they were joined.
 -- @tparam number since of the statuses that are looked at
 -- @treturn ?table { message_id, channel } list
--- @treturn table for tidy(); words: true when there are some that nobody acted upon
+-- @treturn table for tidy(); words: true when there are some that nobody acted upon; ahead: by how many seconds the store
+--   is ahead of now (onemsg.outbox.clock)
 function Statuses:upkeep(since, now)
   local age, over = now - M.HELD_FOR, now - M.LIFTED_FOR
-  local results, err, info = self.db:read { { ORPHANS, since, CHUNK }, { OVER_HELD, M.HELD_MOST },
-    { OVER_ECHO, M.HELD_MOST }, { OLD, age, over }, { OPEN_WORDS, 1 }, person.late_statement() }
+  local unit = { { ORPHANS, since, CHUNK }, { OVER_HELD, M.HELD_MOST }, { OVER_ECHO, M.HELD_MOST }, { OLD, age, over },
+    { OPEN_WORDS, 1 }, person.late_statement() }
+  local before = #unit
+  clock.ask_ahead(unit)
+  local results, err, info = self.db:read(unit)
   if not results then return nil, err, info end
   local ids = {}
   for n, row in ipairs(results[1]) do ids[n] = { row.message_id, row.channel } end
   local held, echo = results[2][1], results[3][1]
   return ids, { needed = held or echo or #results[4] > 0, over = over, words = #results[5] > 0, late = results[6],
+                ahead = clock.ahead(results, before, now),
                 held = math.max(age, held and held.at or 0), echo = math.max(age, echo and echo.at or 0) }
 end
 

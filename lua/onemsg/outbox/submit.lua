@@ -47,6 +47,8 @@ local SET_ASIDE = [[
   FROM park WHERE confirmation.id = $1 AND confirmation.state = 'queued' AND park.channel = confirmation.channel
     AND park.template = confirmation.template AND park.language = confirmation.language AND park.until_at > $3]]
 
+local RESOLVED = "UPDATE confirmation SET resolved = $2 WHERE id = $1"
+
 local function insertion(box, plan, part, parts, now, gap, owner)
   local otherwise = part.otherwise or {}
   return { INSERT, part.id, plan.text, plan.type, part.state, part.reason, or_null(part.rule), or_null(part.version),
@@ -60,6 +62,7 @@ local function submission(box, plan, now, gap)
   local owner, unit, tickets = box:next_owner(), {}, {}
   for n, part in ipairs(plan.parts) do
     unit[#unit + 1] = insertion(box, plan, part, n == 1 and #plan.parts or 1, now, gap, owner)
+    if plan.resolved then unit[#unit + 1] = { RESOLVED, part.id, plan.resolved } end
     if part.once and part.state == "queued" then
       unit[#unit + 1] = { M.TAKE_KEY, part.rule, part.once, part.id }
       unit[#unit + 1] = { SKIP_TAKEN, part.id, part.rule, part.once, M.ONCE }

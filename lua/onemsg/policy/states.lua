@@ -12,7 +12,8 @@
 local M = {}
 
 --- From which state to which. The schema's CHECK is made of this table: the database refuses any other change.
--- `unknown` never becomes `queued`: only evidence or a person ends it, and what a person ended may be replayed.
+-- `unknown` becomes `queued` by one proof only: the answer of who sent it, late, that it did not leave. Else evidence or a
+-- person ends it, and what a person ended may be replayed.
 M.legal = {
   new       = { "queued", "skipped" },
   queued    = { "sending", "skipped", "expired", "cancelled", "delivered", "read" }, -- an earlier message arrived
@@ -22,7 +23,7 @@ M.legal = {
   delivered = { "read" },
   failed    = { "delivered", "read", "queued" },
   stalled   = { "sent", "delivered", "read", "failed" },
-  unknown   = { "accepted", "sent", "delivered", "read", "failed", "rejected" },
+  unknown   = { "accepted", "sent", "delivered", "read", "failed", "rejected", "queued" },
   skipped   = { "queued", "delivered", "read" },
   rejected  = { "queued", "delivered", "read" },
   expired   = { "queued", "delivered", "read" },

@@ -1,6 +1,7 @@
 --- Judges what a script declared and makes it ready: unknown fields, wrong types, missing variables, patterns.
 --
 -- A mistake ends the check through sandbox.complain with a sentence and the line of the field. Pure.
+local languages = require "onemsg.base.language"
 local match = require "onemsg.rules.match"
 local sandbox = require "onemsg.rules.sandbox"
 local source = require "onemsg.rules.source"
@@ -9,6 +10,7 @@ local text = require "onemsg.rules.text"
 local duration = require "onemsg.base.duration"
 local complaint = require "onemsg.rules.complaint"
 local cost = require "onemsg.rules.cost"
+local zones = require "onemsg.base.zone"
 
 local M = {}
 
@@ -20,10 +22,10 @@ local FIELDS = {
   phone = true, bsuid = true, username = true, chat_id = true, country = true,
   name = true, action = true, next_step = true, template = true, language = true,
   namespace = true, channel = true, header = true, buttons = true, consent = true, once_per = true,
-  otherwise = true, quiet = true, ttl = true, give_up_after = true, text = true,
+  otherwise = true, quiet = true, ttl = true, give_up_after = true, text = true, test = true,
 }
-local TEMPLATE_FIELDS = { language = true, namespace = true, body = true, header = true, buttons = true, ttl = true,
-  text = true }
+local TEMPLATE_FIELDS = { language = true, languages = true, namespace = true, body = true, header = true,
+  buttons = true, ttl = true, text = true }
 local NEVER_FIELDS = { on = true, when = true }
 local OTHERWISE_FIELDS = { after = true, send = true, text = true, on_unknown = true }
 local QUIET_FIELDS = { from = true, to = true, zone = true }
@@ -140,10 +142,26 @@ end
 
 function Case:language(value)
   local slot = self:slot("language", value)
-  if type(slot) == "string" and not find(slot, "^%l%l%l?$") and not find(slot, "^%l%l%l?_%w+$") then
+  local code = type(slot) ~= "string" and slot or languages.code(slot)
+  if not code then
     self:fail("language", format("language is %s: write a code such as \"en\" or \"pt_BR\"", text.plain(slot)))
   end
-  return slot
+  return code
+end
+
+-- The languages that a template exists in: a set, and the list of them.
+function Case:languages(value)
+  local set, list = {}, {}
+  for at, one in ipairs(self:want("languages", value, "table", '{ "en", "pt_BR" }')) do
+    local code = at <= MAX_NAMES and languages.code(one)
+    if not code then
+      self:fail("languages", format("languages has %s: write codes such as \"en\" and \"pt_BR\", %d at most",
+        text.plain(one), MAX_NAMES))
+    end
+    set[code], list[at] = true, code
+  end
+  if #list == 0 then self:fail("languages", 'languages is empty: write { "en", "pt_BR" }') end
+  return { set = set, list = list }
 end
 
 function Case:country(value)
@@ -167,7 +185,7 @@ function Case:on(value)
   local on = { exact = {}, prefixes = {}, said = {} }
   for at, name in ipairs(list) do
     if at > MAX_NAMES then self:fail("on", format("on has more than %d event types", MAX_NAMES)) end
-    if type(name) ~= "string" or not find(name, "^[^%s%*]*%*?$") or name == "" then
+    if type(name) ~= "string" or not find(name, "^[^%c%*]*%*?$") or not find(name, "%S") then
       self:fail("on", format('on has %s: write an event type such as "payment.succeeded", "payment.*", or "*"',
         text.plain(name)))
     end
@@ -241,7 +259,7 @@ function Case:quiet(value)
     self:fail("quiet", 'quiet needs zone, such as "America/Sao_Paulo" or "{customer.zone|UTC}"')
   end
   quiet.zone = self:slot("zone", value.zone)
-  if type(quiet.zone) == "string" and not find(quiet.zone, "^%a[%w_+%-/]*$") then
+  if type(quiet.zone) == "string" and not zones.is_name(quiet.zone) then
     self:fail("zone", format('zone is %s: write a name such as "America/Sao_Paulo"', text.plain(quiet.zone)))
   end
   return quiet
@@ -250,11 +268,12 @@ end
 -- Field by field: how a value is made ready. Everything else is a slot.
 local READY = {
   when = Case.when, on = Case.on, consent = Case.consent, otherwise = Case.otherwise, quiet = Case.quiet,
-  ttl = Case.ttl, text = Case.mode, language = Case.language,
+  ttl = Case.ttl, text = Case.mode, language = Case.language, languages = Case.languages,
   country = Case.country,
   give_up_after = function(self, value) return self:duration("give_up_after", value) end,
   header = function(self, value) return self:deep("header", value) end,
   buttons = function(self, value) return self:deep("buttons", self:want("buttons", value, "table", "{ … }")) end,
+  test = function(self, value) return self:want("test", value, "boolean", "true") end,
   also = function(self, value) return self:want("also", value, "boolean", "true") end,
   template = function(self, value) return self:want("template", value, "string", '"action_success"') end,
 }
@@ -274,6 +293,11 @@ local function template(case, fields)
   local made = { name = case.declared.name, line = case.declared.line, body = {} }
   local names = case:want("body", fields.body == nil and STANDARD or fields.body, "table",
     '{ "name", "action", "next_step" }')
+  if names.named ~= nil then
+    case:known(names, { named = true }, "body: ")
+    made.named = true
+    names = case:want("named", names.named, "table", '{ "first_name", "order_id" }')
+  end
   local seen = {}
   for at, name in ipairs(names) do
     if at > MAX_NAMES then case:fail("body", format("body has more than %d names", MAX_NAMES)) end
@@ -289,6 +313,7 @@ local function template(case, fields)
   for field, value in rising(fields) do
     if field ~= "body" then made[field] = case:ready(field, value) end
   end
+  if made.languages and type(made.language) == "string" then made.languages.set[made.language] = true end
   return made
 end
 
@@ -344,9 +369,15 @@ local function confirm(case, fields, made)
   for _, field in ipairs(INHERITED) do
     if slots[field] == nil then slots[field] = form[field] end
   end
+  local spoken = slots.language
+  if form.languages and type(spoken) == "string" and not form.languages.set[spoken] then
+    case:fail("language", format("template %s has no language %s; its languages are %s", text.plain(form.name),
+      text.plain(spoken), table.concat(form.languages.list, ", ")))
+  end
   return {
     word = "confirm", name = case.declared.name, line = case.declared.line,
-    on = slots.on, when = slots.when, also = slots.also, template = form.name, body = form.body,
+    on = slots.on, when = slots.when, also = slots.also, template = form.name, body = form.body, named = form.named,
+    languages = form.languages, language = type(form.language) == "string" and form.language or nil,
     variables = variables(case, form, slots, fields), slots = slots,
   }
 end

@@ -5,12 +5,13 @@
 -- clock or the collector: the same event costs the same on every machine and decides the same each time.
 -- A step is worth at most about a tenth of a microsecond of work and 64 bytes of memory.
 local complaint = require "onemsg.rules.complaint"
+local numbers = require "onemsg.base.number"
 local text = require "onemsg.rules.text"
 
 local M = {}
 
-local type, next, rawget, getmetatable, setmetatable, tonumber, floor, format, concat, getinfo =
-  type, next, rawget, getmetatable, setmetatable, tonumber, math.floor, string.format, table.concat,
+local type, next, rawget, getmetatable, setmetatable, tonumber, floor, huge, format, concat, getinfo =
+  type, next, rawget, getmetatable, setmetatable, tonumber, math.floor, math.huge, string.format, table.concat,
   debug.getinfo
 local fail, kind_of = complaint.fail, text.kind
 
@@ -279,7 +280,7 @@ M.operators = {
     for at = 1, count do
       local part = parts[at]
       if type(part) == "number" then
-        part = M.numeral(part)
+        part = M.written(part)
         parts[at] = part
       elseif type(part) ~= "string" then
         local label = 1
@@ -319,7 +320,14 @@ M.operators = {
   end,
 }
 
---- A number as it stands in a text.
+--- A number as it stands in a sentence.
 function M.numeral(n) return text.number(n) or n ~= n and "nan" or n > 0 and "inf" or "-inf" end
+
+--- A number that becomes part of a text which people may read.
+function M.written(n)
+  local written, wrong = numbers.text(n)
+  if not written and n == n and n < huge and n > -huge then fail("a number that becomes a text " .. wrong) end
+  return written or M.numeral(n)
+end
 
 return M

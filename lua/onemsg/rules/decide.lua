@@ -1,4 +1,6 @@
 --- The decision: one event against rules that rules/check made ready. Pure, fast, and the same for submit and explain.
+local languages = require "onemsg.base.language"
+local document = require "onemsg.base.document"
 local letters = require "onemsg.base.utf8"
 local match = require "onemsg.rules.match"
 local text = require "onemsg.rules.text"
@@ -13,6 +15,7 @@ local holds, explain, as_text = match.holds, match.explain, text.as_text
 
 local MAX_TYPES = 256     -- event types whose list of rules is remembered
 local MAX_TYPE_BYTES = 200
+local MAX_ZONE = 60      -- letters of a time zone's name
 local MAX_REASON = 1000   -- bytes of a reason; the trace has everything
 local ANY = "\1"          -- stands for an event type that no rule names
 
@@ -104,7 +107,87 @@ local function may_send(consent, context, rule)
     value == nil and "missing" or text.plain(value, text.is_secret(consent.path)), title(rule))
 end
 
-local REQUIRED = { "channel", "language", "namespace", "once_per" }
+--- What chooses the recipient: the event without what its sender does not sign (onemsg.senders).
+local function signed_part(context)
+  local event = context.event
+  if type(rawget(event, "unsigned")) ~= "table" or type(rawget(event, "sender")) ~= "string" then return context end
+  local bare = document.copy(event)
+  bare.unsigned = nil
+  return { event = bare, scope = context.scope, pool = context.pool }
+end
+
+--- Fills a field that is a part of the recipient; what is missing may be found by resolve.
+local function recipient(slot, field, rule, context, signed)
+  local filled, why, lacking = fill(slot, field, rule, signed)
+  if filled then return filled end
+  if signed ~= context and fill(slot, field, rule, context) then
+    return nil, format("%s of %s stands under unsigned, which %s does not sign: no recipient is taken from there; find it "
+      .. "by resolve", field, title(rule), text.plain(rawget(context.event, "sender")))
+  end
+  return nil, not lacking and why or nil
+end
+
+local REQUIRED = { "channel", "namespace", "once_per" }
+
+-- An odd value of what is optional costs the option, never the message; it is said.
+local function note(decision, sentence)
+  decision.reason = letters.cut(decision.reason .. "; " .. sentence, MAX_REASON)
+end
+
+-- The language of a confirmation: as the template is written, or the template's own where it can't be that.
+local function speak(rule, context, decision)
+  local said, why = fill(rule.slots.language, "language", rule, context)
+  if not said and type(rule.slots.language) == "table" then return nil, why end -- a function of the script failed
+  local code, known = said and languages.code(said), rule.languages
+  if code and (not known or known.set[code]) then
+    decision.language = code
+    return true
+  end
+  decision.language = rule.language
+  if not said then
+    why = why or "it is missing"
+  elseif not code then
+    why = format("language is %s, which is no code", text.plain(said))
+  else
+    why = format("there is no %s of it, but %s", code, concat(known.list, ", "))
+  end
+  note(decision, format("in %s: %s", decision.language or "the channel's language", why))
+  return true
+end
+
+-- Whom a confirmation is for; nil and why that can't be said. Nobody is for workflow's resolve.
+local function address(rule, context, decision)
+  local slots, signed = rule.slots, signed_part(context)
+  local named
+  for at = 1, #RECIPIENT do
+    local field = RECIPIENT[at]
+    if not named and slots[field] then
+      local filled, why = recipient(slots[field], field, rule, context, signed)
+      if why then return nil, why end
+      decision[field], named = filled, filled
+    end
+  end
+  if not named then decision.needs_phone = true end
+  if slots.country then -- a channel may have one as well
+    local filled, why = recipient(slots.country, "country", rule, context, signed)
+    if why then return nil, why end
+    decision.country = filled
+  end
+  return true
+end
+
+-- The quiet hours of a confirmation, where the event says a zone.
+local function keep_quiet(quiet, rule, context, decision)
+  local zone, why = fill(quiet.zone, "zone in quiet", rule, context)
+  if zone then
+    decision.quiet = { from = quiet.from, to = quiet.to, zone = letters.line(letters.repair(zone, MAX_ZONE)) }
+  elseif type(quiet.zone) == "table" then -- a function of the script failed
+    return nil, why
+  else
+    note(decision, "quiet hours are not kept: " .. why)
+  end
+  return true
+end
 
 -- Everything a confirmation needs, into `decision`; nil and why not.
 local function render(rule, context, decision)
@@ -116,31 +199,25 @@ local function render(rule, context, decision)
     values[name] = filled
   end
   local body = {}
-  for at = 1, #rule.body do body[at] = values[rule.body[at]] end
+  for at = 1, #rule.body do
+    local name = rule.body[at]
+    body[at] = rule.named and { name = name, text = values[name] } or values[name]
+  end
   decision.body, decision.values = body, values
   decision.name, decision.action, decision.next_step = values.name, values.action, values.next_step
-  local named
-  for at = 1, #RECIPIENT do
-    local field = RECIPIENT[at]
-    if not named and slots[field] then
-      local filled, why, lacking = fill(slots[field], field, rule, context)
-      if not filled and not lacking then return nil, why end
-      decision[field], named = filled, filled
-    end
-  end
-  if not named then decision.needs_phone = true end
-  if slots.country then -- a channel may have one as well
-    local filled, why, lacking = fill(slots.country, "country", rule, context)
-    if not filled and not lacking then return nil, why end
-    decision.country = filled
-  end
-  for at = 1, 4 do
+  local found, unfound = address(rule, context, decision)
+  if not found then return nil, unfound end
+  for at = 1, 3 do
     local field = REQUIRED[at]
     if slots[field] then
       local filled, why = fill(slots[field], field, rule, context)
       if not filled then return nil, why end
       decision[field] = filled
     end
+  end
+  if slots.language then
+    local ok, why = speak(rule, context, decision)
+    if not ok then return nil, why end
   end
   for _, field in next, rule.deep do
     local filled, why = fill_deep(slots[field], field, rule, context)
@@ -160,12 +237,8 @@ local function render(rule, context, decision)
       on_unknown = otherwise.on_unknown }
   end
   if quiet then
-    local zone, why = fill(quiet.zone, "zone in quiet", rule, context)
-    if not zone then return nil, why end
-    if not find(zone, "^%a[%w_+%-/]*$") or #zone > 64 then
-      return nil, format("zone in quiet of %s is %s, which is no time zone", title(rule), text.plain(zone))
-    end
-    decision.quiet = { from = quiet.from, to = quiet.to, zone = zone }
+    local ok, why = keep_quiet(quiet, rule, context, decision)
+    if not ok then return nil, why end
   end
   return decision
 end
@@ -176,6 +249,11 @@ end
 
 -- A rule that matched: its decision.
 local function decide_one(set, rule, context)
+  local event = context.event
+  if rawget(event, "test") == true and type(rawget(event, "sender")) == "string" and not rule.slots.test then
+    return skipped(set, rule, format("it is a test of %s's; %s would confirm it with test = true",
+      text.plain(event.sender), title(rule)))
+  end
   local consent = rule.slots.consent
   if consent then
     local ok, why = may_send(consent, context, rule)
@@ -211,6 +289,9 @@ local function nothing(set, event_type, verdicts, failed)
   decision.trace = trace
   return decision
 end
+
+--- Is any rule for events of this type?
+function M.concerns(set, event_type) return #rules_for(set, event_type) > 0 end
 
 --- Decides about one event.
 -- @tparam table set from rules/check, `prepare`d, with `version` and `scope`

@@ -27,7 +27,7 @@ local function said(list)
   local words = {}
   for at, value in ipairs(list) do
     cost.charge(1)
-    words[at] = text.plain(value)
+    words[at] = text.plain(type(value) == "table" and value.text or value) -- named variables: { name, text }
   end
   return #words > 0 and table.concat(words, ", ") or "nothing"
 end

@@ -23,7 +23,7 @@ local MAX_NUMERAL = 200  -- bytes of a text that counts as a number
 --- An argument that must be a text; a number counts as one.
 function M.want_text(value, which, name)
   if type(value) == "string" then return value end
-  if type(value) == "number" then return cost.numeral(value) end
+  if type(value) == "number" then return cost.written(value) end
   fail(format("%s: argument %d must be a text, not %s", name, which, text.kind(value)))
 end
 local want_text = M.want_text
@@ -296,7 +296,7 @@ end }
 function M.tostring(value)
   local kind = type(value)
   if kind == "string" then return value end
-  if kind == "number" then return cost.numeral(value) end
+  if kind == "number" then return cost.written(value) end
   if kind == "nil" or kind == "boolean" then return value == nil and "nil" or value and "true" or "false" end
   return kind
 end

@@ -2,7 +2,9 @@
 --
 -- Pure. An event is data from outside: it is read with rawget, never called, and a value that is no text, number or
 -- true/false counts as absent where JSON's null is meant, and is named where a text was wanted.
+local document = require "onemsg.base.document"
 local letters = require "onemsg.base.utf8"
+local numeral = require "onemsg.base.number"
 local phones = require "onemsg.base.phone"
 
 local M = {}
@@ -10,8 +12,7 @@ local M = {}
 local type, rawget, tonumber, tostring = type, rawget, tonumber, tostring
 local find, sub, gsub, match, format, concat = string.find, string.sub, string.gsub, string.match, string.format,
   table.concat
-local floor, huge = math.floor, math.huge
-local math_type = rawget(math, "type")
+local huge = math.huge
 
 M.MAX_TEXT = 16384  -- bytes of one filled text; WhatsApp takes 1024 characters, C judges that
 M.MAX_DEPTH = 16    -- names in one path
@@ -19,11 +20,10 @@ M.MAX_SOURCE = 4096 -- bytes of one text in a script
 
 local MAX_SHOWN = 200 -- bytes of a text that are made fit to be shown, of which the first 57 are
 
---- A number as people write it: 990 for 990.0, 12.5; nil for what is no number or infinite.
+--- A number for scripts and sentences: 990 for 990.0, 12.5; nil for what is no number or infinite.
 function M.number(n)
-  if n ~= n or n == huge or n == -huge then return nil end
-  if math_type and math_type(n) == "integer" then return format("%d", n) end
-  if floor(n) == n and n > -2^53 and n < 2^53 then return n == 0 and "0" or format("%.0f", n) end
+  local written = numeral.text(n)
+  if written or n ~= n or n == huge or n == -huge then return written end
   return format("%.14g", n)
 end
 
@@ -35,9 +35,17 @@ local KINDS = {
 --- What kind of thing a value is, for people.
 function M.kind(value) return KINDS[type(value)] or "a " .. type(value) end
 
+-- A text that is a phone as people write it: with a +, or in groups ("(11) 98765-4321"); dates and plain numbers are none.
+local function looks_like_phone(value)
+  if #value > 30 or find(value, "[^%d%s%+%-%(%)%./]") or find(value, "^%d%d%d%d%-%d%d%-%d%d") then return false end
+  local count = #gsub(value, "%D", "")
+  return count >= 8 and count <= 15 and (find(value, "^%s*%+") ~= nil or find(value, "[%s%(]") ~= nil)
+end
+
 --- A value for people: quoted, cut, without control characters. `secret`: only the last four characters.
 function M.plain(value, secret)
   local kind = type(value)
+  if kind == "string" and not secret then secret = looks_like_phone(value) end
   if kind == "number" then value = M.number(value) or tostring(value) end
   if kind ~= "string" and kind ~= "number" then
     return kind == "boolean" and tostring(value) or M.kind(value)
@@ -50,9 +58,17 @@ function M.plain(value, secret)
   return kind == "number" and value or '"' .. value .. '"'
 end
 
+-- What phones are called in events, in the languages of those who write them.
+local PHONES = { "phone", "mobile", "whatsapp", "celular", "telefon", "telefone", "movil", "handy", "msisdn", "gsm",
+  "cellulare", "portable", "telepon", "recipient" }
+
 --- True when values at this path may be phone numbers, which messages show by their end only.
 function M.is_secret(path)
-  return find(path, "[pP]hone") ~= nil or find(path, "[mM]obile") ~= nil or find(path, "whatsapp", 1, true) ~= nil
+  path = path:lower()
+  for _, word in ipairs(PHONES) do
+    if find(path, word, 1, true) then return true end
+  end
+  return find("." .. path:gsub("[_%-]", ".") .. ".", "%.tel%.") ~= nil or find("." .. path .. ".", "%.cel%.") ~= nil
 end
 
 local function present(value)
@@ -98,17 +114,23 @@ function M.path(path)
   end
 end
 
+local core -- at the first text that may be blank: loading this loads no C
+
+--- Is there nothing to see in a text: only blanks of any kind, line breaks and invisible signs?
+function M.is_blank(text)
+  core = core or require "onemsg" and require "onemsg.core"
+  return core.blank(text)
+end
+
 -- A value as part of a text: the text; or nil and what it is instead ("absent" or a sentence part).
 local function as_text(value)
   local kind = type(value)
   if kind == "string" then
     if #value > M.MAX_TEXT then return nil, format("is a text of %d bytes", #value) end
-    if not find(value, "%S") then return nil, "absent" end
+    if not find(value, "[!-~]") and M.is_blank(value) then return nil, "absent" end
     return value
   elseif kind == "number" then
-    local written = M.number(value)
-    if written then return written end
-    return nil, "is no number that can be written"
+    return numeral.text(value)
   elseif value == nil then
     return nil, "absent"
   end
@@ -116,18 +138,41 @@ local function as_text(value)
 end
 M.as_text = as_text
 
+--- A function of an event: how the number at a path was written, where onemsg read the event itself and it matters.
+local function spelling_of(path)
+  local outer, name = match(path, "^(.*)%.([^%.]+)$")
+  local get = outer and M.path(outer)
+  name = name or path
+  return function(event, value)
+    local t = event
+    if get then t = get(event) end
+    return document.spelling(t, name, value) or document.spelling(t, tonumber(name), value)
+  end
+end
+
+-- What makes a field of calls such as money(…) a filler, by the byte that such a field begins with (rules/phrase).
+local call_mark, compile_call
+
+function M.calls(mark, compile)
+  call_mark, compile_call = mark, compile
+end
+
 -- One {field|default}: the function that fills it, or nil and a sentence.
 local function compile_field(inner)
+  if call_mark and sub(inner, 1, #call_mark) == call_mark then return compile_call(inner) end
   local path, default = match(inner, "^%s*(.-)%s*|(.*)$")
   path = path or match(inner, "^%s*(.-)%s*$")
   if path == "" then return nil, "'{}' names no field; for a brace as such write it twice: '{{'" end
   local get, problem = M.path(path)
   if not get then return nil, problem end
+  local spelling = spelling_of(path)
   return function(event, values)
     local value = values and values[path]
     if value == nil then value = get(event) end
-    if type(value) == "string" and #value < 1024 and find(value, "%S") then return value end
-    local written, wrong = as_text(value)
+    if type(value) == "string" and #value < 1024 and find(value, "[!-~]") then return value end
+    local written, wrong
+    if type(value) == "number" then written = spelling(event, value) end
+    if not written then written, wrong = as_text(value) end
     if written then return written end
     if wrong == "absent" and default then return default end
     return nil, path, wrong

@@ -4,6 +4,7 @@
 -- form; rules/check judges the content when the whole script has been read. Pure.
 local library = require "onemsg.rules.library"
 local match = require "onemsg.rules.match"
+local phrase = require "onemsg.rules.phrase"
 local sandbox = require "onemsg.rules.sandbox"
 local suggest = require "onemsg.base.suggest"
 local text = require "onemsg.rules.text"
@@ -70,6 +71,7 @@ function M.new()
   local declared = { template = {}, never = {}, confirm = {}, example = {} }
   local words, strings = library.new()
   for name, value in pairs(match.words) do words[name] = value end
+  for name, value in pairs(phrase.new(function() return state.frozen end)) do words[name] = value end
   for word in pairs(SAMPLE) do words[word] = named(word, declared[word], state) end
   function words.defaults(fields)
     local line = line_here()

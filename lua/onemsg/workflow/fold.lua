@@ -36,6 +36,10 @@ local function change_of(flow, row, known, now)
     change.held = amend.NONE
     if row.code or change.contradiction then after[1] = recipient.lift_for_delivery(row, now) end
   end
+  if change.state == "sent" and row.state == "stalled" then -- on its way after all: it may fall silent once more
+    change.stall_at = now + flow.stalled_after
+    change.attend_at = change.stall_at
+  end
   change.reason = phones.redact(change.reason, row.phone)
   if not change.state then change.note, change.reason = change.reason, nil end
   return change, measures, after
@@ -100,6 +104,7 @@ end
 -- @tparam number since of the statuses that are looked at
 -- @treturn ?boolean true
 -- @treturn boolean true: there are words of the platform that nobody acted upon
+-- @treturn number by how many seconds the store is ahead of now
 function M.upkeep(flow, now, since)
   local box = flow.box
   local err
@@ -118,7 +123,7 @@ function M.upkeep(flow, now, since)
   if not done then return nil, err, info end
   done, err, info = box:tidy(old)
   if not done then return nil, err, info end
-  return true, old.words
+  return true, old.words, old.ahead
 end
 
 return M

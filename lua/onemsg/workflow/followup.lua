@@ -7,11 +7,9 @@ local amend = require "onemsg.outbox.amend"
 local statuses = require "onemsg.outbox.statuses"
 local fold = require "onemsg.workflow.fold"
 local hooks = require "onemsg.workflow.hooks"
-local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
-local phones = require "onemsg.base.phone"
-local plain = require "onemsg.base.utf8"
 local reconcile = require "onemsg.workflow.reconcile"
+local ways = require "onemsg.workflow.ways"
 
 local M = {}
 
@@ -24,32 +22,18 @@ local NONE = amend.NONE
 
 local act
 
---- Writes a change and tells of it.
--- @treturn ?table the row as it is now; nil: it was changed by somebody else, or the store failed (which is told)
-local function write(worker, row, change, more)
-  local flow = worker.flow
-  local now = flow.now()
-  change.attend_until = change.attend_until or NONE
-  local changed, err = flow.box:amended(flow.box:amend(row, change, now, more))
-  if changed then
-    log.amended(flow, changed, change, now)
-  elseif not err:find("^conflict:") then
-    worker:trouble(err)
-  end
-  return changed
-end
-
 -- Questions -------------------------------------------------------------------------------------------------------
 
 --- How many questions may leave now.
-local function room(worker, now)
-  if now - worker.asked_since >= 1 or now < worker.asked_since then worker.asked_since, worker.asked = now, 0 end
+local function room(worker)
+  local at = worker.flow.steady()
+  if at - worker.asked_since >= 1 then worker.asked_since, worker.asked = at, 0 end
   return math.max(0, math.min(ASKS_IN_FLIGHT - worker.asking, ASKS_PER_SECOND - worker.asked))
 end
 
 --- May one more question leave? Then it counts.
-local function may_ask(worker, now)
-  if room(worker, now) == 0 then return false end
+local function may_ask(worker)
+  if room(worker) == 0 then return false end
   worker.asked, worker.asking = worker.asked + 1, worker.asking + 1
   return true
 end
@@ -100,9 +84,9 @@ local function answered(worker, row, report, info)
   if ok then fresh, err = flow.box:row(row.id) end
   if not fresh then return worker:trouble(err or "store: the confirmation is gone") end
   if fresh.message_id ~= row.message_id or fresh.state == "delivered" or fresh.state == "read" then
-    return write(worker, fresh, {})
+    return worker:write(fresh, {})
   end
-  fresh = write(worker, fresh, after_asking(fresh, report, mute, now, flow.random))
+  fresh = worker:write(fresh, after_asking(fresh, report, mute, now, flow.random))
   if fresh then
     fresh.asked_now = true
     act(worker, fresh)
@@ -111,8 +95,8 @@ end
 
 local function ask(worker, row)
   local flow = worker.flow
-  if not may_ask(worker, flow.now()) then
-    return write(worker, row, { attend_until = flow.now() + 1 + flow.random() })
+  if not may_ask(worker) then
+    return worker:write(row, { attend_until = flow.now() + 1 + flow.random() })
   end
   flow.counted.asks = flow.counted.asks + 1
   worker:begin(flow.channels[row.channel], "hookInfo", {
@@ -125,8 +109,8 @@ end
 
 local function doubt(worker, row)
   local flow = worker.flow
-  if not may_ask(worker, flow.now()) then
-    return write(worker, row, { attend_until = flow.now() + 1 + flow.random() })
+  if not may_ask(worker) then
+    return worker:write(row, { attend_until = flow.now() + 1 + flow.random() })
   end
   worker.asking = worker.asking - 1 -- one question at most, and mostly none: the rate is what counts
   reconcile.look(worker, row)
@@ -139,7 +123,7 @@ local function stall(worker, row)
   local change = { state = "stalled", attend_at = NONE,
     reason = ("no news of its delivery for %.0f h"):format((flow.now() - (row.accepted_at or row.changed_at)) / 3600) }
   if row.otherwise and not row.fallback then change.fallback_at = row.fallback_at or flow.now() end
-  write(worker, row, change)
+  worker:write(row, change)
 end
 
 local function resend(worker, row)
@@ -152,7 +136,7 @@ local function resend(worker, row)
     held = NONE, accepted_at = NONE, guard = amend.UNDELIVERED,
   }
   for name, value in pairs(amend.OF_MESSAGE) do change[name] = value end
-  local written = write(worker, row, change, { amend.statements.before(row, now) })
+  local written = worker:write(row, change, { amend.statements.before(row, now) })
   if written then return worker:wake() end
   local ok, err = fold.fold(flow, { row }) -- perhaps it arrived, and nobody has folded that yet
   if not ok then worker:trouble(err) end
@@ -160,82 +144,12 @@ end
 
 --- There will be no new message.
 local function keep(worker, row)
-  write(worker, row, without_retry(news.unproven(row, worker.flow.now())))
-end
-
--- Other ways ------------------------------------------------------------------------------------------------------
-
-local function notice_of(row, otherwise)
-  local message = cjson.decode(row.message)
-  return phones.tell({ id = row.id, type = row.type, rule = row.rule, version = row.version, channel = row.channel,
-    body = message.body, state = row.state, reason = row.reason, code = row.code,
-    message_id = row.message_id, send = otherwise.send, text = otherwise.text, event = cjson.decode(row.event) },
-    row.phone, row.person)
-end
-
---- What came of it, as often as others change the row meanwhile.
-local function note_result(worker, id, name, ok, result, why)
-  local box = worker.flow.box
-  local good = ok and (result or result == nil and why == nil)
-  local detail = good and result ~= true and result or not good and (ok and why or result) or nil
-  local word = good and "done" or "failed"
-  local said = detail ~= nil and " (" .. plain.repair(plain.line(tostring(detail)), 300) .. ")" or ""
-  local note = ("%s: %s%s"):format(name, word, said)
-  for _ = 1, 8 do
-    local row, err = box:row(id)
-    if not row then return worker:trouble(err or "store: the confirmation is gone") end
-    if write(worker, row, { fallback = word, fallback_lease = NONE, note = note }) then return end
-  end
-end
-
---- Uses the rule's other way: first it is marked as handed over, on disk, then the function is called. It is called
--- once: of what a process did not live to tell, nobody knows whether the person was reached, and it is not repeated.
-local function fall_back(worker, row)
-  local flow = worker.flow
-  local otherwise = cjson.decode(row.otherwise)
-  local call, now = flow.fallback[otherwise.send], flow.now()
-  if not call then -- the rules of another process know it
-    return write(worker, row, { attend_until = now + flow.lease })
-  end
-  local marked = write(worker, row, { fallback = "handed_over", fallback_lease = now + flow.lease, fallback_at = NONE,
-    retry_at = NONE, note = ("%s: handed over"):format(otherwise.send), guard = amend.UNDELIVERED })
-  if not marked then
-    worker.open_hands[row.id] = worker.ill and now + flow.lease -- it may be marked all the same, by a commit that failed
-    return
-  end
-  flow.counted.fallbacks = flow.counted.fallbacks + 1
-  flow.spawn(function() note_result(worker, row.id, otherwise.send, pcall(call, notice_of(row, otherwise))) end)
-end
-
---- Hand-overs whose mark may have been stored though the store said no: nothing was called, so they are due again.
-local function take_back(worker)
-  local box, now = worker.flow.box, worker.flow.now()
-  for id, lease in pairs(worker.open_hands) do
-    local row, err = box:row(id)
-    if err then return worker:trouble(err) end
-    if row and row.fallback == "handed_over" and row.fallback_lease == lease then
-      write(worker, row, { fallback = NONE, fallback_lease = NONE, fallback_at = now,
-        note = ("%s: not called; the store failed just then"):format(cjson.decode(row.otherwise).send) })
-      if worker.ill then return end
-    end
-    worker.open_hands[id] = nil
-  end
-end
-
---- Hand-overs of processes that died.
-local function find_lost(worker, now)
-  local rows, err = worker.flow.box:lost(now)
-  if not rows then return worker:trouble(err) end
-  for _, row in ipairs(rows) do
-    local name = cjson.decode(row.otherwise).send
-    write(worker, row, { fallback = "unknown", fallback_lease = NONE, note = name
-      .. ": unknown; the process that called it ended before it said what came of it. It is not called again" })
-  end
+  worker:write(row, without_retry(news.unproven(row, worker.flow.now())))
 end
 
 -- The loop's part -------------------------------------------------------------------------------------------------
 
-local actions = { ask = ask, doubt = doubt, stall = stall, resend = resend, keep = keep, fall_back = fall_back }
+local actions = { ask = ask, doubt = doubt, stall = stall, resend = resend, keep = keep, fall_back = ways.fall_back }
 local kept = { "attend_at", "retry_at", "fallback_at" }
 
 --- Does what a leased row needs next.
@@ -247,7 +161,7 @@ function act(worker, row)
   for _, name in ipairs(kept) do
     if rest[name] ~= row[name] then change[name], differs = rest[name] or NONE, true end
   end
-  if differs then write(worker, row, change) end
+  if differs then worker:write(row, change) end
 end
 
 --- When an answer to a send is recorded: when to look at that message first, and its deadline.
@@ -262,31 +176,58 @@ function M.first_look(flow, row, change, now)
   end
 end
 
+--- Sets back what a clock that was ahead left in the store. Not while this one is in doubt.
+-- @tparam number ahead by how many seconds the store is ahead, as its newest change says
+local function set_back(worker, now, ahead)
+  local flow, clock = worker.flow, worker.flow.clock
+  if not clock.jumps or clock:jumped() then return true end
+  ahead = math.max(ahead, -clock.moved)
+  if ahead <= 0 then return true end
+  local count, err = flow.box:set_back(now, ahead)
+  if not count then return nil, err end
+  clock.moved = 0
+  if count > 0 then
+    flow:alert { alert = "clock", reason =
+      ("%d confirmations were stored by a clock that was %.0f s ahead; their times were set back"):format(count, ahead) }
+  end
+  return true
+end
+
+local function keep_up(worker, now)
+  local flow, at = worker.flow, worker.flow.steady()
+  local ok, words, ahead = fold.upkeep(flow, now, worker.upkeep_at == 0 and 0 or now - UPKEEP_BACK)
+  local err = not ok and words
+  if ok and words then ok, err = hooks.template_news(flow, now) end -- words were left
+  if ok then ok, err = set_back(worker, now, ahead) end
+  if not ok then return worker:trouble(err) end
+  worker.upkeep_at = at + UPKEEP
+end
+
 --- Looks after what was accepted. Part of a look of the worker.
 -- @tparam table agenda when something needs attention next
 function M.look(worker, agenda, now)
   local flow = worker.flow
-  if now >= worker.upkeep_at or now < worker.upkeep_at - UPKEEP then
-    local ok, err = fold.upkeep(flow, now, worker.upkeep_at == 0 and 0 or now - UPKEEP_BACK)
-    if ok and err then ok, err = hooks.template_news(flow, now) end -- words were left
-    if not ok then return worker:trouble(err) end
-    worker.upkeep_at = now + UPKEEP
-  end
-  if next(worker.open_hands) then take_back(worker) end
+  if flow.steady() >= worker.upkeep_at then keep_up(worker, now) end
   if worker.ill then return end
-  if agenda.lost and agenda.lost <= now then find_lost(worker, now) end
-  local soonest = math.min(agenda.questions or math.huge, agenda.actions or math.huge)
+  if next(worker.ways.open) then ways.take_back(worker) end
+  if worker.ill then return end
+  if agenda.lost and agenda.lost <= now and flow.clock:ends_leases(flow.fallback_timeout + flow.lease) then
+    ways.find_lost(worker, now)
+  end
+  local free = ways.room(worker)
+  local soon = free > 0 and agenda.actions or agenda.retries -- a way that ends makes the loop look again
+  local soonest = math.min(agenda.questions or math.huge, soon or math.huge)
   if soonest > now then
-    worker:due_at(agenda.actions)
-    worker.look_at = math.min(worker.look_at, soonest)
+    worker:due_at(soon)
+    worker.look_at = math.min(worker.look_at, flow.steady() + (soonest - now))
     return
   end
   local channels, rows, err
   channels, err = flow.box:channels()
   if not channels then return worker:trouble(err) end
   worker.channels = channels
-  local questions = room(worker, now)
-  rows, err = flow.box:attend(questions, BATCH, now, flow.lease)
+  local questions = room(worker)
+  rows, err = flow.box:attend(questions, BATCH, math.min(free, BATCH), now, flow.lease)
   if not rows then return worker:trouble(err) end
   for _, row in ipairs(rows) do
     if worker.ill then return end -- what is leased comes again when that is over

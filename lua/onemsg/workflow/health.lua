@@ -167,8 +167,9 @@ end
 
 --- Says, once, that messages wait for a channel that this workflow does not have and nobody else serves.
 function Worker:find_stranded(now)
-  if now < self.stranded_at and now > self.stranded_at - STRANDED_EVERY then return end
-  self.stranded_at = now + STRANDED_EVERY
+  local at = self.flow.steady()
+  if at < self.stranded_at then return end
+  self.stranded_at = at + STRANDED_EVERY
   local found, err = self.flow.box:stranded(now - STRANDED_AFTER)
   if not found then return self:trouble(err) end
   for name, n in pairs(found) do

@@ -94,8 +94,11 @@ local function words_of_customers(flow, messages, now)
   return stopped, started
 end
 
-local paused = { PAUSED = 3 * HOUR, FLAGGED = false, DISABLED = DISABLED, REJECTED = DISABLED,
-                 PENDING_DELETION = DISABLED, DELETED = DISABLED }
+-- Words about a template that set it aside, for so many seconds, and those that lift that (PLATFORM.md 9). FLAGGED and
+-- IN_APPEAL change nothing: such a template still goes out.
+local paused = { PAUSED = 3 * HOUR, DISABLED = DISABLED, REJECTED = DISABLED, PENDING_DELETION = DISABLED,
+                 DELETED = DISABLED, LOCKED = DISABLED, ARCHIVED = DISABLED, LIMIT_EXCEEDED = DISABLED }
+local lifted = { APPROVED = true, REINSTATED = true, UNARCHIVED = true }
 
 --- Does what one word asks for, on one channel.
 local function act_upon(flow, word, name, now)
@@ -103,8 +106,8 @@ local function act_upon(flow, word, name, now)
     local row = { channel = name, template = word.subject, language = word.language }
     if paused[word.word] then
       flow.worker:apply(row, { park = { until_at = now + paused[word.word], reason =
-        ("the template is set aside: WhatsApp calls it %s"):format(word.word:lower()) } })
-    elseif word.word == "APPROVED" or word.word == "REINSTATED" then
+        ("the template is set aside: WhatsApp calls it %s"):format((word.word:lower():gsub("_", " "))) } })
+    elseif lifted[word.word] then
       local _, err = flow.box:unpark(row, now)
       if err then flow.worker:trouble(err) end
     end

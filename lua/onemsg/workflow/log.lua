@@ -7,6 +7,8 @@ local json = require "onemsg.base.json"
 
 local M = {}
 
+local core -- at the first file: loading this loads no C
+
 local TEXT_CHARS = 1000 -- of a field that was not valid UTF-8
 
 --- A time as text: "2026-11-23T15:04:05.123Z".
@@ -22,18 +24,41 @@ local function to_file(file)
   end
 end
 
+--- A file that is written to by lines, and opened anew where another one stands at its path, or none: who rotates logs
+-- moves them away and need not tell anybody. While the new one can't be opened, lines go on into the old one.
+local function rotated(path)
+  core = core or require "onemsg" and require "onemsg.core"
+  local file, identity, err
+  local function open()
+    local there, why = core.log_file(path, true)
+    local opened = there and io.open(path, "a")
+    if not opened then return nil, why or path end
+    opened:setvbuf "line"
+    if file then file:close() end
+    file, identity = opened, there
+    return true
+  end
+  local ok
+  ok, err = open()
+  if not ok then return nil, err end
+  return function(line)
+    if core.log_file(path) ~= identity then open() end
+    file:write(line, "\n")
+    file:flush()
+  end, { close = function() return file:close() end }
+end
+
 --- A sink out of the option `log`: a function(line, entry), a path to append to, "stderr", or nil for none.
 -- @treturn ?function sink
 -- @treturn string with nil: why not
--- @treturn ?file to be closed with the workflow
+-- @treturn ?table with close(), to be called with the workflow's
 function M.sink(option)
   if option == nil then return function() end end
   if type(option) == "function" then return option end
   if option == "stderr" then return to_file(io.stderr) end
-  local file, err = io.open(option, "a")
-  if not file then return nil, "config: the log can't be opened: " .. tostring(err) end
-  file:setvbuf("line")
-  return to_file(file), nil, file
+  local sink, file = rotated(option)
+  if not sink then return nil, "config: the log can't be opened: " .. tostring(file) end
+  return sink, nil, file
 end
 
 --- One line, its keys sorted; bytes that are not UTF-8 become "?".
@@ -92,6 +117,7 @@ function M.view(row, history, statuses)
     retry_at = row.retry_at, stall_at = row.stall_at, contradiction = row.contradiction, settled = row.settled,
     created_at = row.created_at,
     changed_at = row.changed_at, accepted_at = row.accepted_at, history = history, statuses = statuses,
+    resolved = row.resolved and json.decode(row.resolved) or nil,
   }
   return phones.tell(view, row.phone, row.person)
 end

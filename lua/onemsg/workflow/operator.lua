@@ -1,6 +1,5 @@
 --- onemsg.workflow.operator: what a person asks and decides: show, list, settle, replay, cancel, stats.
 -- For onemsg.workflow, which calls these methods only while it is open.
-local cjson = require "cjson"
 local log = require "onemsg.workflow.log"
 local pace = require "onemsg.pace"
 local states = require "onemsg.policy.states"
@@ -126,7 +125,7 @@ local function part_for(row, plan)
   return found
 end
 
---- Queues an ended confirmation again, as the rules decide it now: for what was rejected and then mended. Also ends the
+--- Queues an ended confirmation again, as the rules decide it now: for what was rejected and then fixed. Also ends the
 -- waiting of its template and asks a stopped channel at once.
 -- @treturn ?table the confirmation
 -- @treturn string with nil: "conflict: …" (state; another confirmation holds its once_per key), "invalid: …" (the rules
@@ -147,7 +146,8 @@ function Hand:replay(id)
       :format(id, row.channel), { outcome = "invalid" }
   end
   local now = self.now()
-  local plan, no_plan, why = planner.plan(self, cjson.decode(row.event), now)
+  local plan, no_plan, why = planner.plan(self, planner.stored(row.event), now,
+    row.resolved and planner.stored(row.resolved))
   if not plan then return nil, no_plan, why end
   local part = part_for(row, plan)
   if not part or part.state ~= "queued" then
@@ -218,8 +218,10 @@ end
 -- @treturn ?table states = { queued = n, … } of the store; due, oldest_due; channels = { name = { breaker, reason,
 --   next_at, pause_until, hooked_at (last hook on a message of ours), hookinfo (false: not offered) } }; parked = {
 --   { channel, template, language, until_at, reason }, … }; rules = { version, problem (of the file as it stands) };
+--   clock = { jumped (seconds by which the wall clock jumped, while that is not believed) };
 --   held (statuses of unknown messages); oddities = { kind = n } (not understood); fallbacks_unknown; and of this
---   workflow since it was opened: submitted, duplicates, skipped, attempts, recorded, in_flight, unrecorded, asks
+--   workflow since it was opened: submitted, duplicates, differs (repeats with other content, of which the first
+--   won), skipped, attempts, recorded, in_flight, unrecorded, asks
 --   (hookInfo), fallbacks, hooks, hooks_invalid, hook_new, hook_duplicates, hook_foreign, hook_ignored
 function Hand:stats()
   local counts, err, info = self.box:counts(self.now())
@@ -232,6 +234,7 @@ function Hand:stats()
       hookinfo = gate.mute_until <= self.now() }
   end
   counts.channels = channels
+  counts.clock = { jumped = self.clock:jumped() }
   counts.rules = { version = self:ruleset(self.now()).version, problem = self.rules_problem }
   local more
   more, err, info = self.box:delivery_counts()

@@ -1,26 +1,33 @@
 --- onemsg.workflow.options: what workflow.open takes, checked. A programmer's mistake raises at the caller's line; what
 -- only the world can know (a file, a database) comes back as nil, "config: …".
+local content = require "onemsg.workflow.content"
 local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
 local optout = require "onemsg.policy.optout"
 local check = require "onemsg.base.check"
+local clock = require "onemsg.workflow.clock"
 local pace = require "onemsg.pace"
+local resolve = require "onemsg.workflow.resolve"
 local rules = require "onemsg.rules"
+local ways = require "onemsg.workflow.ways"
 local zones = require "onemsg.base.zone"
 
 local M = {}
 
-local LEASE = 60   -- seconds; more than a send can take, so that only a dead process runs out of it
+-- A lease is longer than a send may take, so that only a dead process runs out of it: what the channel may take, and
+-- seconds for the commit before it and the one after it.
+local LEASE_BEYOND = 10
+local TIMEOUT, CONNECT_TIMEOUT = 20, 5 -- of a channel that is a plain table and names none
 local WINDOW = 64  -- sends in flight
 
 local GIVE_UP_AFTER = 6 * 3600 -- seconds, where the rule names none
 
 M.TAKES = { channel = "table userdata", channels = "table", rules = "string table", store = "string table userdata",
-  resolve = "function", fallback = "table", on_change = "function", on_alert = "function", log = "string function",
-  now = "function", sleep = "function", random = "function", lease = "duration", window = "number", rate = "number",
-  burst = "number", gap = "duration", give_up_after = "duration", stalled_after = "duration", stop_words = "table",
-  start_words = "table",
-  spawn = "function" }
+  resolve = "function table", fallback = "table", on_change = "function", on_alert = "function", log = "string function",
+  now = "function", steady = "function", sleep = "function", random = "function", lease = "duration", window = "number",
+  rate = "number", burst = "number", gap = "duration", give_up_after = "duration", stalled_after = "duration",
+  stop_words = "table", start_words = "table", event_ignore = "table", spawn = "function",
+  fallback_timeout = "duration", fallback_window = "number" }
 
 local function refuse(sentence, ...)
   check.misuse("workflow.open: " .. sentence:format(...))
@@ -33,9 +40,10 @@ local function checked(options)
     refuse("give channel = … or channels = { … }, one of them")
   end
   if options.rules == nil then refuse("rules is missing: the path of rules.lua") end
-  for _, name in ipairs { "give_up_after", "stalled_after" } do
+  for _, name in ipairs { "give_up_after", "stalled_after", "fallback_timeout" } do
     if options[name] and options[name] < 1 then refuse("%s must be a second or more", name) end
   end
+  if options.fallback_window and options.fallback_window < 1 then refuse("fallback_window must be 1 or more") end
   for name, run in pairs(options.fallback or {}) do
     if type(run) ~= "function" then refuse("fallback.%s must be a function, not a %s", tostring(name), type(run)) end
   end
@@ -69,6 +77,28 @@ local function read_identities(channels, core)
     countries[name] = real and core.channel_country(channel) or not real and channel.country or nil
   end
   return instances, countries
+end
+
+--- The lease, which no channel's send may outlast.
+-- @treturn ?number
+-- @treturn string with nil: "config: …"
+local function read_lease(option, channels, names, core)
+  local least, sentence = 0, nil
+  for _, name in ipairs(names) do
+    local channel = channels[name]
+    local timeout, connect = channel.timeout or TIMEOUT, channel.connect_timeout or CONNECT_TIMEOUT
+    if type(channel) == "userdata" then timeout, connect = core.channel_patience(channel) end
+    local needs = math.ceil(timeout + connect + LEASE_BEYOND)
+    if needs > least then
+      least = needs
+      sentence = ("timeout %g s, connect_timeout %g s, and %d s for the store: write lease = %d or more, or leave it out, or "
+        .. "give the channel %s a shorter timeout"):format(timeout, connect, LEASE_BEYOND, needs, name)
+    end
+  end
+  if option and option < least then
+    return nil, ("config: lease is %g s, and a send may take longer: %s"):format(option, sentence)
+  end
+  return option or least
 end
 
 --- The rules as something with :current(now).
@@ -128,23 +158,28 @@ function M.read(options, core)
   local flow = {
     channels = channels, names = names, default_channel = default,
     store = options.store or os.getenv("ONE_MSG_STORE"),
-    resolve = options.resolve, fallback = options.fallback or {}, fallback_given = options.fallback ~= nil,
+    resolve = resolve.ready(options.resolve), fallback = options.fallback or {}, fallback_given = options.fallback ~= nil,
     on_change = options.on_change, on_alert = options.on_alert,
-    now = options.now or core.now, sleep = options.sleep, random = options.random or math.random,
+    clock = clock.new(options, core), sleep = options.sleep, random = options.random or math.random,
     limits = { rate = options.rate or pace.RATE, burst = math.max(1, math.floor(options.burst or pace.BURST)) },
-    gap = options.gap or pace.PAIR_GAP, lease = options.lease or LEASE, window = options.window or WINDOW,
+    gap = options.gap or pace.PAIR_GAP, window = options.window or WINDOW,
     give_up_after = options.give_up_after or GIVE_UP_AFTER,
     stalled_after = options.stalled_after or news.STALLED_AFTER,
     stop_word = optout.matcher(options.stop_words or optout.STOP_WORDS),
     start_word = optout.matcher(options.start_words or optout.START_WORDS),
-    spawn = options.spawn or function(run) run() end,
-    texts = {},
+    spawn = options.spawn or function(run) run() end, beside = options.spawn ~= nil,
+    fallback_timeout = options.fallback_timeout or ways.TIMEOUT, fallback_window = options.fallback_window or ways.WINDOW,
+    texts = {}, event_ignore = content.fields("workflow.open: event_ignore",
+      options.event_ignore or content.written(os.getenv "ONE_MSG_EVENT_IGNORE")),
   }
+  flow.now, flow.steady = flow.clock.now, flow.clock.steady
   flow.instances, flow.countries = read_identities(channels, core)
   if not flow.store then
     return nil, "config: store (ONE_MSG_STORE) is missing: for example \"sqlite:confirmations.db\""
   end
   local err
+  flow.lease, err = read_lease(options.lease, channels, names, core)
+  if not flow.lease then return nil, err end
   flow.rules, err = read_rules(options.rules)
   if not flow.rules then return nil, err end
   local set

@@ -2,15 +2,21 @@
 -- channel's own check, so that explain says what submit then does. Stores nothing, sends nothing.
 local attempt = require "onemsg.base.check".attempt
 local canonical = require "onemsg.base.canonical"
+local document = require "onemsg.base.document"
 local quiet = require "onemsg.workflow.quiet"
+local resolve = require "onemsg.workflow.resolve"
 local utf8 = require "onemsg.base.utf8"
 local phones = require "onemsg.base.phone"
 local json = require "onemsg.base.json"
 
 local M = {}
 
+--- An event as the store has it, decoded.
+M.stored = document.reader(canonical.DEPTH + 1, "stored")
+
 M.ID_BYTES = 200
 M.TEXT_BYTES = 65536  -- of the canonical text; an event is a notice, not a document
+M.SENDER_BYTES = 524288 -- of one that a sender writes as it likes (onemsg.senders): an order with all its lines
 
 local function label(event, name, example)
   local value = event[name]
@@ -51,9 +57,8 @@ function M.read(event)
   local text
   text, err = canonical.text(event)
   if not text then return nil, "the event can't be stored: " .. err end
-  if #text > M.TEXT_BYTES then
-    return nil, ("the event has %d bytes as JSON; at most %d are kept"):format(#text, M.TEXT_BYTES)
-  end
+  local most = type(event.sender) == "string" and M.SENDER_BYTES or M.TEXT_BYTES
+  if #text > most then return nil, ("the event has %d bytes as JSON; at most %d are kept"):format(#text, most) end
   return { id = id, type = kind, text = text }
 end
 
@@ -64,21 +69,6 @@ end
 local function skip(part, reason)
   part.state, part.reason = "skipped", strip(reason)
   return part
-end
-
---- Asks the user's resolve. nil, err, info: it failed, so nothing may be decided yet.
-local function resolve(flow, event)
-  if not flow.resolve then return false end
-  local ok, phone = pcall(flow.resolve, event)
-  if not ok then
-    return nil, "store: resolve failed, submit the event again: " .. tostring(phone), { outcome = "not_sent" }
-  end
-  if phone == nil or phone == false or phone == "" then return false end
-  if type(phone) ~= "string" and type(phone) ~= "number" then
-    return nil, "config: resolve must return a phone as text, or nil, and returned a " .. type(phone),
-      { outcome = "invalid" }
-  end
-  return type(phone) == "number" and ("%.0f"):format(phone) or phone
 end
 
 local message_fields = { "body", "template", "language", "namespace", "header", "buttons", "ttl", "text" }
@@ -106,10 +96,28 @@ local function check(channel, message)
   for _, name in ipairs { "phone", "bsuid", "username", "chat_id", "body", "template", "language", "namespace", "ttl" } do
     final[name] = checked[name]
   end
+  local first = message.body and message.body[1]
+  if type(first) == "table" then -- { name, text } each: a template with named variables
+    local texts, names = {}, {}
+    for n, value in ipairs(message.body) do
+      local said = checked.body[n] -- cleaned
+      texts[n], names[n] = type(said) == "table" and said.text or said, value.name
+    end
+    final.body, final.named = texts, names
+  end
   return final, checked.changes
 end
 
-local function confirmation(flow, event, decision, part, now)
+--- A stored message as channel:send takes it.
+-- @tparam table message decoded
+-- @treturn table the same
+function M.to_send(message)
+  for n, name in ipairs(message.named or {}) do message.body[n] = { name = name, text = message.body[n] } end
+  message.named = nil
+  return message
+end
+
+local function confirmation(flow, event, decision, part, now, asked)
   local name = decision.channel or flow.default_channel
   local channel = flow.channels[name]
   if not channel then
@@ -118,10 +126,14 @@ local function confirmation(flow, event, decision, part, now)
   end
   local phone = decision.phone
   if decision.needs_phone then
-    local found, err, info = resolve(flow, event)
+    local found, err, info = asked.found, asked.why, nil
+    if found == nil then found, err, info = resolve.ask(flow, event, asked.kept) end
     if found == nil then return nil, err, info end
-    if not found then return skip(part, "no phone: neither the event nor resolve has one") end
-    phone = found
+    asked.found, asked.why = found, err
+    phone = found and found.phone
+    if not phone then
+      return skip(part, "no phone: neither the event nor resolve has one" .. (err and ": " .. err or ""))
+    end
   end
   local message, why, fault = check(channel, compose(decision, phone))
   if not message then
@@ -150,20 +162,29 @@ end
 -- @tparam table flow channels, default_channel, ruleset, resolve, give_up_after
 -- @tparam table event
 -- @tparam number now
--- @treturn ?table plan: id, type, text (canonical), ruleset, parts = { { id, state = "queued" | "skipped", reason,
+-- @tparam ?table kept what resolve found before, for when there is no resolve now
+-- @treturn ?table plan: id, type, text (canonical), ruleset, seen (the event as the rules see it),
+--   resolved (JSON), parts = { { id, state = "queued" | "skipped", reason,
 --   rule, version, channel, phone, template, language, body, message (JSON), once, give_up_at, otherwise }, … }
 -- @treturn string with nil: "invalid: …", "config: …", "store: …"
 -- @treturn table info
-function M.plan(flow, event, now)
+function M.plan(flow, event, now, kept)
   local read, wrong = M.read(event)
   if not read then return nil, "invalid: " .. wrong, { outcome = "invalid" } end
   local ruleset = flow:ruleset(now)
   local plan = { id = read.id, type = read.type, text = read.text, ruleset = ruleset, parts = {} }
-  for n, decision in ipairs(ruleset:decide(event)) do
+  local asked = { kept = kept }
+  if (ruleset.uses or {}).resolved and ruleset:concerns(read.type) then
+    local found, err, info = resolve.ask(flow, event, kept)
+    if found == nil then return nil, err, info end
+    asked.found, asked.why = found, err
+  end
+  plan.seen = resolve.with(event, asked.found)
+  for n, decision in ipairs(ruleset:decide(plan.seen)) do
     local part = { id = n == 1 and read.id or read.id .. "~" .. n, rule = decision.rule, version = decision.version,
                    reason = decision.reason }
     if decision.confirm then
-      local done, err, info = confirmation(flow, event, decision, part, now)
+      local done, err, info = confirmation(flow, event, decision, part, now, asked)
       if not done then return nil, err, info end
     else
       skip(part, decision.reason)
@@ -171,6 +192,7 @@ function M.plan(flow, event, now)
     end
     plan.parts[n] = part
   end
+  if asked.found then plan.resolved = canonical.text(asked.found) end
   return plan
 end
 

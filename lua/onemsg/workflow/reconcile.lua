@@ -7,6 +7,7 @@ local fold = require "onemsg.workflow.fold"
 local hooks = require "onemsg.hooks"
 local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
+local planner = require "onemsg.workflow.plan"
 local phones = require "onemsg.base.phone"
 local template = require "onemsg.template"
 
@@ -32,7 +33,7 @@ local function appearance(flow, row)
   local seen = { values = message.body, media = media_of(message, tpl) }
   if not tpl then return seen end
   seen.category = tpl.category
-  local ok, text = pcall(template.fill, tpl, message.body or {})
+  local ok, text = pcall(template.fill, tpl, planner.to_send(cjson.decode(row.message)).body or {})
   seen.filled = ok and text or nil
   return seen
 end

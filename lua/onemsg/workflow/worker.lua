@@ -4,6 +4,7 @@
 -- leave now, and send all of it. Between turns it waits for an answer, for the next due time, or a quarter of a second.
 -- An answer stays in memory until the store has it: a full disk delays the record, and loses it only when the loop must
 -- end before there is room; then what came of each such send is told.
+-- Deadlines in memory (look_at, next_due …) are by flow.steady(); `now` is the store's time (onemsg.workflow.clock).
 local cjson = require "cjson"
 local attempt = require "onemsg.base.check".attempt
 local followup = require "onemsg.workflow.followup"
@@ -13,6 +14,10 @@ local outcome = require "onemsg.policy.outcome"
 local health = require "onemsg.workflow.health"
 local pace = require "onemsg.pace"
 local quiet = require "onemsg.workflow.quiet"
+local planner = require "onemsg.workflow.plan"
+local ways = require "onemsg.workflow.ways"
+local log = require "onemsg.workflow.log"
+local NONE = require "onemsg.outbox.amend".NONE
 local phones = require "onemsg.base.phone"
 
 local M = {}
@@ -36,10 +41,10 @@ function M.new(flow)
     answered = {},          -- { row, gate, answer }: to be recorded
     doubts = {}, gates = {}, parked = {}, stranded = {}, stranded_at = 0, passed = {}, -- see onemsg.workflow.health
     look_at = 0,
-    next_due = math.huge,
+    next_due = math.huge, beliefs = flow.clock.beliefs,
     recorded = 0, troubles = 0,
     ill = nil, ill_since = nil, told = {}, -- what a store says that fails, from when on, and what was told of it
-    channels = {}, open_hands = {}, upkeep_at = 0, asking = 0, asked = 0, asked_since = 0, -- see onemsg.workflow.followup
+    channels = {}, ways = ways.new(), upkeep_at = 0, asking = 0, asked = 0, asked_since = 0, -- see onemsg.workflow.followup
   }, Worker)
 end
 
@@ -50,13 +55,28 @@ function Worker:wake()
 end
 
 function Worker:trouble(err)
-  local now = self.flow.now()
+  local at = self.flow.steady()
   self.troubles = self.troubles + 1
-  self.look_at = now + TROUBLE
-  self.ill, self.ill_since = err, self.ill_since or now
+  self.look_at = at + TROUBLE
+  self.ill, self.ill_since = err, self.ill_since or at
   if self.told[err] then return end
   self.told[err] = true
   self.flow:alert { alert = "store", reason = err }
+end
+
+--- Writes a change of a row and tells of it.
+-- @treturn ?table the row as it is now; nil: it was changed by somebody else, or the store failed (which is told)
+function Worker:write(row, change, more)
+  local flow = self.flow
+  local now = flow.now()
+  change.attend_until = change.attend_until or NONE
+  local changed, err = flow.box:amended(flow.box:amend(row, change, now, more))
+  if changed then
+    log.amended(flow, changed, change, now)
+  elseif not err:find("^conflict:") then
+    self:trouble(err)
+  end
+  return changed
 end
 
 --- Send ------------------------------------------------------------------------------------------------------------
@@ -64,7 +84,9 @@ end
 --- Begins an operation; its end appends to `done`. A channel that is a plain table (a simulation) is ready at once.
 function Worker:begin(channel, operation, flight, ...)
   local ok, pending, err, info
-  if type(channel) == "userdata" then
+  if flight.fence and type(channel) == "userdata" then
+    ok, pending, err, info = attempt(core.send_in, channel, self.done, flight.fence.wall, flight.fence.steady, ...)
+  elseif type(channel) == "userdata" then
     ok, pending, err, info = attempt(core.async_in, channel, self.done, operation, ...)
   else
     ok, pending, err, info = pcall(channel.async, channel, operation, ...)
@@ -83,13 +105,13 @@ function Worker:begin(channel, operation, flight, ...)
 end
 
 local function message_of(row)
-  return cjson.decode(row.message)
+  return planner.to_send(cjson.decode(row.message))
 end
 
---- What was claimed leaves now, all of it; only then the world is told.
+--- What was claimed leaves now, all of it, or not at all once the lease is over; only then the world is told.
 function Worker:send(rows, gate, trying)
   for _, row in ipairs(rows) do
-    local flight = { row = row, gate = gate }
+    local flight = { row = row, gate = gate, fence = self.fence }
     for _, park in ipairs(trying) do
       if park.template == row.template and park.language == row.language then flight.tries = true end
     end
@@ -160,16 +182,32 @@ end
 
 --- Look ------------------------------------------------------------------------------------------------------------
 
+--- Something is due at a time of the store.
 function Worker:due_at(time)
-  if time and time < self.next_due then self.next_due = time end
+  if not time then return end
+  local at = self.flow.steady() + (time - self.flow.now())
+  if at < self.next_due then self.next_due = at end
+end
+
+--- What the clock has to say, and what follows from it.
+local function mind_clock(self)
+  local flow, clock = self.flow, self.flow.clock
+  clock:watch()
+  local ok, err = clock:share(flow.box)
+  if not ok then return self:trouble(err) end
+  flow:tell_clock()
+  if clock.beliefs == self.beliefs then return end
+  self.beliefs = clock.beliefs
+  self.parked, self.passed = {}, {} -- by the time before
+  self.upkeep_at = 0
 end
 
 --- Housekeeping that is due at a time: when that has come, runs until there are no more rows.
-function Worker:sweep(time, now, method)
+function Worker:sweep(time, now, method, in_flight)
   if not time then return end
   if time > now then return self:due_at(time) end
   repeat
-    local rows, err = self.flow.box[method](self.flow.box, now)
+    local rows, err = self.flow.box[method](self.flow.box, now, in_flight)
     if not rows then return self:trouble(err) end
     for _, row in ipairs(rows) do self.flow:announce(row) end
   until #rows == 0
@@ -205,33 +243,39 @@ end
 
 --- Asks the store what is due, and does it. Sets look_at and, for drain, next_due.
 function Worker:look()
-  local flow, now = self.flow, self.flow.now()
-  self.look_at, self.ill = now + IDLE, nil
+  local flow = self.flow
+  self.look_at, self.ill = flow.steady() + IDLE, nil
+  mind_clock(self)
+  local now, wall, steady = flow.now(), flow.clock.read()
+  self.fence = { wall = wall + flow.lease, steady = steady + flow.lease } -- as a claim's lease, of now
   flow:ruleset(now) -- a process that only works says it too
   local back, err = flow.box:take_back(now)
   if not back then return self:trouble(err) end
   for _, row in ipairs(back) do flow:announce(row) end
   local agenda
-  agenda, err = flow.box:look()
+  local in_flight = self.count > 0 or #self.answered > 0
+  agenda, err = flow.box:look(in_flight)
   if not agenda then return self:trouble(err) end
   self.gates = agenda.gates
   self.next_due = math.huge
   self:find_stranded(now) -- before they expire
-  self:sweep(agenda.lease_at, now, "recover")
-  if not self.ill then self:sweep(agenda.give_up_at, now, "expire") end
+  local sure = flow.clock:is_sure()
+  if flow.clock:ends_leases(flow.lease) then self:sweep(agenda.lease_at, now, "recover", in_flight) end
+  if sure and not self.ill then self:sweep(agenda.give_up_at, now, "expire") end
   for _, name in ipairs(flow.names) do
     if self.ill then break end -- each call may take as long as the store waits for a lock
     self:probe(name, agenda.gates[name], now)
     self:due_at(self:serve(agenda.gates[name], now))
   end
-  if not self.ill then followup.look(self, agenda.attention, now) end
+  if sure and not self.ill then followup.look(self, agenda.attention, now) end
   if self.ill then return end
   self.ill_since, self.told = nil, {}
-  self.look_at = math.min(self.look_at, math.max(now, self.next_due))
+  self.look_at = math.min(self.look_at, math.max(flow.steady(), self.next_due))
 end
 
 --- Waits for an answer or a time.
 function Worker:wait(seconds)
+  if ways.is_ready(self) then seconds = 0 end
   if self.done[0] > self.taken or seconds <= 0 and self.count == 0 then return end
   if self.flow.sleep then return self.flow.sleep(math.max(0, seconds)) end
   core.wait_group(self.done, math.max(0, seconds))
@@ -252,12 +296,13 @@ end
 function Worker:turn(may_claim)
   self:land()
   self:collect()
+  ways.turn(self)
   if #self.answered > 0 then
     local before = self.recorded
     self:record()
     if self.recorded > before then self.look_at = 0 end -- space in the window, and somebody's turn may have come
   end
-  if may_claim and self.flow.now() >= self.look_at then self:look() end
+  if may_claim and self.flow.steady() >= self.look_at then self:look() end
 end
 
 --- Run -------------------------------------------------------------------------------------------------------------
@@ -280,16 +325,20 @@ local function unrecorded(self)
   return ("%s; what came of %d sends is not recorded"):format(self.ill or "store: it did not answer", count)
 end
 
---- Waits for what is in flight, at most the lease, and then for a store that refuses to record it.
+--- Waits for what is in flight, at most the lease, for other ways that run, as long as they may, and then for a store that
+-- refuses to record it.
 local function finish(self)
-  local deadline, patience = self.flow.now() + self.flow.lease, nil
-  while self.count > 0 or #self.answered > 0 do
-    local now = self.flow.now()
-    patience = self.count == 0 and (patience or now + PATIENCE) or nil
+  local flow = self.flow
+  local deadline, patience = flow.steady() + math.max(flow.lease, flow.fallback_timeout + PATIENCE), nil
+  self.ending, self.ways.ready = true, {} -- no more other ways: whoever finds them due takes them up
+  while self.count > 0 or #self.answered > 0 or ways.is_running(self) do
+    local now = flow.steady()
+    patience = self.count == 0 and #self.answered > 0 and (patience or now + PATIENCE) or nil
     if now >= deadline or patience and now >= patience then break end
     self:wait(IDLE)
     self:turn(false)
   end
+  self.ending = false
   return unrecorded(self)
 end
 
@@ -297,19 +346,19 @@ local function run(self, stop)
   while not stop() do
     self:turn(true)
     local full = self.count >= self.flow.window
-    self:wait(full and IDLE or math.min(IDLE, self.look_at - self.flow.now()))
+    self:wait(full and IDLE or math.min(IDLE, self.look_at - self.flow.steady()))
   end
   return finish(self)
 end
 
 local function drain(self, timeout, stop)
   local flow = self.flow
-  local deadline = flow.now() + timeout
+  local deadline = flow.steady() + timeout
   self.look_at = 0
   while not (stop and stop()) do
     self:turn(true)
-    local now = flow.now()
-    local busy = self.count > 0 or #self.answered > 0
+    local now = flow.steady()
+    local busy = self.count > 0 or #self.answered > 0 or ways.is_busy(self)
     local due = self.ill or self.next_due <= math.max(now, deadline) -- ill: nobody knows
     if not busy and not due and self.look_at > now then return nil end
     if timeout > 0 and now >= deadline then return self.ill end

@@ -1,7 +1,9 @@
 --- resty.onemsg.request: what the endpoints share: bodies with a limit, credentials, answers, and a line in the error
 -- log that does not carry the request, whose URL may hold a secret.
+local document = require "onemsg.base.document"
 local json = require "onemsg.base.json"
 local onemsg = require "onemsg"
+local core = require "onemsg.core"
 
 local M = {}
 
@@ -16,8 +18,8 @@ local said, lines = {}, {}
 --- One line for the error log, at most once a second for the same sentence. nginx adds the request to whatever a handler
 -- logs, and the request line of a hook holds its secret: so the worker's long light thread writes it, within a second.
 function M.say(line, level)
-  local now = ngx.now()
-  if #lines >= SAY_MOST or said[line] and now - said[line] < SAY_EVERY and now >= said[line] then return end
+  local now = core.steady()
+  if #lines >= SAY_MOST or said[line] and now - said[line] < SAY_EVERY then return end
   said[line] = now
   lines[#lines + 1] = { level or ngx.ERR, "onemsg: " .. line }
 end
@@ -28,7 +30,7 @@ function M.write()
   local written = lines
   lines = {} -- what is said meanwhile is for the next time
   for _, line in ipairs(written) do ngx.log(line[1], line[2]) end
-  local now, count = ngx.now(), 0
+  local now, count = core.steady(), 0
   for line, at in pairs(said) do -- bounded: sentences may hold ids
     count = count + 1
     if count > SAY_MOST or now - at >= SAY_EVERY then said[line] = nil end
@@ -98,6 +100,24 @@ function M.random(settings, count)
   return onemsg.hmac(settings.key, ("random %d %.3f %d"):format(ngx.worker.pid(), ngx.now(), drawn)):sub(1, count)
 end
 
+--- Why a body could not be read: the status and a sentence that says what to do. 415 where its form is at fault, which
+-- no other content would mend.
+-- @tparam string body
+-- @tparam string wrong what is wrong with it as JSON
+-- @treturn number
+-- @treturn string
+function M.unread(body, wrong)
+  local encoding, kind = ngx.var.http_content_encoding, (ngx.var.http_content_type or ""):lower()
+  local foreign = document.foreign(body)
+  if foreign then return 415, "the body can't be read: " .. foreign end
+  if encoding and encoding:lower() ~= "identity" then
+    return 415, "the body can't be read: it is encoded, as Content-Encoding says: send it as it is"
+  elseif kind:find "^%s*application/x%-www%-form%-urlencoded" or kind:find "^%s*multipart/" then
+    return 415, "a form was posted: post JSON instead, with Content-Type: application/json"
+  end
+  return 400, wrong
+end
+
 -- Credentials -----------------------------------------------------------------------------------------------------
 
 --- Is this text one of the secrets whose digests these are? Every one is compared, in constant time.
@@ -153,7 +173,7 @@ end
 
 local statuses = { invalid = 400, conflict = 409 }
 
---- The HTTP status for an error of the workflow: 400 and 409 are the sender's to mend, with 503 it should repeat.
+--- The HTTP status for an error of the workflow: 400 and 409 are the sender's to fix, with 503 it should repeat.
 function M.status_of(err)
   return statuses[err:match "^(%l+):" or ""] or 503
 end

@@ -5,6 +5,7 @@ local onemsg = require "onemsg"
 local core = require "onemsg.core"
 local flow_options = require "onemsg.workflow.options"
 local rules = require "onemsg.rules"
+local senders = require "onemsg.senders"
 local signature = require "onemsg.signature"
 local sql = require "onemsg.sql"
 
@@ -21,7 +22,8 @@ local MOST = 2 ^ 31
 --- Our own: kinds of value, as onemsg.base.check reads them.
 local OWN = {
   rules = "string table", store = "string", channels = "table", event_secrets = "string table",
-  event_tokens = "string table", hook_secrets = "string table", operator_token = "string table", open = "boolean",
+  event_tokens = "string table",
+  sender_secrets = "table", hook_secrets = "string table", operator_token = "string table", open = "boolean",
   event_bytes = { 1, MOST }, event_items = { 1, MOST }, hook_bytes = { 1, MOST },
 }
 local OF_CHANNEL = "string number userdata" -- onemsg.new knows better
@@ -51,7 +53,8 @@ local function secrets(options, name, variable, fault_of)
   local source = name
   if not given then
     given, source = {}, name .. " (" .. variable .. ")"
-    for one in (os.getenv(variable) or ""):gmatch "[^%s,]+" do given[#given + 1] = one end
+    local list = (os.getenv(variable) or ""):gsub("v1,%s*", "") -- of a signature, pasted with the secret
+    for one in list:gmatch "[^%s,]+" do given[#given + 1] = (one:gsub("^[\"'](.*)[\"']$", "%1")) end
   end
   for i, one in ipairs(given) do
     if type(one) ~= "string" then refuse("%s: number %d is a %s, not a text", source, i, type(one)) end
@@ -60,6 +63,32 @@ local function secrets(options, name, variable, fault_of)
   end
   if next(given) ~= nil and #given == 0 then refuse("%s must be a text or a list of texts", name) end
   return given
+end
+
+local WEAK_BYTES = 16 -- a secret below is told of once: it is the sender's to choose
+
+--- The keys of the senders that have a secret: from the options, else from ONE_MSG_<NAME>_SECRET, blanks between several.
+local function sender_keys(given)
+  local keys = {}
+  for name in pairs(given) do
+    local row, wrong = senders.get(name)
+    if not row then refuse("sender_secrets: %s", plain(wrong):gsub("^invalid: ", "")) end
+  end
+  for _, name in ipairs(senders.names()) do
+    local list = given[name] or senders.written(os.getenv(senders.variable(name)))
+    if list then
+      local made, wrong = senders.keys(name, list)
+      if not made then refuse("sender_secrets: %s", plain(wrong)) end
+      for _, one in ipairs(made) do
+        if #one.text < WEAK_BYTES then
+          ngx.log(ngx.WARN, ("onemsg: the secret of %s has %d bytes: choose one of %d or more there"):format(name,
+            #one.text, WEAK_BYTES))
+        end
+      end
+      keys[name] = made
+    end
+  end
+  return keys
 end
 
 local function check_token(text)
@@ -131,13 +160,15 @@ local function check_workflow(settings, more)
   if not ok then refuse("%s", plain(read)) end
   if not read then refuse("%s", plain(err)) end
   options.log = read.sink -- opened here, with the master's rights
+  options.event_ignore = read.event_ignore -- a worker has no environment
   return options
 end
 
 --- Reads and checks everything. Only in init_by_lua.
 -- @tparam table options see resty.onemsg.init
 -- @treturn table settings: workflow (options for workflow.open), channels, event_keys (signing secrets), event_tokens,
---   hook_secrets, operator_tokens (digests), key (random, of this start), open, event_bytes, event_items, hook_bytes
+--   sender_keys (name = keys of onemsg.senders), hook_secrets, operator_tokens (digests), key (random, of this start),
+--   open, event_bytes, event_items, hook_bytes
 function M.read(options)
   local all, of_channel = takes()
   local given, why = check.read("resty.onemsg.init", options, all)
@@ -166,6 +197,7 @@ function M.read(options)
   settings.channels = read_channels(options, for_channel)
   settings.workflow = check_workflow(settings, for_workflow)
   settings.event_keys = secrets(options, "event_secrets", "ONE_MSG_EVENT_SECRET", check_key)
+  settings.sender_keys = sender_keys(options.sender_secrets or {})
   settings.event_tokens = digests(settings.key, secrets(options, "event_tokens", "ONE_MSG_EVENT_TOKEN", check_token))
   settings.hook_secrets = digests(settings.key, secrets(options, "hook_secrets", "ONE_MSG_HOOK_SECRET", check_segment))
   settings.operator_tokens =

@@ -13,7 +13,7 @@
 
 local semaphore = require "ngx.semaphore"
 
-local at, exiting, log, now, sleep = ngx.timer.at, ngx.worker.exiting, ngx.log, ngx.now, ngx.sleep
+local at, exiting, log, sleep = ngx.timer.at, ngx.worker.exiting, ngx.log, ngx.sleep
 local WARN = ngx.WARN
 
 local M = {}
@@ -170,8 +170,8 @@ end
 --- Sees to it that there is a reader, or that one is on its way; where nginx refuses a timer, the caller must look for
 -- itself. Wherever timers can be made.
 function start()
-  if reader and (reader.up or now() - reader.since < START_PATIENCE_S) then return end
-  local mine = { since = now(), polls = polls_next }
+  if reader and (reader.up or core.steady() - reader.since < START_PATIENCE_S) then return end
+  local mine = { since = core.steady(), polls = polls_next }
   local called, made = pcall(at, 0, run, mine)
   reader = called and made and mine or nil
 end

@@ -3,6 +3,7 @@
 local canonical = require "onemsg.base.canonical"
 local counters = require "resty.onemsg.counters"
 local request = require "resty.onemsg.request"
+local core = require "onemsg" and require "onemsg.core"
 local semaphore = require "ngx.semaphore"
 local slice = require "resty.onemsg.slice"
 local wait = require "resty.onemsg.wait"
@@ -105,6 +106,7 @@ end
 local children = {} -- light threads of fallbacks
 
 --- A fallback in a light thread of its own: it may wait for an SMS gateway while the work goes on.
+-- @treturn table with stop(), which ends it
 local function spawn(run)
   local child = {}
   children[child] = true
@@ -112,6 +114,11 @@ local function spawn(run)
     run()
     child.ended = true
   end)
+  return { stop = function()
+    if child.ended or not ngx.thread.kill(child.thread) then return false end
+    children[child] = nil
+    return true
+  end }
 end
 
 --- nginx keeps a light thread that ended until somebody waits for it.
@@ -156,13 +163,13 @@ local beat_at = 0
 
 --- What is to be done about once a second beside the work: tell the counts, and look whether the rules file is good.
 local function beat()
-  local now = ngx.now()
-  if now - beat_at < BEAT_S and now >= beat_at then return end
-  beat_at = now
+  local at = core.steady()
+  if at - beat_at < BEAT_S then return end
+  beat_at = at
   counters.channels(settings.channels)
   counters.flush()
   reap()
-  flow:ruleset(now)
+  flow:ruleset(flow.now())
 end
 
 local function stop()
@@ -188,7 +195,7 @@ local function run(premature)
   counters.add("onemsg_work_restarts_total", "", 0) -- a counter that is there from the start shows its first rise
   local patience = PAUSE_MIN_S
   while not premature and not exiting() do
-    local from, err = ngx.now(), nil
+    local from, err = core.steady(), nil
     if not flow then
       flow, err = open()
       trouble = err
@@ -205,7 +212,7 @@ local function run(premature)
     end
     if err then
       request.say(err)
-      if ngx.now() - from > STEADY_S then patience = PAUSE_MIN_S end
+      if core.steady() - from > STEADY_S then patience = PAUSE_MIN_S end
       pause(patience)
       patience = math.min(patience * 2, PAUSE_MAX_S)
     end

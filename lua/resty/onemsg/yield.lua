@@ -106,10 +106,12 @@ local function pending_wait(pending, seconds)
   return wait.pending(pending, seconds)
 end
 
---- core.async_in begins the sends of channel:send_each, which waits for them afterwards.
-local function async_in(channel, group, ...)
-  if not can_wait() then return refuse("channel:send_each", IN_A_TIMER, "invalid") end
-  return raw.async_in(channel, group, ...)
+--- core.async_in begins the sends of channel:send_each, which waits for them afterwards; core.send_in those of a workflow.
+local function begins_in(begin)
+  return function(channel, group, ...)
+    if not can_wait() then return refuse("channel:send_each", IN_A_TIMER, "invalid") end
+    return begin(channel, group, ...)
+  end
 end
 
 local function sleep(seconds)
@@ -152,7 +154,7 @@ end
 function M.channel(the_core)
   core = the_core
   local module = core.module
-  raw = { async = core.channel.async, ready = core.pending.ready, wait = core.pending.wait, async_in = core.async_in }
+  raw = { async = core.channel.async, ready = core.pending.ready, wait = core.pending.wait }
   yieldable = core.yieldable
   wait.init(core)
   replacing(core, "channel", function(channel)
@@ -163,7 +165,7 @@ function M.channel(the_core)
     channel.send_each = function(...) return require(each[1])[each[2]](...) end
   end)
   replacing(core, "pending", function(pending) pending.wait = pending_wait end)
-  core.async_in, core.wait_group = async_in, wait.group
+  core.async_in, core.send_in, core.wait_group = begins_in(core.async_in), begins_in(core.send_in), wait.group
   module.sleep, module.fd, module.dispatch = sleep, fd, dispatch
 end
 

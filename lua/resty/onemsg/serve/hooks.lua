@@ -68,7 +68,7 @@ function M.serve(settings, channel)
     return answer(200, "ok")
   elseif request.status_of(said) == 400 then
     count "invalid"
-    return answer(400, said)
+    return answer(request.unread(body, said))
   end
   count "failed"
   request.say("a hook was not stored: " .. said)

@@ -18,6 +18,7 @@ local METRICS = {
   { "onemsg_confirmations", "gauge", "Confirmations in the store, by state." },
   { "onemsg_due", "gauge", "Confirmations that could leave now and have not left." },
   { "onemsg_oldest_due_seconds", "gauge", "For how long the oldest of them has been due." },
+  { "onemsg_clock_jump_seconds", "gauge", "By how much the wall clock jumped, while that is not believed; 0: it did not." },
   { "onemsg_parked_templates", "gauge", "Templates whose messages are set aside." },
   { "onemsg_channel_breaker", "gauge", "1 for the state in which the breaker of a channel is." },
   { "onemsg_channel_paused_seconds", "gauge", "For how long a channel still pauses." },
@@ -74,6 +75,7 @@ local function gauges()
   out.onemsg_hook_age_seconds = #ages > 0 and ages or nil
   out.onemsg_held_statuses, out.onemsg_fallbacks_unknown = { { "", read.held } }, { { "", read.fallbacks_unknown } }
   out.onemsg_rules_good = { { "", read.rules.problem and 0 or 1 } }
+  out.onemsg_clock_jump_seconds = { { "", read.clock.jumped or 0 } }
   out.onemsg_due = { { "", read.due } }
   out.onemsg_oldest_due_seconds = { { "", read.oldest_due and math.max(0, now - read.oldest_due) or 0 } }
   out.onemsg_parked_templates = { { "", #read.parked } }
