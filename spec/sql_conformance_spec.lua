@@ -374,8 +374,8 @@ for _, engine in ipairs(stores.list) do describe("onemsg.sql on " .. engine.name
         assert(others[i]:unit { { "INSERT INTO t(a) VALUES($1)", "o" .. i } })
         assert.equal(threads + 1, sys.threads())
       end
+      assert.equal(1, others[3]:stats().opened) -- what only reads may have a thread and a connection of its own
       assert.equal(3, count())
-      assert.equal(1, others[3]:stats().opened)
       for _, other in ipairs(others) do other:close() end
       assert.equal(3, count())
     end)

@@ -317,18 +317,42 @@ static int core_spellings(lua_State *L) {
   return 2;
 }
 
+/* core.worked() -> seconds for which this thread had a processor. */
+static int core_worked(lua_State *L) {
+  struct timespec time = {0};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  lua_pushnumber(L, (lua_Number)time.tv_sec + (lua_Number)time.tv_nsec / 1e9);
+  return 1;
+}
+
 void om_core_open(lua_State *L, int module, int core) {
   static const luaL_Reg functions[] = {
       {"fd", module_fd}, {"dispatch", module_dispatch}, {"sleep", module_sleep}, {NULL, NULL}};
-  static const luaL_Reg inner[] = {
-      {"listen", core_listen},     {"accept", core_accept},       {"hangup", core_hangup},
-      {"collect", core_collect},   {"positions", om_positions},   {"raise", core_raise},
-      {"ring", core_ring},         {"under_way", core_under_way}, {"yieldable", core_yieldable},
-      {"seconds", core_seconds},   {"json", core_json},           {"base64", core_base64},
-      {"blank", core_blank},       {"log_file", core_log_file},   {"unbase64", core_unbase64},
-      {"duration", core_duration}, {"nearest", core_nearest},     {"phone", core_phone},
-      {"now", core_now},           {"steady", core_steady},       {"clocks", core_clocks},
-      {"country", core_country},   {"spellings", core_spellings}, {NULL, NULL}};
+  static const luaL_Reg inner[] = {{"listen", core_listen},
+                                   {"accept", core_accept},
+                                   {"hangup", core_hangup},
+                                   {"collect", core_collect},
+                                   {"positions", om_positions},
+                                   {"raise", core_raise},
+                                   {"ring", core_ring},
+                                   {"under_way", core_under_way},
+                                   {"yieldable", core_yieldable},
+                                   {"seconds", core_seconds},
+                                   {"json", core_json},
+                                   {"base64", core_base64},
+                                   {"blank", core_blank},
+                                   {"log_file", core_log_file},
+                                   {"unbase64", core_unbase64},
+                                   {"duration", core_duration},
+                                   {"nearest", core_nearest},
+                                   {"phone", core_phone},
+                                   {"now", core_now},
+                                   {"steady", core_steady},
+                                   {"clocks", core_clocks},
+                                   {"worked", core_worked},
+                                   {"country", core_country},
+                                   {"spellings", core_spellings},
+                                   {NULL, NULL}};
   lua_pushvalue(L, module);
   lua_setfield(L, core, "module"); /* resty/onemsg replaces `sleep` there */
   om_add_functions(L, module, functions);

@@ -23,15 +23,23 @@
 #define DIRECTORY_TEMPLATE "/onemsg-XXXXXX"
 #define SOCKET_NAME        "/port"
 
+/* The socket of an event loop. A thread that is about to write to it holds it, so that its owner's
+ * close can't make the number another file's; a copy of the descriptor would do the same, but there
+ * may be none left. */
+struct stream {
+  int fd;
+  int refs; /* __atomic */
+};
+
 struct om_port {
   pthread_mutex_t lock;
   pthread_cond_t arrived;
-  struct om_jobs home; /* lock */
-  bool closed;         /* lock */
-  bool waiting;        /* lock: the owner sleeps on `arrived` */
-  int event_fd;        /* lock for change; -1: none */
-  int stream_fd;       /* lock for change; -1: none */
-  int listen_fd;       /* owner */
+  struct om_jobs home;   /* lock */
+  bool closed;           /* lock */
+  bool waiting;          /* lock: the owner sleeps on `arrived` */
+  int event_fd;          /* lock for change; -1: none */
+  struct stream *stream; /* lock for change; NULL: none */
+  int listen_fd;         /* owner */
   char path[OM_PORT_PATH_BYTES];
   pid_t pid;
   int refs; /* __atomic */
@@ -104,7 +112,7 @@ struct om_port *om_port_new(void) {
   pthread_condattr_destroy(&attributes);
   pthread_mutex_init(&port->lock, NULL);
   om_jobs_init(&port->home);
-  port->event_fd = port->stream_fd = port->listen_fd = -1;
+  port->event_fd = port->listen_fd = -1;
   port->pid = om_process();
   port->refs = 1;
   return port;
@@ -146,16 +154,23 @@ void om_port_close(struct om_port *port) {
   }
 }
 
+static void drop_stream(struct stream *stream) {
+  if (stream != NULL && __atomic_sub_fetch(&stream->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+    close(stream->fd);
+    free(stream);
+  }
+}
+
 /* A full pipe or a peer that is gone needs no care: the owner takes all that is there whenever it
  * looks, and a byte that did not fit stands behind others that did. */
-static void ring(int event_fd, int stream_fd) {
+static void ring(int event_fd, const struct stream *stream) {
   if (event_fd >= 0) {
     uint64_t one = 1;
     ssize_t n = write(event_fd, &one, sizeof one);
     (void)n;
   }
-  if (stream_fd >= 0) {
-    ssize_t n = send(stream_fd, "!", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (stream != NULL) {
+    ssize_t n = send(stream->fd, "!", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)n;
   }
 }
@@ -164,7 +179,7 @@ static void ring(int event_fd, int stream_fd) {
 static void deliver_to(struct om_port *port, struct om_jobs *list) {
   om_port_hold(port); /* the last job's reference may be the port's last, once the owner has it */
   int event_fd = -1;
-  int stream_fd = -1;
+  struct stream *stream = NULL;
   bool wake = false;
   pthread_mutex_lock(&port->lock);
   if (!port->closed) {
@@ -174,18 +189,17 @@ static void deliver_to(struct om_port *port, struct om_jobs *list) {
     if (was_empty && port->event_fd >= 0) {
       event_fd = port->event_fd;
     }
-    if (was_empty && port->stream_fd >= 0) {
-      stream_fd = dup(port->stream_fd); /* the owner may close its own meanwhile */
+    if (was_empty && port->stream != NULL) {
+      stream = port->stream;
+      __atomic_add_fetch(&stream->refs, 1, __ATOMIC_RELAXED);
     }
   }
   pthread_mutex_unlock(&port->lock);
   if (wake) {
     pthread_cond_signal(&port->arrived);
   }
-  ring(event_fd, stream_fd);
-  if (stream_fd >= 0) {
-    close(stream_fd);
-  }
+  ring(event_fd, stream);
+  drop_stream(stream);
   for (struct om_job *job = om_jobs_shift(list); job != NULL; job = om_jobs_shift(list)) {
     om_job_drop(job); /* nobody is at home */
   }
@@ -264,13 +278,13 @@ int om_port_fd(struct om_port *port) {
   bool pending = port->home.head != NULL;
   pthread_mutex_unlock(&port->lock);
   if (pending) {
-    ring(fd, -1);
+    ring(fd, NULL);
   }
   return fd;
 }
 
 void om_port_ring(struct om_port *port) {
-  ring(port->event_fd, port->stream_fd);
+  ring(port->event_fd, port->stream);
 }
 
 /* ---- the stream socket ---- */
@@ -294,17 +308,27 @@ static int fail_listen(struct om_port *port) {
   return -1;
 }
 
+/* A directory of our own, mode 0700, in TMPDIR or, where that can't be, in /tmp. */
+static bool make_directory(char directory[OM_PORT_PATH_BYTES]) {
+  const char *const roots[] = {getenv("TMPDIR"), "/tmp"};
+  for (size_t i = 0; i < sizeof roots / sizeof *roots; i++) {
+    const char *root = roots[i];
+    if (root != NULL && root[0] == '/' &&
+        strlen(root) + sizeof DIRECTORY_TEMPLATE + sizeof SOCKET_NAME <= OM_PORT_PATH_BYTES) {
+      snprintf(directory, OM_PORT_PATH_BYTES, "%s%s", root, DIRECTORY_TEMPLATE);
+      if (mkdtemp(directory) != NULL) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 int om_port_listen(struct om_port *port, char path[OM_PORT_PATH_BYTES]) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  const char *root = getenv("TMPDIR");
-  om_port_hangup(port);
-  if (root == NULL || root[0] != '/' ||
-      strlen(root) + sizeof DIRECTORY_TEMPLATE + sizeof SOCKET_NAME > sizeof address.sun_path) {
-    root = "/tmp";
-  }
   char directory[OM_PORT_PATH_BYTES];
-  snprintf(directory, sizeof directory, "%s%s", root, DIRECTORY_TEMPLATE);
-  if (mkdtemp(directory) == NULL) { /* mode 0700 */
+  om_port_hangup(port);
+  if (!make_directory(directory)) {
     return -1;
   }
   snprintf(port->path, sizeof port->path, "%.*s%s", (int)(sizeof port->path - sizeof SOCKET_NAME),
@@ -332,35 +356,40 @@ int om_port_accept(struct om_port *port) {
     errno = EPERM;
     return -1;
   }
+  struct stream *stream = malloc(sizeof *stream);
+  if (stream == NULL) {
+    close(fd);
+    errno = ENOMEM;
+    return -1;
+  }
+  *stream = (struct stream){.fd = fd, .refs = 1};
   close(port->listen_fd);
   port->listen_fd = -1;
   remove_path(port);
   pthread_mutex_lock(&port->lock);
-  port->stream_fd = fd;
+  port->stream = stream;
   bool pending = port->home.head != NULL;
   pthread_mutex_unlock(&port->lock);
   if (pending) {
-    ring(-1, fd);
+    ring(-1, stream);
   }
   return 0;
 }
 
 void om_port_hangup(struct om_port *port) {
-  int stream_fd = port->stream_fd;
+  struct stream *stream = port->stream;
   if (port->listen_fd >= 0) {
     close(port->listen_fd);
     port->listen_fd = -1;
   }
   remove_path(port);
-  if (stream_fd >= 0) {
-    bool foreign = om_port_foreign(port);
-    if (!foreign) {
-      pthread_mutex_lock(&port->lock);
-    }
-    port->stream_fd = -1;
-    if (!foreign) {
-      pthread_mutex_unlock(&port->lock);
-    }
-    close(stream_fd);
+  if (stream != NULL && om_port_foreign(port)) {
+    port->stream = NULL; /* the lock may be held by a thread that this process does not have, */
+    close(stream->fd);   /* and so may the stream */
+  } else if (stream != NULL) {
+    pthread_mutex_lock(&port->lock);
+    port->stream = NULL;
+    pthread_mutex_unlock(&port->lock);
+    drop_stream(stream);
   }
 }

@@ -1,10 +1,10 @@
 /* sql.c: the stores of a process, and when their threads begin and end (see sql.h).
  *
- * A store is found by driver and name, counted by its handles, and has a thread from its first unit
- * on. The last handle's end, or the process's, makes the thread finish what is queued, close the
- * database and end; it is joined by whoever looks next, at the latest at exit. Two locks: the_lock
- * for the list of stores, a store's own for its queue, always in this order, and neither is held
- * while the database works. */
+ * A store is found by driver and name, counted by its handles, and each of its lanes has a thread
+ * from its first unit on. The last handle's end, or the process's, makes the threads finish what is
+ * queued, close the database and end; they are joined by whoever looks next, at the latest at exit.
+ * Two locks: the_lock for the list of stores, a store's own for its queues, always in this order,
+ * and neither is held while the database works. */
 #include "sql_store.h"
 
 #include <errno.h>
@@ -20,16 +20,54 @@ static bool ending;                     /* the_lock: the process is */
 static bool torn; /* this is a child, and its parent's thread was inside the database when it was
                      made: locks that nobody holds any more are held in here; set by the fork */
 
-/* Has it a thread, of this very process? */
+/* Has it threads, of this very process? */
 static bool runs_here(const struct om_sql_store *store) {
   return __atomic_load_n(&store->pid, __ATOMIC_RELAXED) == getpid();
 }
 
 /* ---- start and stop ---- */
 
+/* The store's lock is held. Are the threads that were started at their end? */
+static bool is_over(const struct om_sql_store *store) {
+  bool over = true;
+  for (int i = 0; i < OM_SQL_LANES; i++) {
+    over = over && (!store->lanes[i].started || store->lanes[i].over);
+  }
+  return over;
+}
+
+/* The store's lock is held. Has every thread closed the database for the fork? */
+static bool is_paused(const struct om_sql_store *store) {
+  bool paused = true;
+  for (int i = 0; i < OM_SQL_LANES; i++) {
+    const struct om_sql_lane *lane = &store->lanes[i];
+    paused = paused && (!lane->started || lane->paused || lane->over);
+  }
+  return paused;
+}
+
+/* The store's lock is held. */
+static void wake_all(struct om_sql_store *store) {
+  for (int i = 0; i < OM_SQL_LANES; i++) {
+    pthread_cond_signal(&store->lanes[i].wake);
+  }
+}
+
+/* the_lock is held, and all threads are over: they have nothing left to do but to return. */
+static void join(struct om_sql_store *store) {
+  for (int i = 0; i < OM_SQL_LANES && !store->joined; i++) {
+    if (store->lanes[i].started) {
+      pthread_join(store->lanes[i].thread, NULL);
+    }
+  }
+  store->joined = true;
+}
+
 static void free_store(struct om_sql_store *store) {
   pthread_mutex_destroy(&store->lock);
-  pthread_cond_destroy(&store->wake);
+  for (int i = 0; i < OM_SQL_LANES; i++) {
+    pthread_cond_destroy(&store->lanes[i].wake);
+  }
   pthread_cond_destroy(&store->ended);
   free(store->name);
   free(store);
@@ -44,7 +82,7 @@ static void reap(void) {
     bool free_it = store->handles == 0 && (pid == 0 || pid == getpid());
     if (free_it && pid != 0) {
       pthread_mutex_lock(&store->lock);
-      free_it = store->over;
+      free_it = is_over(store);
       pthread_mutex_unlock(&store->lock);
     }
     if (!free_it) {
@@ -52,8 +90,8 @@ static void reap(void) {
       continue;
     }
     *at = store->next;
-    if (pid != 0 && !store->joined) {
-      pthread_join(store->thread, NULL); /* it has nothing left to do but to return */
+    if (pid != 0) {
+      join(store);
     }
     free_store(store);
   }
@@ -64,7 +102,7 @@ static void stop(struct om_sql_store *store, int64_t until_us) {
   pthread_mutex_lock(&store->lock);
   store->stop = true;
   store->until_us = until_us;
-  pthread_cond_signal(&store->wake);
+  wake_all(store);
   pthread_mutex_unlock(&store->lock);
 }
 
@@ -72,10 +110,10 @@ static bool wait_for_end(struct om_sql_store *store, int64_t until_us) {
   struct timespec until = om_sql_time(until_us + OM_SQL_STOP_GRACE_MS * 1000);
   int error = 0;
   pthread_mutex_lock(&store->lock);
-  while (!store->over && error == 0) {
+  while (!is_over(store) && error == 0) {
     error = pthread_cond_timedwait(&store->ended, &store->lock, &until);
   }
-  bool over = store->over;
+  bool over = is_over(store);
   pthread_mutex_unlock(&store->lock);
   return over;
 }
@@ -91,8 +129,7 @@ static void stop_at_exit(void) {
   }
   for (struct om_sql_store *store = the_stores; store != NULL; store = store->next) {
     if (runs_here(store) && !store->joined && wait_for_end(store, until_us)) {
-      pthread_join(store->thread, NULL);
-      store->joined = true;
+      join(store);
     }
   }
   pthread_mutex_unlock(&the_lock);
@@ -106,13 +143,13 @@ static void before_fork(void) {
   for (struct om_sql_store *store = the_stores; store != NULL; store = store->next) {
     pthread_mutex_lock(&store->lock);
     store->pause = runs_here(store);
-    pthread_cond_signal(&store->wake);
+    wake_all(store);
     pthread_mutex_unlock(&store->lock);
   }
   for (struct om_sql_store *store = the_stores; store != NULL; store = store->next) {
     int error = 0;
     pthread_mutex_lock(&store->lock);
-    while (store->pause && !store->paused && !store->over && error == 0) {
+    while (store->pause && !is_paused(store) && error == 0) {
       error = pthread_cond_timedwait(&store->ended, &store->lock, &until);
     }
   }
@@ -120,10 +157,10 @@ static void before_fork(void) {
 
 static void after_fork(bool child) {
   for (struct om_sql_store *store = the_stores; store != NULL; store = store->next) {
-    torn = torn || (child && store->pause && !store->paused && !store->over);
+    torn = torn || (child && store->pause && !is_paused(store));
     store->pause = false;
     if (!child) {
-      pthread_cond_signal(&store->wake);
+      wake_all(store);
     }
     pthread_mutex_unlock(&store->lock);
   }
@@ -144,15 +181,16 @@ static void prepare(void) {
 }
 
 /* The store's lock is held. 0, or an error number. */
-static int start(struct om_sql_store *store) {
+static int start(struct om_sql_lane *lane) {
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the host's threads */
-  int error = pthread_create(&store->thread, NULL, om_sql_thread, store);
+  int error = pthread_create(&lane->thread, NULL, om_sql_thread, lane);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (error == 0) {
-    __atomic_store_n(&store->pid, getpid(), __ATOMIC_RELAXED);
+    lane->started = true;
+    __atomic_store_n(&lane->store->pid, getpid(), __ATOMIC_RELAXED);
   }
   return error;
 }
@@ -168,11 +206,14 @@ static struct om_sql_store *new_store(const struct om_sql_driver *driver, const 
   pthread_condattr_t attributes;
   pthread_condattr_init(&attributes);
   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&store->wake, &attributes);
+  for (int i = 0; i < OM_SQL_LANES; i++) {
+    store->lanes[i].store = store;
+    pthread_cond_init(&store->lanes[i].wake, &attributes);
+    om_jobs_init(&store->lanes[i].queue);
+  }
   pthread_cond_init(&store->ended, &attributes);
   pthread_condattr_destroy(&attributes);
   pthread_mutex_init(&store->lock, NULL);
-  om_jobs_init(&store->queue);
   store->driver = driver;
   store->name = copy;
   store->stop = ending;
@@ -235,13 +276,32 @@ void om_sql_detach(struct om_sql_store *store, bool wait) {
 
 void om_sql_read_stats(struct om_sql_store *store, struct om_sql_stats *stats) {
   pthread_mutex_lock(&store->lock);
-  *stats = store->stats;
+  const struct om_sql_stats *reads = &store->lanes[OM_SQL_READS].stats;
+  *stats = store->lanes[OM_SQL_COMMITS].stats;
+  stats->reads += reads->reads;
+  stats->failed += reads->failed;
+  stats->busy += reads->busy;
+  stats->opened += reads->opened;
   stats->queued = store->load;
   pthread_mutex_unlock(&store->lock);
 }
 
+/* The store's lock is held. The lane for a unit, its thread started; NULL: errno says why not. What
+ * reads goes with the others where it can't go apart, or no second thread is to be had. */
+static struct om_sql_lane *lane_for(struct om_sql_store *store, const struct om_sql_unit *unit) {
+  struct om_sql_lane *lane = &store->lanes[OM_SQL_READS];
+  if (unit->reads && store->driver->reads_apart && (lane->started || start(lane) == 0)) {
+    return lane;
+  }
+  lane = &store->lanes[OM_SQL_COMMITS];
+  int error = lane->started ? 0 : start(lane);
+  errno = error;
+  return error == 0 ? lane : NULL;
+}
+
 /* The store's lock is held. */
-static enum om_submitted enqueue(struct om_sql_store *store, struct om_sql_unit *unit) {
+static enum om_submitted enqueue(struct om_sql_store *store, struct om_sql_unit *unit,
+                                 struct om_sql_lane **to) {
   if (store->stop || om_sql_foreign(store)) {
     om_sql_fail(&unit->error, OM_SQL_CLOSED, 0, "the store is closed; this unit was not begun");
     return OM_SUBMIT_STOPPED;
@@ -258,31 +318,35 @@ static enum om_submitted enqueue(struct om_sql_store *store, struct om_sql_unit 
                 "%d units wait already; wait for some of them before this one", store->load);
     return OM_SUBMIT_FULL;
   }
-  int error = __atomic_load_n(&store->pid, __ATOMIC_RELAXED) == 0 ? start(store) : 0;
-  if (error != 0) {
+  struct om_sql_lane *lane = lane_for(store, unit);
+  if (lane == NULL) {
+    int error = errno;
     om_sql_fail(&unit->error, OM_SQL_MEMORY, error, "no thread could be started: %s",
                 strerror(error));
     errno = error;
     return OM_SUBMIT_FAILED;
   }
-  om_jobs_append(&store->queue, &unit->job);
-  store->waiting++;
-  store->want = unit->reads ? 1 : store->want;
+  om_jobs_append(&lane->queue, &unit->job);
+  lane->waiting++;
+  lane->want = unit->reads ? 1 : lane->want;
+  lane->load++;
   store->load++;
   store->load_bytes += unit->bytes;
+  *to = lane;
   return OM_SUBMITTED;
 }
 
 enum om_submitted om_sql_submit(struct om_job *job) {
   struct om_sql_unit *unit = (struct om_sql_unit *)job;
   struct om_sql_store *store = unit->store;
+  struct om_sql_lane *lane = NULL;
   unit->deadline_us = om_now_us() + unit->patience_us;
   pthread_mutex_lock(&store->lock);
-  enum om_submitted result = enqueue(store, unit);
-  bool wake = result == OM_SUBMITTED && store->sleeping && store->waiting >= store->want;
+  enum om_submitted result = enqueue(store, unit, &lane);
+  bool wake = result == OM_SUBMITTED && lane->sleeping && lane->waiting >= lane->want;
   pthread_mutex_unlock(&store->lock);
   if (wake) {
-    pthread_cond_signal(&store->wake);
+    pthread_cond_signal(&lane->wake);
   }
   return result;
 }

@@ -1,9 +1,10 @@
-/* sql.h: the database thread, and what a driver has to offer it. No Lua here, and no SQLite.
+/* sql.h: the database threads, and what a driver has to offer them. No Lua here, and no SQLite.
  *
  * A unit is a list of statements that succeeds or fails as a whole. Every distinct database of a
  * process has one store: a thread, started at the first unit, that takes all waiting units into one
  * transaction, a savepoint each, commits once, and only then sends the answers home. Units that
- * only read take no part in that; they are answered first, each from its own snapshot.
+ * only read take no part in that: each is answered from its own snapshot, on a second thread with a
+ * connection of its own where the driver allows that (reads_apart), else before the others.
  *
  * Ownership: a unit is a job (port.h). Its arena, which holds texts, values and rows, goes with it.
  * The owner fills it, the store's thread has it from submit to delivery, then the owner again.
@@ -113,10 +114,13 @@ struct om_sql_unit {
   struct om_sql_error error;
 };
 
-/* A driver: all on the store's thread, but check. False: *error says why. */
+/* A driver: all but check on the thread that opened the connection. False: *error says why. */
 struct om_sql_driver {
   int batch;   /* units a transaction, OM_SQL_BATCH_MAX at most */
   bool rotate; /* locks are of rows: who waits for one lets those behind it go first */
+  /* A second connection reads while the first one commits, and sees all that it has acknowledged.
+   * It gets units that read only. */
+  bool reads_apart;
   /* Owner's thread, no waiting, nothing opened: can what stands behind the scheme be right? Writes
    * the name by which two targets are known to be one database, to be freed by the caller; NULL:
    * *error. */

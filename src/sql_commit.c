@@ -152,7 +152,7 @@ bool om_sql_commit_connect(struct om_sql_commit *round) {
   if (round->connection != NULL) {
     round->connect_us = 0;
     round->away_us = 0;
-    round->create = false; /* if it is gone one day, an empty one in its place would hide that */
+    round->create = false;
     round->stats.opened++;
     return true;
   }

@@ -65,6 +65,7 @@ function M.open(options)
   local flow, err = flow_options.read(options, core)
   if not flow then return nil, err, { outcome = "invalid" } end
   setmetatable(flow, Flow)
+  flow.breathe = function() end -- called between the pieces of long work: in nginx others are served there
   flow.counted, flow.landing = { submitted = 0, duplicates = 0, differs = 0, skipped = 0, attempts = 0, hooks = 0,
     hook_new = 0, hook_duplicates = 0, hook_foreign = 0, hook_ignored = 0, hooks_invalid = 0, asks = 0, fallbacks = 0 }, {}
   local info
@@ -162,40 +163,48 @@ local function repeated(flow, rows, text, id, options)
   return ticket
 end
 
---- The unit is on disk, or not: the ticket.
-local function land(flow, begun, timeout)
-  local rows, known, info = flow.box:submitted(begun, timeout)
-  if not rows then return nil, known, info end
-  begun.done = true
+--- What a submit has come to: its answer, a list, and the rows that are news.
+local function judge(flow, begun, rows, known, info)
+  if not rows then return { nil, known, info }, {} end
   local counted = flow.counted
   if known then
-    local ticket, err, why = repeated(flow, rows, begun.plan.text, begun.plan.id, begun.options)
-    if not ticket then return nil, err, why end
-    counted.duplicates = counted.duplicates + 1
-    if ticket.differs then counted.differs = counted.differs + 1 end
-    return ticket
+    local answer = { repeated(flow, rows, begun.plan.text, begun.plan.id, begun.options) }
+    if answer[1] then
+      counted.duplicates = counted.duplicates + 1
+      if answer[1].differs then counted.differs = counted.differs + 1 end
+    end
+    return answer, {}
   end
   for _, row in ipairs(rows) do
     local what = row.state == "skipped" and "skipped" or "submitted"
     counted[what] = counted[what] + 1
-    flow:announce(row)
   end
-  flow.worker:wake()
-  return ticket_of(rows, false)
+  return { ticket_of(rows, false) }, rows
 end
 
+-- A submit under way. It lies in flow.landing until it has an answer, and the loop that works takes in what nobody waits
+-- for: in nginx whoever waits may be killed, and somebody else may wait as well. Whoever comes first after the wait gives
+-- it its answer and tells of it; nothing in between yields.
 local Landing = {}
 Landing.__index = Landing
 
 --- True when wait would return at once.
-function Landing:ready() return self.begun.done == true or self.begun.pending:ready() end
+function Landing:ready() return self.answer ~= nil or self.begun.pending:ready() end
 
 --- The ticket, or nil, err, info; also nil, "timeout: …".
 function Landing:wait(timeout)
   if not self.answer then
-    local answer = { land(self.flow, self.begun, timeout) }
-    if not answer[1] and answer[2]:find("^timeout:") then return nil, answer[2], answer[3] end
-    self.answer, self.flow.landing[self] = answer, nil
+    local flow = self.flow
+    local rows, known, info = flow.box:submitted(self.begun, timeout)
+    if not self.answer then
+      if not rows and known:find("^timeout:") then return nil, known, info end
+      local news
+      self.answer, news = judge(flow, self.begun, rows, known, info)
+      flow.landing[self] = nil
+      if self.on_answer then self.on_answer(self.answer[1], self.answer[2]) end
+      for _, row in ipairs(news) do flow:announce(row) end
+      if news[1] then flow.worker:wake() end
+    end
   end
   return self.answer[1], self.answer[2], self.answer[3]
 end
@@ -220,9 +229,10 @@ function Flow:submit(event, options)
   begun, err, info = self.box:submit(plan, now, self.gap)
   if not begun then return nil, err, info end
   begun.options = options
-  if options.wait ~= false then return land(self, begun) end
   local landing = setmetatable({ flow = self, begun = begun }, Landing)
   self.landing[landing] = true
+  if self.on_begun then self.on_begun() end
+  if options.wait ~= false then return landing:wait() end
   return landing
 end
 

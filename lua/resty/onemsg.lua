@@ -21,6 +21,10 @@ local function need()
   return settings
 end
 
+local function serve(endpoint, ...)
+  return require "resty.onemsg.request".serve(require("resty.onemsg.serve." .. endpoint).serve, ...)
+end
+
 --- Reads and checks the options, the secrets and ONE_MSG_… before nginx forks and drops the environment. Opens no
 -- connection and starts no thread. Raises one sentence, which stops nginx, when something is wrong.
 -- Context: init_by_lua.
@@ -63,18 +67,21 @@ end
 --- Takes an event: on disk when it returns a ticket. As flow:submit of onemsg.workflow.
 -- Context: rewrite, access, content, timer; with { wait = false } every phase from init_worker on.
 -- @tparam table event id and type are required
--- @tparam ?table options wait = false: a pending (ready, wait) instead of a ticket
+-- @tparam ?table options wait = false: a pending (ready, wait) instead of a ticket; what comes before this worker has
+--   opened the store is kept until then
 -- @treturn ?table ticket { id, state, rule, reason, duplicate, … }
 -- @treturn string with nil: "invalid: …", "conflict: …", "store: …", "config: …"
 function M.submit(event, options)
   need()
+  local worker = require "resty.onemsg.worker"
+  if options and options.wait == false and not worker.is_open() then return worker.keep(event, options) end
   local yield = require "resty.onemsg.yield"
   if not (options and options.wait == false) and not yield.can_wait() then
     local phase = ngx.get_phase()
     return nil, ("invalid: submit waits, and %s_by_lua cannot; call submit(event, { wait = false })"):format(phase),
       { outcome = "invalid", retry = false, phase = phase }
   end
-  local flow, err, info = require "resty.onemsg.worker".flow()
+  local flow, err, info = worker.flow()
   if not flow then return nil, err, info end
   return flow:submit(event, options)
 end
@@ -91,8 +98,8 @@ end
 --   header   the header that holds the secret (from = "plain")
 function M.serve_events(options)
   local the_settings = need()
-  if options == nil then return require "resty.onemsg.serve.events".serve(the_settings) end
-  return require "resty.onemsg.serve.senders".serve(the_settings, options)
+  if options == nil then return serve("events", the_settings) end
+  return serve("senders", the_settings, require "resty.onemsg.serve.senders".options(options))
 end
 
 --- Answers 1MSG's webhook: …/<secret>. 200 only when on disk, 400, 404 for a wrong secret, 405, 413, 503.
@@ -104,20 +111,20 @@ function M.serve_hooks(options)
   if channel ~= nil and not the_settings.channels[channel] then
     error(("serve_hooks: there is no channel %q"):format(tostring(channel)), 2)
   end
-  return require "resty.onemsg.serve.hooks".serve(the_settings, channel)
+  return serve("hooks", the_settings, channel)
 end
 
 --- Answers with the metrics in Prometheus' text format. Names nobody, and asks for no secret: let nginx guard it.
 -- Context: content_by_lua.
 function M.serve_metrics()
-  return require "resty.onemsg.serve.metrics".serve(need())
+  return serve("metrics", need())
 end
 
 --- Answers with the operator's page: what became of each confirmation, and what a person decides. ?format=json for
 -- programs. HTTP Basic with operator_token as the password (any user name), or Authorization: Bearer.
 -- Context: content_by_lua.
 function M.serve_status()
-  return require "resty.onemsg.serve.status".serve(need())
+  return serve("status", need())
 end
 
 return M

@@ -288,7 +288,10 @@ function Worker:land()
   for landing in pairs(self.flow.landing) do
     if landing:ready() then ready[#ready + 1] = landing end
   end
-  for _, landing in ipairs(ready) do landing:wait() end
+  for _, landing in ipairs(ready) do
+    self.flow.breathe()
+    landing:wait()
+  end
 end
 
 function Worker:turn(may_claim)

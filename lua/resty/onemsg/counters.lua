@@ -1,6 +1,7 @@
---- resty.onemsg.counters: what has been counted since nginx started. Each worker counts for itself and adds the news to
--- the shared dictionary `onemsg` once a second, where there is one: then every worker can tell the sums of all, and
--- they outlive a worker and a reload. Without it each worker tells its own.
+--- resty.onemsg.counters: what has been counted since nginx started. Each worker counts for itself and in the shared
+-- dictionary `onemsg`, where there is one: then every worker can tell the sums of all, and they outlive a worker, however
+-- it ends, and a reload. What a channel counts by itself, and what the dictionary had no room for, is added once a second.
+-- Without it each worker tells its own.
 local M = {}
 
 local DICT = "onemsg"
@@ -20,6 +21,7 @@ function M.shared() return dict ~= nil end
 function M.add(name, labels, n)
   local key = name .. "|" .. labels
   counts[key] = (counts[key] or 0) + n
+  if dict and dict:incr(key, n, 0) then flushed[key] = (flushed[key] or 0) + n end
 end
 
 --- One observation of a histogram.

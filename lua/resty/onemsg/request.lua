@@ -40,24 +40,64 @@ end
 -- Bodies ----------------------------------------------------------------------------------------------------------
 
 local function read_file(path, limit)
-  local file = path and io.open(path, "rb")
-  if not file then return "" end
-  local content = file:read(limit + 1)
+  local file, err = io.open(path, "rb")
+  if not file then return nil, err end
+  local content
+  content, err = file:read(limit + 1)
   file:close()
+  if not content and err then return nil, path .. ": " .. err end
   return content or ""
+end
+
+local function unread(why)
+  return nil, 503, "store: the body could not be read here (" .. why .. "); send it again"
 end
 
 --- The request's body, also one that nginx put into a file. Whatever is longer is not even read where its length is
 -- known beforehand; nginx's client_max_body_size bounds the rest.
 -- @tparam number limit bytes
--- @treturn ?string body; nil when it is too long
+-- @treturn ?string body
+-- @treturn number with nil: the status to answer: 413 when it is too long, 503 when this nginx could not get at it
+-- @treturn string with nil: a sentence
 function M.body(limit)
+  local too_long = ("invalid: a body may have %d bytes"):format(limit)
   local length = tonumber(ngx.var.http_content_length)
-  if length and length > limit then return nil end
-  ngx.req.read_body()
-  local body = ngx.req.get_body_data() or read_file(ngx.req.get_body_file(), limit)
-  if #body > limit then return nil end
+  if length and length > limit then return nil, 413, too_long end
+  local ok, err = pcall(ngx.req.read_body) -- raises for HTTP/2 without a length in some versions of nginx's Lua module
+  if not ok then
+    M.say("a body could not be read: " .. tostring(err))
+    return unread(tostring(err))
+  end
+  local body, path = ngx.req.get_body_data(), ngx.req.get_body_file()
+  if not body and path then
+    body, err = read_file(path, limit)
+    if not body then
+      M.say("a body could not be read out of its file: " .. err)
+      return unread((err:gsub("^.*: ", "")))
+    end
+  end
+  body = body or ""
+  if #body > limit then return nil, 413, too_long end
   return body
+end
+
+--- Runs an endpoint. A client that hangs up does not end it, for what was begun is to be recorded and told; and what
+-- fails in it is our failure, not the sender's: 503.
+function M.serve(endpoint, ...)
+  pcall(ngx.on_abort, function() end) -- refused where client aborts are not looked for
+  local ok, err = pcall(endpoint, ...)
+  if ok then return end
+  M.say("a request failed: " .. tostring(err))
+  if not ngx.headers_sent then M.fail(503, "store: this request failed here; send it again") end
+end
+
+local drawn = 0
+
+--- Bytes that nobody can guess, without a descriptor: by the key of this start, for this worker and this call.
+-- @tparam number count 32 at most
+function M.random(settings, count)
+  drawn = drawn + 1
+  return onemsg.hmac(settings.key, ("random %d %.3f %d"):format(ngx.worker.pid(), ngx.now(), drawn)):sub(1, count)
 end
 
 --- Why a body could not be read: the status and a sentence that says what to do. 415 where its form is at fault, which

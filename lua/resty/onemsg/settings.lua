@@ -118,9 +118,7 @@ local function digests(key, list)
   return out
 end
 
---- Random bytes.
--- @tparam number count
-function M.random(count)
+local function random(count)
   local file = assert(io.open("/dev/urandom", "rb"))
   local bytes = file:read(count)
   file:close()
@@ -175,7 +173,7 @@ function M.read(options)
   local all, of_channel = takes()
   local given, why = check.read("resty.onemsg.init", options, all)
   if not given then error(why, 0) end
-  local settings, for_channel, for_workflow = { key = M.random(32) }, {}, {}
+  local settings, for_channel, for_workflow = { key = random(32) }, {}, {}
   for name, value in pairs(given) do
     if of_channel[name] then
       for_channel[name] = value

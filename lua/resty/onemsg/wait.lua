@@ -70,19 +70,38 @@ M.pump = pump
 
 -- ---- the reader ----
 
+--- A socket that gets a byte whenever there is something to take home; nil, and why not.
 local function open()
-  local path = core.listen()
-  local socket = path and ngx.socket.tcp()
-  if not socket then return nil end
+  local path, err = core.listen()
+  if not path then return nil, err end
+  local made, socket = pcall(ngx.socket.tcp)
+  if not made then
+    core.hangup()
+    return nil, socket
+  end
   socket:settimeouts(CONNECT_MS, CONNECT_MS, READ_MS)
-  if socket:connect("unix:" .. path) then
+  local connected
+  connected, err = socket:connect("unix:" .. path)
+  if connected then
     for _ = 1, ACCEPT_TRIES do
-      if core.accept() then return socket end
+      connected, err = core.accept()
+      if connected then return socket end
     end
     socket:close()
   end
   core.hangup()
-  return nil
+  return nil, err or "others took it"
+end
+
+local told -- why there was no socket the last time
+
+--- Says it once for each reason: a worker that looks every millisecond works, and costs more.
+local function tell(why)
+  if why and why ~= told then
+    log(WARN, "onemsg: no private socket could be had (", tostring(why), "), so that completions are looked for every ",
+      "1 to 10 ms; give nginx a TMPDIR that it can write to (env TMPDIR), or more descriptors (worker_rlimit_nofile)")
+  end
+  told = why
 end
 
 local function read(mine, socket)
@@ -127,8 +146,12 @@ local start
 local function run(_, mine)
   if reader ~= mine then return end -- one that came late; another was started meanwhile
   mine.up = true
-  local socket = not mine.polls and open() or nil
-  local ok, err
+  local socket, ok, err
+  if not mine.polls then
+    local why
+    socket, why = open()
+    tell(why)
+  end
   if socket then
     arm(mine)
     ok, err = pcall(read, mine, socket)

@@ -10,14 +10,14 @@ local document = require "onemsg.base.document"
 local request = require "resty.onemsg.request"
 local semaphore = require "ngx.semaphore"
 local signature = require "onemsg.signature"
+local slice = require "resty.onemsg.slice"
 local worker = require "resty.onemsg.worker"
 
 local M = {}
 
 local WINDOW = 64 -- events of one request that are under way to the store together
-local ROOM = 4    -- such windows of a worker: together what one commit holds; the others wait, and fill no queue
-local SLICE = 16  -- events (about a millisecond) that are decided before the worker serves others
-local TURN_S, ROOM_S = 1, 10 -- what was not given back within this was lost with a light thread that was killed
+local ROOM = 4 * WINDOW -- … and of a worker: together what one commit holds; the others wait, and fill no queue
+local ROOM_S = 1  -- who waits for room looks again so often
 local NEST = 2    -- levels around an event's own: the array, and one to be refused by name
 
 local decode = document.reader(canonical.DEPTH + NEST, "event")
@@ -109,7 +109,19 @@ local function begin(flow, item)
     { wait = false, first = item.first, ignore = item.ignore })
   if not ok then landing, err = nil, "store: " .. tostring(landing) end
   item.landing, item.err = landing, err
-  if landing then flow.landing[landing] = nil end -- this request lands it, not the worker's long thread
+end
+
+--- Counts what became of an event. Hangs on its answer, not on this request, which may be killed before that.
+local function tally(ticket, err)
+  if ticket then
+    if ticket.differs then
+      request.say(("event %s came again with other content; the first is kept"):format(ticket.id), ngx.NOTICE)
+    end
+    return count(ticket.differs and "differs" or ticket.duplicate and "duplicate" or ticket.state)
+  end
+  local status = request.status_of(err)
+  count(status == 400 and "invalid" or status == 409 and "conflict" or "failed")
+  if status == 503 then request.say("an event was not stored: " .. err) end
 end
 
 local function finish(item)
@@ -117,29 +129,28 @@ local function finish(item)
     local ok, ticket, err = pcall(item.landing.wait, item.landing)
     if not ok then ticket, err = nil, "store: " .. tostring(ticket) end
     item.ticket, item.err = ticket, err
-  end
-  if item.ticket then
-    item.status = item.ticket.duplicate and 200 or 202
-    if item.ticket.differs then
-      request.say(("event %s came again with other content; the first is kept"):format(item.ticket.id), ngx.NOTICE)
-    end
-    count(item.ticket.differs and "differs" or item.ticket.duplicate and "duplicate" or item.ticket.state)
   else
-    item.status = request.status_of(item.err)
-    count(item.status == 400 and "invalid" or item.status == 409 and "conflict" or "failed")
-    if item.status == 503 then request.say("an event was not stored: " .. item.err) end
+    tally(nil, item.err)
   end
+  item.status = not item.ticket and request.status_of(item.err) or item.ticket.duplicate and 200 or 202
 end
 
-local turn, room = semaphore.new(1), semaphore.new(ROOM)
+local under_way, room = 0, semaphore.new(0) -- events of several in one request; for who waits until there are fewer
 
---- Begins some events, then lets the worker look at its other connections. One request of a worker at a time: many
--- large ones must not add up to a long pause for everybody.
-local function begin_slice(flow, list, from, to)
-  turn:wait(TURN_S)
-  for i = from, to do begin(flow, list[i]) end
-  ngx.sleep(0)
-  if turn:count() < 1 then turn:post() end
+local function landed(ticket, err)
+  under_way = under_way - 1
+  if room:count() < 0 and under_way + WINDOW <= ROOM then room:post() end
+  tally(ticket, err)
+end
+
+--- Waits until a window more may be under way. The room is counted by the events that have no answer yet: who is
+-- killed here holds none of it.
+local function wait_for_room()
+  local others = room:count() < 0 -- who came before, and goes before
+  while under_way > 0 and (others or under_way + WINDOW > ROOM) do
+    others = false
+    room:wait(ROOM_S)
+  end
 end
 
 --- Submits events, in turn with other requests of the worker.
@@ -148,15 +159,22 @@ end
 function M.take(flow, list)
   if #list == 1 then
     begin(flow, list[1])
+    if list[1].landing then list[1].landing.on_answer = tally end
     return finish(list[1])
   end
   for first = 1, #list, WINDOW do
     local last = math.min(first + WINDOW - 1, #list)
-    room:wait(ROOM_S)
-    for from = first, last, SLICE do begin_slice(flow, list, from, math.min(from + SLICE - 1, last)) end
+    wait_for_room()
+    for i = first, last do
+      slice.breathe()
+      begin(flow, list[i])
+      if list[i].landing then
+        under_way, list[i].landing.on_answer = under_way + 1, landed
+      end
+    end
     for i = first, last do finish(list[i]) end
-    if room:count() < ROOM then room:post() end
   end
+  slice.breathe()
 end
 
 --- Counts what became of a request or of events. For serve/.
@@ -198,10 +216,11 @@ function M.serve(settings)
   local may, about = authenticate(settings)
   local body
   if may then
-    body = request.body(settings.event_bytes)
+    local status, sentence
+    body, status, sentence = request.body(settings.event_bytes)
     if not body then
-      count "too_large"
-      return request.fail(413, ("invalid: a body may have %d bytes"):format(settings.event_bytes))
+      count(status == 413 and "too_large" or "failed")
+      return request.fail(status, sentence)
     end
     may, about = authenticate(settings, body)
   end

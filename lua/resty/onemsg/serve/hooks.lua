@@ -56,10 +56,10 @@ function M.serve(settings, channel)
     count "wrong_method"
     return answer(405, "POST a hook")
   end
-  local body = request.body(settings.hook_bytes)
+  local body, status, sentence = request.body(settings.hook_bytes)
   if not body then
-    count "too_large"
-    return answer(413, "too large")
+    count(status == 413 and "too_large" or "failed")
+    return answer(status, sentence)
   end
   local events, said = store(body, channel)
   if events then

@@ -5,12 +5,11 @@
 -- label `worker`. Labels are bounded: states, outcomes, results, and the names of the channels.
 local counters = require "resty.onemsg.counters"
 local request = require "resty.onemsg.request"
-local worker = require "resty.onemsg.worker"
+local stats = require "resty.onemsg.stats"
 
 local M = {}
 
 local TYPE = "text/plain; version=0.0.4; charset=utf-8"
-local KEEP_S = 1 -- seconds for which counts of the store are used again: scrapers must not become a load
 
 --- name, type, help; in this order.
 local METRICS = {
@@ -46,25 +45,11 @@ local function number(n)
   return ("%.9g"):format(n)
 end
 
-local stats, stats_at
-
---- flow:stats(), a moment old at most; nil when the store does not answer.
+--- What the store holds; nil when it does not answer.
 local function read_stats()
-  local now = ngx.now()
-  if stats and now - stats_at < KEEP_S and now >= stats_at then return stats end
-  local flow, err = worker.flow()
-  local read
-  if flow then
-    local ok
-    ok, read, err = pcall(flow.stats, flow)
-    if not ok then read, err = nil, read end
-  end
-  if not read then
-    request.say("the metrics lack what the store knows: " .. tostring(err))
-    return nil
-  end
-  stats, stats_at = read, now
-  return stats
+  local read, err = stats.read()
+  if not read then request.say("the metrics lack what the store knows: " .. tostring(err)) end
+  return read
 end
 
 --- name → list of { labels, value } out of the store.

@@ -75,18 +75,24 @@ local function take(settings, taken)
   return answer(list)
 end
 
---- Serves one request. For resty.onemsg.serve_events.
--- @tparam table settings
--- @tparam table options from, url, header
-function M.serve(settings, options)
+--- Checks the options of resty.onemsg.serve_events; raises where they are wrong.
+function M.options(options)
   options = check.options("serve_events", options, TAKES)
   local name = options.from
   if not name then check.misuse 'serve_events: from is missing: give a sender, such as "stripe"' end
   if not senders.has(name) then
     check.misuse("serve_events: from: " .. select(2, senders.get(name)):gsub("^invalid: ", ""))
   end
-  local body = request.body(settings.event_bytes)
-  if not body then return fail(413, ("invalid: a body may have %d bytes"):format(settings.event_bytes)) end
+  return options
+end
+
+--- Serves one request. For resty.onemsg.serve_events.
+-- @tparam table settings
+-- @tparam table options from, url, header
+function M.serve(settings, options)
+  local name = options.from
+  local body, refused, sentence = request.body(settings.event_bytes)
+  if not body then return fail(refused, sentence) end
   local made = read_request(options, body)
   if options.header then in_header(options, made) end
   local keys = settings.sender_keys[name]

@@ -8,10 +8,11 @@
 local json = require "onemsg.base.json"
 local onemsg = require "onemsg"
 local request = require "resty.onemsg.request"
-local random = require "resty.onemsg.settings".random
+local random = require "resty.onemsg.request".random
 local html = require "resty.onemsg.serve.status_html"
 local phones = require "onemsg.base.phone"
 local recipients = require "onemsg.workflow.recipients"
+local store_stats = require "resty.onemsg.stats"
 local worker = require "resty.onemsg.worker"
 
 local M = {}
@@ -39,10 +40,10 @@ local function form_token(settings, cookie)
   return hex(onemsg.hmac(settings.key, "form " .. cookie))
 end
 
-local function cookie_of()
+local function cookie_of(settings)
   local cookie = ngx.var["cookie_" .. COOKIE]
   if cookie and cookie:find "^%x+$" and #cookie == 32 then return cookie end
-  cookie = hex(random(16))
+  cookie = hex(random(settings, 16))
   ngx.header["Set-Cookie"] = ("%s=%s; HttpOnly; SameSite=Strict%s"):format(COOKIE, cookie,
     ngx.var.scheme == "https" and "; Secure" or "")
   return cookie
@@ -59,7 +60,7 @@ local function headers(nonce)
 end
 
 local function new_page(settings, args)
-  local nonce = hex(random(12))
+  local nonce = hex(random(settings, 12))
   headers(nonce)
   return { nonce = nonce, now = ngx.now(), json = args.format == "json", settings = settings }
 end
@@ -113,8 +114,8 @@ local function list(page, flow, args)
     { state = text(args.state), phone = page.phone, before = before, limit = PAGE })
   if not found then return problem(page, status, err) end
   local stats
-  stats, err, status = ask(flow, "stats")
-  if not stats then return problem(page, status, err) end
+  stats, err = store_stats.read()
+  if not stats then return problem(page, request.status_of(err), err) end
   local rows = {}
   for i, one in ipairs(found) do
     rows[i] = masked(one)
@@ -161,15 +162,17 @@ local function act(page, flow, id, action)
   end
   local changed, err, status = ACTIONS[action](flow, id)
   if not changed then return problem(page, status, err) end
+  store_stats.forget()
   if page.json then return request.answer(200, "application/json", json_of(masked(changed)) .. "\n") end
   ngx.header["Location"] = "?id=" .. ngx.escape_uri(id)
   return request.answer(303, "text/plain", "")
 end
 
 local function post(page, flow, args, by_browser)
-  local body = request.body(FORM_BYTES)
-  local form = body and ngx.decode_args(body, 20)
-  if not form then return problem(page, 413, "invalid: the form is too large") end
+  local body, status, sentence = request.body(FORM_BYTES)
+  if not body then return problem(page, status, sentence) end
+  local form = ngx.decode_args(body, 20)
+  if not form then return problem(page, 400, "invalid: the form cannot be read") end
   if by_browser then
     local cookie = ngx.var["cookie_" .. COOKIE]
     if not cookie or not onemsg.equal(form_token(page.settings, cookie), tostring(form.token)) then
@@ -203,7 +206,7 @@ function M.serve(settings)
   local flow, err = worker.flow()
   if not flow then return problem(page, 503, err) end
   if method == "POST" then return post(page, flow, args, by_browser) end
-  if is_operator and not page.json then page.token = form_token(settings, cookie_of()) end
+  if is_operator and not page.json then page.token = form_token(settings, cookie_of(settings)) end
   page.may_sign_in = not is_operator and #settings.operator_tokens > 0
   if text(args.id) then return show(page, flow, args.id) end
   if text(args.q) then return find(page, flow, args) end
