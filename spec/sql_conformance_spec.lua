@@ -429,8 +429,11 @@ for _, engine in ipairs(stores.list) do describe("onemsg.sql on " .. engine.name
     fds = fds + sys.fds() - had -- it stays
     onemsg.dispatch() -- what others have left
     local pending = assert(db:async { { "INSERT INTO t(a) VALUES('x')" } })
-    assert.is_true(sys.poll(fd, 60))
-    local ready = onemsg.dispatch()
+    local ready
+    repeat -- the ring for what an earlier case left may come behind it
+      assert.is_true(sys.poll(fd, 60))
+      ready = onemsg.dispatch()
+    until #ready > 0
     assert.equal(1, #ready)
     assert.equal(pending, ready[1])
     assert.equal(1, pending:wait()[1].changes)
