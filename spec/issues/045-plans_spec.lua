@@ -150,7 +150,7 @@ describe("the store's statements", function()
     assert.equal("", found)
     assert.is_true(count > 80, count .. " statements")
     for text, where in pairs(formats) do -- each was seen as it is when it is whole
-      local pattern, seen = text:gsub("%%s", "\1"):gsub("%p", "%%%0"):gsub("\1", ".-"), false
+      local pattern, seen = text:gsub("%%[sd]", "\1"):gsub("%p", "%%%0"):gsub("\1", ".-"), false
       for one in pairs(asked) do seen = seen or one:find(pattern) ~= nil end
       assert.is_true(seen, where .. " was never asked: " .. text)
     end
