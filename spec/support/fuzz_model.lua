@@ -57,7 +57,7 @@ function Model:claimed(proc, rows)
     world:tell("claim", row.id, "by", proc.n)
     for _, call in ipairs(conf.calls) do
       if not self:excused(conf, call) then
-        world:wrong("twice: %s is sent again, and call %d (%s) is not proven not to have left", row.id, call.n, call.kind)
+        world:wrong("twice: %s is sent again, and call %s (%s) is not proven not to have left", row.id, call.n, call.kind)
       end
     end
     if conf.open_claim then
@@ -240,7 +240,7 @@ function Model:attributed(row)
   end
   local rival = self:rival(conf, message)
   if rival then
-    world:wrong("guessed: %s is taken for %s's, and call %d of %s may own it", message.id, row.id, rival.n, rival.conf.id)
+    world:wrong("guessed: %s is taken for %s's, and call %s of %s may own it", message.id, row.id, rival.n, rival.conf.id)
   end
   if message.call and message.call.conf == conf then
     message.call.found = message.id
@@ -311,7 +311,7 @@ function Model:over()
   for _, row in ipairs(world:read "SELECT * FROM confirmation ORDER BY id") do
     local function stuck(why) world:wrong("stuck: %s is %s, %s", row.id, row.state, why) end
     if not ENDS[row.state] then stuck "and nobody wakes it" end
-    for _, column in ipairs { "attend_at", "retry_at", "fallback_at", "fallback_lease", "attend_until", "lease_until" } do
+    for _, column in ipairs { "attend_at", "retry_at", "fallback_at", "fallback_lease", "lease_until" } do
       if row[column] then stuck(("%s %.0f s ago is still to come"):format(column, world:now() - row[column])) end
     end
     if row.otherwise and not row.fallback and (row.state == "rejected" or row.state == "expired" or row.state == "stalled"
@@ -331,7 +331,7 @@ function Model:remembered(row)
     local receipt = call.answered and call.answer ~= "raises" and call.answer[1]
     if receipt and receipt.id and call.proc.alive and call.kind == "accepted" and not known[receipt.id]
       and not self:elsewhere(receipt.id) then
-      self.world:wrong("lost: the answer to call %d of %s named %s, and nobody knows it", call.n, row.id, receipt.id)
+      self.world:wrong("lost: the answer to call %s of %s named %s, and nobody knows it", call.n, row.id, receipt.id)
     end
   end
 end

@@ -66,7 +66,7 @@ end
 function M.new(chance, options)
   local path = store_path()
   local world = setmetatable({ chance = chance, options = options, time = simulation.EPOCH, offset = 0, path = path,
-    db = assert(sql.open("sqlite:" .. path)), tasks = {}, procs = {}, writes = 0, opened = 0, said = {}, turns = 0,
+    db = assert(sql.open("sqlite:" .. path)), tasks = {}, procs = {}, opened = 0, said = {}, turns = 0,
     sms = {} }, World)
   assert(world:rule(options.rules))
   return world
@@ -206,21 +206,27 @@ local function next_time(self)
   return ahead, come
 end
 
+-- Another number when something was done.
+local MOVED = "SELECT TOTAL(step) + TOTAL(asks) + TOTAL(checks) + TOTAL(due_at) + TOTAL(attend_at) AS n FROM confirmation"
 local WAKEUPS = 400 -- in one stretch of time; more is a store that is never at rest
 
 --- Lets time pass. Loops that sleep look again at each time at which the store says that something is due, and while
 -- something is overdue (held up by the line, the pace, a breaker) in ever longer steps.
 function World:advance(seconds)
-  local till, idle, wakeups = self.time + seconds, 0, 0
+  local till, idle, wakeups, before = self.time + seconds, 0, 0, nil
   while true do
-    local before = self.writes
     self:settle()
-    idle = self.writes == before and idle + 1 or 0
     local ahead, come = next_time(self)
+    local moved = self:read(MOVED)[1].n
+    idle, before = moved == before and idle + 1 or 0, moved
     local at = math.max(come and math.min(ahead, self.time + 0.25 * 2 ^ math.min(idle, 14)) or ahead, self.time + 0.05)
     if at > till then break end
     wakeups = wakeups + 1
-    if wakeups > WAKEUPS and seconds > 86400 then self:wrong("%d times woken within %d s", wakeups, seconds) end
+    if wakeups > WAKEUPS and seconds > 86400 then
+      local open = self:read "SELECT id, state, reason FROM confirmation WHERE attend_at IS NOT NULL OR state IN ('queued', 'sending') LIMIT 1"
+      self:wrong("%d times woken, and %.0f s of %.0f s are left; open is %s", wakeups, till - self.time, seconds,
+        open[1] and open[1].id .. ", " .. open[1].state or "nothing")
+    end
     self.time = at
     for _, task in ipairs(self.tasks) do
       if task.wake and not task.exact then task.wake = at end
@@ -264,14 +270,12 @@ local function view(self)
   local function plain(name)
     return function(_, statements)
       self:pause()
-      if name == "unit" then self.writes = self.writes + 1 end
       return db[name](db, statements)
     end
   end
   seen.unit, seen.read = plain "unit", plain "read"
   function seen.async(_, statements)
     self:pause()
-    self.writes = self.writes + 1
     local pending, err, info = db:async(statements)
     if not pending then return nil, err, info end
     return { ready = function() return pending:ready() end, wait = function(_, seconds)

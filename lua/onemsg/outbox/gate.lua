@@ -156,10 +156,13 @@ function Gate:park(row, until_at, reason, now)
   return #results[1] == 0
 end
 
---- Of a message in `c`, at the time $4: its template is not set aside, or it is the one that tries.
+--- Of a message in `c`, at the time $4: its template is not set aside, or it is the one that tries: the first that is due
+-- and that nobody is before in its recipient's line. Whoever waits for somebody else to leave can't try.
 M.MAY_TRY = [[AND NOT EXISTS (SELECT 1 FROM park p WHERE p.channel = c.channel AND p.template = c.template
         AND p.language = c.language AND c.id <> (SELECT x.id FROM confirmation x WHERE x.channel = c.channel
           AND x.state = 'queued' AND x.due_at <= $4 AND x.template = c.template AND x.language = c.language
+          AND NOT EXISTS (SELECT 1 FROM confirmation y WHERE y.channel = x.channel AND y.person = x.person
+            AND y.state IN ('queued', 'sending') AND (y.place, y.id) < (x.place, x.id))
         ORDER BY x.due_at, x.place LIMIT 1))]]
 
 local TRY = [[
