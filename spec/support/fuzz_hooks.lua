@@ -74,10 +74,11 @@ end
 function M.echo(provider, message)
   local chance = provider.chance
   local id = instance(provider, message.channel)
-  local item, body = provider:shown(message), nil
+  local body
+  local item = provider:shown(message)
   if chance:yes(0.3) then
-    item = { id = message.id, to = provider:form(message.phone), type = message.type, timestamp = tostring(math.floor(message.at)),
-             text = message.text and not message.unreadable and { body = message.text } or nil }
+    item = { id = message.id, to = provider:form(message.phone), type = message.type,
+             timestamp = tostring(math.floor(message.at)), text = message.text and not message.unreadable and { body = message.text } or nil }
     body = wrapped(chance, { item }, "raw", "message_echoes")
   else
     body = wrapped(chance, { item }, "messages")
@@ -90,8 +91,9 @@ end
 function M.inbound(provider, phone, channel, text)
   local chance = provider.chance
   local id, foreign = instance(provider, channel)
-  local item, body = { id = "in." .. chance:int(1e6), fromMe = false, body = text, type = "chat",
-                       chatId = provider:chat(phone), time = math.floor(provider.world.time) }, nil
+  local body
+  local item = { id = "in." .. chance:int(1e6), fromMe = false, body = text, type = "chat",
+                 chatId = provider:chat(phone), time = math.floor(provider.world.time) }
   if chance:yes(0.3) then
     item = { id = item.id, from = provider:form(phone), type = "text", text = { body = text },
              timestamp = tostring(math.floor(provider.world.time)) }

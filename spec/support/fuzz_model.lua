@@ -116,7 +116,8 @@ function Model:killed(proc)
     local conf = self:conf(row.id)
     local claim = conf.open_claim
     claim.lost, conf.open_claim = true, nil
-    conf.calls[#conf.calls + 1] = { n = #self.provider.calls + 0.5, kind = "killed before", claim = claim, answer = {}, proc = proc,
+    conf.calls[#conf.calls + 1] = { n = #self.provider.calls + 0.5, kind = "killed before", claim = claim, answer = {},
+      proc = proc,
                                     conf = conf, phone = row.phone, channel = row.channel, at = self.world.time }
   end
   for _, call in ipairs(self.provider.calls) do
@@ -224,7 +225,7 @@ function Model:rival(conf, message)
   end
 end
 
-function Model:told_id(call)
+function Model:told_id(call) -- luacheck: no self
   local receipt = call.answered and call.answer ~= "raises" and call.answer[1]
   return receipt and receipt.id or call.found
 end

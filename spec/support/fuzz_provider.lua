@@ -154,7 +154,8 @@ function Provider:send(proc, channel, sent)
   call.answer, call.left = answers[call.kind](self, call.kind == "accepted" and self:named(call) or call)
   if call.left and not call.message then self:named(call) end
   call.answer_at = world.time + (self.calm and 0 or chance:weighed(DELAYS))
-  world:tell("send", "call " .. call.n, call.conf and call.conf.id, "to", call.phone, call.kind, call.left and call.message.id or "never left",
+  world:tell("send", "call " .. call.n, call.conf and call.conf.id, "to", call.phone, call.kind,
+    call.left and call.message.id or "never left",
     ("answered in %.1f"):format(call.answer_at - world.time))
   if call.answer == "raises" then
     call.answered = true

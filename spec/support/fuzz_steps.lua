@@ -67,7 +67,8 @@ end
 local steps = {}
 
 function steps.submit(self)
-  local chance, event = self.chance, nil
+  local chance = self.chance
+  local event
   if #self.events > 0 and chance:yes(0.15) then
     event = chance:pick(self.events)
     if chance:yes(0.3) then
@@ -93,7 +94,8 @@ end
 function steps.turns(self) self.world:some(self.chance:int(60)) end
 
 function steps.time(self)
-  local list = { { 30, 0.3 }, { 30, 2 }, { 30, 7 }, { 20, 20 }, { 15, 65 }, { 10, 310 }, { 5, 3700 }, { 2, 6 * 3600 }, { 1, DAY } }
+  local list = { { 30, 0.3 }, { 30, 2 }, { 30, 7 }, { 20, 20 }, { 15, 65 }, { 10, 310 }, { 5, 3700 }, { 2, 6 * 3600 },
+                 { 1, DAY } }
   local seconds = self.chance:weighed(list) * self.chance:between(0.8, 1.2)
   self.world:tell("time", seconds)
   self.world:advance(seconds)
@@ -132,7 +134,9 @@ function steps.stranger(self)
     category = chance:pick { "utility", "marketing", "service" }, type = chance:pick { "template", "chat", "image" } }
   message.unreadable = chance:yes(0.5)
   post(self, hooks.echo(self.provider, message))
-  if chance:yes(0.5) then post(self, hooks.statuses(self.provider, { { message = message, status = "failed", code = 131026 } })) end
+  if chance:yes(0.5) then
+    post(self, hooks.statuses(self.provider, { { message = message, status = "failed", code = 131026 } }))
+  end
 end
 
 function steps.unreadable(self)

@@ -111,8 +111,8 @@ end
 local WAITING = "SELECT way FROM confirmation WHERE fallback_at <= $1 AND state <> 'sending' LIMIT $2"
 local COUNTED = 10000
 
---- Confirmations whose other way was due by a time, and nobody used it: name → how many (of COUNTED at most). Those of this process's ways are
--- left out, unless all are asked for.
+--- Confirmations whose other way was due by a time, and nobody used it: name → how many (of COUNTED at most).
+-- Those of this process's ways are left out, unless all are asked for.
 function Attention:waiting_ways(before, all)
   local results, err, info = self.db:read { { WAITING, before, COUNTED } }
   if not results then return nil, err, info end
