@@ -78,7 +78,8 @@ function M.echo(provider, message)
   local item = provider:shown(message)
   if chance:yes(0.3) then
     item = { id = message.id, to = provider:form(message.phone), type = message.type,
-             timestamp = tostring(math.floor(message.at)), text = message.text and not message.unreadable and { body = message.text } or nil }
+             timestamp = tostring(math.floor(message.at)),
+             text = message.text and not message.unreadable and { body = message.text } or nil }
     body = wrapped(chance, { item }, "raw", "message_echoes")
   else
     body = wrapped(chance, { item }, "messages")

@@ -223,7 +223,8 @@ function World:advance(seconds)
     if at > till then break end
     wakeups = wakeups + 1
     if wakeups > WAKEUPS and seconds > 86400 then
-      local open = self:read "SELECT id, state, reason FROM confirmation WHERE attend_at IS NOT NULL OR state IN ('queued', 'sending') LIMIT 1"
+      local open = self:read("SELECT id, state, reason FROM confirmation WHERE attend_at IS NOT NULL "
+        .. "OR state IN ('queued', 'sending') LIMIT 1")
       self:wrong("%d times woken, and %.0f s of %.0f s are left; open is %s", wakeups, till - self.time, seconds,
         open[1] and open[1].id .. ", " .. open[1].state or "nothing")
     end
