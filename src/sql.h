@@ -115,6 +115,7 @@ struct om_sql_unit {
 
 /* A driver: all on the store's thread, but check. False: *error says why. */
 struct om_sql_driver {
+  const char *engine; /* its name in one word */
   int batch;   /* units a transaction, OM_SQL_BATCH_MAX at most */
   bool rotate; /* locks are of rows: who waits for one lets those behind it go first */
   /* Owner's thread, no waiting, nothing opened: can what stands behind the scheme be right? Writes
