@@ -232,14 +232,10 @@ static int sql_open(lua_State *L) {
 }
 
 void om_database_open(lua_State *L, int module, int core) {
-  static const luaL_Reg methods[] = {{"unit", database_unit},
-                                     {"read", database_read},
-                                     {"async", database_async},
-                                     {"async_read", database_async_read},
-                                     {"stats", database_stats},
-                                     {"engine", database_engine},
-                                     {"close", database_close},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"unit", database_unit},   {"read", database_read},
+                                     {"async", database_async}, {"async_read", database_async_read},
+                                     {"stats", database_stats}, {"engine", database_engine},
+                                     {"close", database_close}, {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", database_detach},
                                   {"__close", database_close},
                                   {"__tostring", database_tostring},

@@ -318,8 +318,8 @@ function Model:over()
     end
     local silent = row.phone and (self.stopped[row.channel .. " " .. row.phone]
       or world:read(ON, row.phone, row.channel, world:now())[1])
-    if row.otherwise and not silent and not row.fallback and (row.state == "rejected" or row.state == "expired" or row.state == "stalled"
-      or row.state == "failed") then stuck "and the other way was not used" end
+    if row.otherwise and not silent and not row.fallback and (row.state == "rejected" or row.state == "expired"
+      or row.state == "stalled" or row.state == "failed") then stuck "and the other way was not used" end
     self:remembered(row)
     if (row.state == "delivered" or row.state == "read") and row.settled ~= "arrived" then self:told(row) end
   end
