@@ -92,7 +92,8 @@ describe("who opted out", function()
       return assert(onemsg.new { channel = id, token = channels.TOKEN, country = country })
     end
     local both = { uk = a_channel("A1", "44"), it = a_channel("A2", "39") }
-    local flow = assert(workflow.open { channels = both, rules = assert(rules.load(RULES)), store = require("support.stores").at(path) })
+    local flow = assert(workflow.open { channels = both, rules = assert(rules.load(RULES)),
+      store = require("support.stores").at(path) })
     assert.error_matches(function() flow:suppress "020 7946 0958" end, "give the international form")
     assert.equal(0, flow:suppress("020 7946 0958", { channel = "uk" }))
     assert.equal(0, flow:suppress "+44 20 7946 0958")
