@@ -18,7 +18,8 @@ describe("delivery with the fake 1MSG", function()
 
   local function open(more)
     local channel = channels.new(fake)
-    local options = { channel = channel, rules = assert(rules.load(RULES)), store = require("support.stores").at(path), rate = 1000,
+    local options = { channel = channel, rules = assert(rules.load(RULES)), store = require("support.stores").at(path),
+      rate = 1000,
       burst = 1000, now = function() return socket.gettime() + ahead end, fallback = { sms = function(notice)
         sms[#sms + 1] = notice.id
         return true

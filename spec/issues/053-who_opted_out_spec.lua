@@ -29,7 +29,8 @@ describe("who opted out", function()
     local path = simulation.store_path()
     local channel = assert(onemsg.new { channel = "ODI7", token = channels.TOKEN, template = "action_success",
       namespace = "ns", language = "en", base_url = "http://127.0.0.1:1", country = country })
-    local flow = assert(workflow.open { channel = channel, rules = assert(rules.load(RULES)), store = require("support.stores").at(path) })
+    local flow = assert(workflow.open { channel = channel, rules = assert(rules.load(RULES)),
+      store = require("support.stores").at(path) })
     return flow, function()
       flow:close()
       channel:close()
