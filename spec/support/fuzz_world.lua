@@ -275,6 +275,7 @@ local function view(self)
     end
   end
   seen.unit, seen.read = plain "unit", plain "read"
+  function seen.engine() return db:engine() end
   function seen.async(_, statements)
     self:pause()
     local pending, err, info = db:async(statements)
