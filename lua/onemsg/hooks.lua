@@ -216,6 +216,14 @@ local function truth(value)
   return value == true or value == 1 or value == "1" or value == "true"
 end
 
+--- Is the author certainly not whose chat it is? Then what is said of the author are no names of the customer.
+local function is_another(chat_id, author, author_id)
+  local phone, bsuid = digits(chat_id), bsuid_of(chat_id)
+  local other_phone, other_bsuid = digits(author), bsuid_of(author_id, author)
+  return phone and other_phone and phone ~= other_phone and not phones.same(phone, other_phone)
+    or bsuid and other_bsuid and bsuid ~= other_bsuid
+end
+
 --- One message, written by the customer or (from_me) by the business, normalised or raw.
 local function message_of(item, instance, received_at, echo)
   item = object(item)
@@ -228,7 +236,9 @@ local function message_of(item, instance, received_at, echo)
   local customer, user_id = item.from, item.from_user_id
   if from_me then customer, user_id = item.to, item.to_user_id or item.recipient_user_id end
   local author, author_id, author_name = item.author, item.authorBsuid, item.authorUserName
-  if from_me then author, author_id, author_name = nil, nil, nil end -- it is the business
+  if from_me or is_another(chat_id, author, author_id) then -- it is the business
+    author, author_id, author_name = nil, nil, nil
+  end
   return {
     id = id, from_me = from_me, at = time_of(item) or received_at, instance = instance,
     phone = digits(chat_id) or digits(customer) or digits(author), chat_id = chat_id, group = group and true or nil,

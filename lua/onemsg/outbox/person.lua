@@ -79,13 +79,30 @@ local function tie_of(one)
   return names, table.concat(names, " ")
 end
 
+-- Does this process know that the names are stored as one person's? What was told of one of them since then counts.
+local function is_known(box, names, tie, now)
+  local known = box.ties[tie]
+  if not known or known.at + FRESH <= now or known.at > now then return false end
+  for _, name in ipairs(names) do
+    if (box.tied_to[name] or name) ~= known.person then return false end
+  end
+  return true
+end
+
+local function remember(box, names, tie, person, now)
+  if box.tied >= REMEMBERED then box.ties, box.tied_to, box.tied = {}, {}, 0 end
+  if not box.ties[tie] then box.tied = box.tied + 1 end
+  box.ties[tie] = { at = now, person = person }
+  for _, name in ipairs(names) do box.tied_to[name] = person end
+end
+
 --- Keeps that names are one person's.
 -- @tparam table people { { phone, bsuid, username }, … } as onemsg.hooks gives them
 -- @treturn ?boolean true
 function Person:join(people, now)
   for _, one in ipairs(people) do
     local names, tie = tie_of(one)
-    if #names > 1 and (self.ties[tie] or -FRESH) + FRESH <= now then
+    if #names > 1 and not is_known(self, names, tie, now) then
       local first, err, info = self:persons { names[1] }
       if not first then return nil, err, info end
       local unit = {}
@@ -93,8 +110,7 @@ function Person:join(people, now)
       local done
       done, err, info = self.db:unit(unit)
       if not done then return nil, amend.refusal(err, info) end
-      if self.tied >= REMEMBERED then self.ties, self.tied = {}, 0 end
-      self.ties[tie], self.tied = now, self.tied + 1
+      remember(self, names, tie, first[1], now)
     end
   end
   return true
