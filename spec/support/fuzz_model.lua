@@ -40,6 +40,7 @@ function Model:excused(conf, call)
     return true
   end
   if call.message and self.provider.said_failed[call.message.id] then return true end
+  if call.answered and answer ~= "raises" and answer[1] and self.provider.said_failed[answer[1].id or ""] then return true end
   return (conf.replayed or 0) >= call.n
 end
 
@@ -68,7 +69,7 @@ function Model:claimed(proc, rows)
     end
     local stop = self.stopped[row.channel .. " " .. row.phone]
     if stop then world:wrong("to whom it may not go: %s to %s, who wrote STOP", row.id, row.phone) end
-    local on = world:read(ON, row.phone, row.channel, world:now())[1]
+    local on = not self.jumped and world:read(ON, row.phone, row.channel, world:now())[1] -- else: which time was it then?
     if on then world:wrong("to whom it may not go: %s, suppressed: %s", row.id, on.reason) end
     self:in_line(row)
     if row.give_up_at <= world:now() then world:wrong("%s is sent after its give_up_at", row.id) end
@@ -304,6 +305,9 @@ end
 local ENDS = { delivered = true, read = true, cancelled = true, skipped = true, rejected = true, expired = true, failed = true,
                unknown = "settle", stalled = "settle" }
 
+-- Who asked for silence is not reached by another way either.
+local SILENT = "SELECT COUNT(*) AS n FROM history WHERE id = $1 AND reason LIKE '%: not used; suppressed: %'"
+
 --- When a long calm is over nothing waits any more, but for persons; and what was told by an answer is known.
 function Model:over()
   local world = self.world
@@ -316,7 +320,7 @@ function Model:over()
       if row[column] then stuck(("%s %.0f s ago is still to come"):format(column, world:now() - row[column])) end
     end
     if row.otherwise and not row.fallback and (row.state == "rejected" or row.state == "expired" or row.state == "stalled"
-      or row.state == "failed") then stuck "and the other way was not used" end
+      or row.state == "failed") and world:read(SILENT, row.id)[1].n == 0 then stuck "and the other way was not used" end
     self:remembered(row)
     if (row.state == "delivered" or row.state == "read") and row.settled ~= "arrived" then self:told(row) end
   end

@@ -330,7 +330,7 @@ function M.round(seed, most, lines)
   self.world:close()
   if ok then
     return true, { sends = #self.provider.calls, confirmations = #self.model.order, turns = self.world.turns,
-                   answers = self.provider.calls }
+                   answers = self.provider.calls }, self
   end
   return nil, ("seed %d, step %s of %d: %s\n%s"):format(seed, tostring(self.at), most,
     type(trouble) == "table" and trouble.wrong or trouble, self.world:story(lines or 60)), self
