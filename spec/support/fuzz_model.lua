@@ -249,6 +249,7 @@ function Model:attributed(row)
     return
   end
   if row.textless == 1 and not message.call then return end
+  if message.call and message.call.kind == "again" then return end -- the provider itself named it by another's id
   if not message.call and message.text == conf.calls[#conf.calls].text then return end
   world:wrong("guessed: %s is taken for %s's, and is %s's", message.id, row.id,
     message.call and message.call.conf.id or "a stranger")

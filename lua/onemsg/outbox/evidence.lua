@@ -26,7 +26,7 @@ local RIVALS = [[
   FROM confirmation c
   WHERE c.person = $5 AND c.id <> $1 AND (c.state = 'sending'
     OR c.message_id IS NULL AND c.left_at >= $2 AND c.left_at <= $3
-      AND (c.state IN ('unknown', 'accepted', 'sent', 'stalled') OR c.settled IS NOT NULL))
+      AND (c.state IN ('unknown', 'accepted', 'sent', 'stalled', 'delivered', 'read', 'failed') OR c.settled IS NOT NULL))
   UNION ALL SELECT l.id, l.channel, 'lost' AS state, l.left_at, l.job_id, l.message, l.began FROM lost l
   WHERE l.person = $5 AND l.left_at >= $2 AND l.left_at <= $3
   LIMIT $4]]
