@@ -231,6 +231,14 @@ function Model:told_id(call) -- luacheck: no self
   return receipt and receipt.id or call.found
 end
 
+--- The provider itself told of a message by another one's id: then nothing that follows from ids is anybody's guess.
+function Model:named_otherwise()
+  for _, call in ipairs(self.provider.calls) do
+    if call.kind == "again" then return true end
+  end
+  return false
+end
+
 --- A message id stands with a confirmation that did not have it before: by an answer, or by its own words.
 function Model:attributed(row)
   local world, conf, message = self.world, self:conf(row.id), self.provider.messages[row.message_id]
@@ -241,7 +249,7 @@ function Model:attributed(row)
     if receipt and receipt.id == row.message_id then return end
   end
   local rival = self:rival(conf, message)
-  if rival then
+  if rival and not self:named_otherwise() then
     world:wrong("guessed: %s is taken for %s's, and call %s of %s may own it", message.id, row.id, rival.n, rival.conf.id)
   end
   if message.call and message.call.conf == conf then
@@ -249,7 +257,7 @@ function Model:attributed(row)
     return
   end
   if row.textless == 1 and not message.call then return end
-  if message.call and message.call.kind == "again" then return end -- the provider itself named it by another's id
+  if self:named_otherwise() then return end
   if not message.call and message.text == conf.calls[#conf.calls].text then return end
   world:wrong("guessed: %s is taken for %s's, and is %s's", message.id, row.id,
     message.call and message.call.conf.id or "a stranger")
