@@ -216,10 +216,10 @@ end
 -- Whose it is -------------------------------------------------------------------------------------------------------
 
 --- Others whose message it may be as well: sent to the same person in the same words, and no id is known of them.
-function Model:rival(conf, message)
+function Model:rival(conf, message, found_at)
   for _, call in ipairs(self.provider.calls) do
     if call.conf ~= conf and call.channel == message.channel and provider_of.same(call.phone, message.phone)
-      and call.text == message.text and call.at >= message.at - 300 and call.at <= message.at + 20
+      and call.text == message.text and call.at >= message.at - 300 and call.at <= math.min(found_at, message.at + 20)
       and not self:told_id(call) and not (call.answered and self:excused(call.conf, call)) then
       return call
     end
@@ -239,6 +239,8 @@ function Model:named_otherwise()
   return false
 end
 
+local FOUND_AT = "SELECT MAX(at) AS at FROM history WHERE id = $1 AND reason LIKE '%evidence: %'"
+
 --- A message id stands with a confirmation that did not have it before: by an answer, or by its own words.
 function Model:attributed(row)
   local world, conf, message = self.world, self:conf(row.id), self.provider.messages[row.message_id]
@@ -248,7 +250,8 @@ function Model:attributed(row)
     local receipt = call.answered and call.answer ~= "raises" and call.answer[1]
     if receipt and receipt.id == row.message_id then return end
   end
-  local rival = self:rival(conf, message)
+  local found_at = world:read(FOUND_AT, row.id)[1].at or math.huge
+  local rival = self:rival(conf, message, found_at - world.offset)
   if rival and not self:named_otherwise() then
     world:wrong("guessed: %s is taken for %s's, and call %s of %s may own it", message.id, row.id, rival.n, rival.conf.id)
   end
@@ -339,6 +342,7 @@ local IDS = "SELECT message_id FROM confirmation WHERE id = $1 UNION SELECT mess
 
 --- An id that an answer gave to a process that lived on is its confirmation's.
 function Model:remembered(row)
+  if row.settled then return end -- a person ended it before the answer came: their word stands
   local known = {}
   for _, one in ipairs(self.world:read(IDS, row.id)) do known[one.message_id or ""] = true end
   for _, call in ipairs(self:conf(row.id).calls) do
