@@ -30,7 +30,8 @@ local function stripe_posts(path)
   local body, at, secret = [[{"id":"evt_1","type":"checkout.session.completed","livemode":true,"data":{"object":{
 "amount_total":1250,"currency":"eur","customer_details":{"name":"Maria Silva","phone":"+12020746100"}}}}]],
     os.time(), "whsec_of_the_demo"
-  assert(io.open(path, "wb")):write(body):close()
+  local file = assert(io.open(path, "wb"))
+  file:write(body) file:close()
   local mac = require "onemsg".hmac(secret, at .. "." .. body):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
   return ("ONE_MSG_STRIPE_SECRET=%s onemsg submit --rules examples/rules/stripe.lua --from stripe "
     .. "--header 'Stripe-Signature: t=%d,v1=%s' %s"):format(secret, at, mac, path)

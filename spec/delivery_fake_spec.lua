@@ -18,7 +18,8 @@ describe("delivery with the fake 1MSG", function()
 
   local function open(more)
     local channel = channels.new(fake)
-    local options = { channel = channel, rules = assert(rules.load(RULES)), store = "sqlite:" .. path, rate = 1000,
+    local options = { channel = channel, rules = assert(rules.load(RULES)), store = require("support.stores").at(path),
+      rate = 1000,
       burst = 1000, now = function() return socket.gettime() + ahead end, fallback = { sms = function(notice)
         sms[#sms + 1] = notice.id
         return true
@@ -202,7 +203,7 @@ describe("kill -9", function()
 
   local function open(more)
     local options = { channel = channels.new(fake), rules = assert(rules.load(RULES)), lease = LEASE,
-                      store = "sqlite:" .. directory .. "/store.db", rate = 10000, burst = 10000 }
+                      store = require("support.stores").at(directory .. "/store.db"), rate = 10000, burst = 10000 }
     for name, value in pairs(more or {}) do options[name] = value end
     return assert(workflow.open(options))
   end

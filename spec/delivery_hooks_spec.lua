@@ -353,9 +353,10 @@ describe("flow:hooks", function()
   end)
 
   it("puts statements to the store that walk through nothing", function()
+    if os.getenv "STORE" == "postgres" then return pending "SQLite's way of explaining; PostgreSQL's plans have no case yet" end
     start()
     local path = sim.path
-    local real, own = assert(sql.open("sqlite:" .. path)), flow.box.db
+    local real, own = assert(sql.open(require("support.stores").at(path))), flow.box.db
     local asked, proxy = {}, {}
     for _, name in ipairs { "unit", "read", "async" } do
       proxy[name] = function(_, statements)

@@ -272,7 +272,7 @@ describe("people", function()
       local set = assert(rules.load(simulation.RULES .. [[
         confirm "Q" { on = "q", action = "a", next_step = "b", quiet = { from = "21:00", to = "08:00", zone = "Europe/Berln" } }
       ]]))
-      local opened, err = workflow.open { channel = {}, rules = set, store = "sqlite:" .. sim.path,
+      local opened, err = workflow.open { channel = {}, rules = set, store = require("support.stores").at(sim.path),
                                           fallback = { sms = print } }
       assert.is_nil(opened)
       assert.matches('^config: rules.lua:%d+: quiet: there is no time zone "Europe/Berln"', err)

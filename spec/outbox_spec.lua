@@ -10,7 +10,7 @@ describe("outbox", function()
   local path, box
 
   local function open()
-    return assert(outbox.open("sqlite:" .. path, { "main", "latam" }))
+    return assert(outbox.open(require("support.stores").at(path), { "main", "latam" }))
   end
 
   before_each(function()
@@ -60,7 +60,7 @@ describe("outbox", function()
       if state ~= "new" then states[#states + 1] = state end
     end
     submit("x")
-    local db = assert(sql.open("sqlite:" .. path))
+    local db = assert(sql.open(require("support.stores").at(path)))
     local allowed = 0
     for _, was in ipairs(states) do
       local legal = {}
@@ -74,7 +74,7 @@ describe("outbox", function()
           assert.is_truthy(done, was .. ">" .. state)
         else
           assert.is_nil(done, was .. ">" .. state)
-          assert.matches("^conflict: CHECK constraint failed", err)
+          assert.matches("^conflict: .*[Cc][Hh][Ee][Cc][Kk] constraint", err)
         end
       end
     end
@@ -86,29 +86,29 @@ describe("outbox", function()
     submit("a", "1")
     submit("b", "1")
     claim()
-    local db = assert(sql.open("sqlite:" .. path))
+    local db = assert(sql.open(require("support.stores").at(path)))
     local done, err = db:unit { { [[
       UPDATE confirmation SET was = state, state = 'sending', owner = 'o', lease_until = 1, left_at = 1
       WHERE id = 'b']] } }
     db:close()
     assert.is_nil(done)
-    assert.matches("^conflict: UNIQUE", err)
+    assert.matches("^conflict: .*[Uu][Nn][Ii][Qq][Uu][Ee]", err)
   end)
 
   describe("migration", function()
     it("is safe when many open a new store at once", function()
       local other = simulation.store_path()
       local boxes = {}
-      for n = 1, 8 do boxes[n] = assert(outbox.open("sqlite:" .. other, { "main", "c" .. n }, true)) end
+      for n = 1, 8 do boxes[n] = assert(outbox.open(require("support.stores").at(other), { "main", "c" .. n }, true)) end
       for n = 1, 8 do boxes[n]:close() end
-      local again = assert(outbox.open("sqlite:" .. other, {}))
+      local again = assert(outbox.open(require("support.stores").at(other), {}))
       assert.equal(9, #again:counts(NOW).channels)
       again:close()
       simulation.remove(other)
     end)
 
     it("refuses a store that a newer onemsg made", function()
-      local db = assert(sql.open("sqlite:" .. path))
+      local db = assert(sql.open(require("support.stores").at(path)))
       assert(db:unit { { "UPDATE meta SET value = '99' WHERE name = 'schema'" } })
       local opened, err = outbox.open(db, { "main" })
       assert.is_nil(opened)
@@ -138,7 +138,7 @@ describe("outbox", function()
       plan.parts[2].channel = nil -- queued without a channel: the schema refuses it
       local rows, err = box:submitted(assert(box:submit(plan, NOW, 6)))
       assert.is_nil(rows)
-      assert.matches("CHECK", err)
+      assert.matches("[Cc][Hh][Ee][Cc][Kk] constraint", err)
       assert.is_nil(box:row("e"))
     end)
 
@@ -265,7 +265,8 @@ describe("outbox", function()
   end
 
   it("walks through nothing but what it is about, whatever is stored", function()
-    local real = assert(sql.open("sqlite:" .. path))
+    if os.getenv "STORE" == "postgres" then return pending "SQLite's way of explaining; PostgreSQL's plans have no case yet" end
+    local real = assert(sql.open(require("support.stores").at(path)))
     local asked, proxy = {}, {}
     for _, name in ipairs { "unit", "read", "async" } do
       proxy[name] = function(_, statements)

@@ -32,7 +32,8 @@ describe("workflow under kill -9", function()
 
   local function open(more)
     local options = { channel = channels.new(fake), rules = assert(rules.load(simulation.RULES)),
-                      store = assert(sql.open("sqlite:" .. path, { busy_timeout = 60 })), lease = LEASE, rate = 10000,
+                      store = assert(sql.open(require("support.stores").at(path), { busy_timeout = 60 })),
+                      lease = LEASE, rate = 10000,
                       burst = 10000 }
     for name, value in pairs(more or {}) do options[name] = value end
     return assert(workflow.open(options))

@@ -22,7 +22,7 @@ describe("workflow with the fake 1MSG", function()
   end)
 
   local function open(more)
-    local options = { channel = channels.new(fake), rules = rules_path, store = "sqlite:" .. path,
+    local options = { channel = channels.new(fake), rules = rules_path, store = require("support.stores").at(path),
                       rate = 1000, burst = 1000 }
     for name, value in pairs(more or {}) do options[name] = value end
     return assert(workflow.open(options))

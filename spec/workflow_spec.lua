@@ -35,7 +35,7 @@ describe("workflow.open", function()
 
   it("takes a handle of onemsg.sql, and leaves it open", function()
     local path = simulation.store_path()
-    local db = assert(require("onemsg.sql").open("sqlite:" .. path))
+    local db = assert(require("onemsg.sql").open(require("support.stores").at(path)))
     local rules = require "onemsg.rules".load(simulation.RULES)
     local flow = assert(workflow.open { channel = {}, rules = rules, store = db })
     assert(flow:submit { id = "a", type = "newsletter" })

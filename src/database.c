@@ -4,7 +4,7 @@
  *   db:unit{ { text, value, …, expect = n }, … } -> results | nil, err, info
  *   db:read{ … }  the same for SELECTs only; a statement that writes is refused
  *   db:async{ … } -> pending of a unit    db:async_read{ … } -> pending of a read
- *   db:stats() -> table    db:close()    sql.null
+ *   db:stats() -> table    db:engine() -> "sqlite" | "postgres"    db:close()    sql.null
  *
  * Values are strings, numbers, booleans (1 and 0) and sql.null; a number without a fraction goes as
  * a 64-bit integer. results[i] is the list of rows of statement i, tables by column name in which
@@ -136,6 +136,12 @@ static int database_stats(lua_State *L) {
   return 1;
 }
 
+/* db:engine() -> "sqlite" or "postgres", also of a closed handle. */
+static int database_engine(lua_State *L) {
+  lua_pushstring(L, check_database(L)->driver->engine);
+  return 1;
+}
+
 static int close_database(lua_State *L, bool wait) {
   struct database *database = check_database(L);
   struct om_sql_store *store = database->store;
@@ -226,13 +232,10 @@ static int sql_open(lua_State *L) {
 }
 
 void om_database_open(lua_State *L, int module, int core) {
-  static const luaL_Reg methods[] = {{"unit", database_unit},
-                                     {"read", database_read},
-                                     {"async", database_async},
-                                     {"async_read", database_async_read},
-                                     {"stats", database_stats},
-                                     {"close", database_close},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"unit", database_unit},   {"read", database_read},
+                                     {"async", database_async}, {"async_read", database_async_read},
+                                     {"stats", database_stats}, {"engine", database_engine},
+                                     {"close", database_close}, {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", database_detach},
                                   {"__close", database_close},
                                   {"__tostring", database_tostring},

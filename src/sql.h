@@ -116,8 +116,9 @@ struct om_sql_unit {
 
 /* A driver: all but check on the thread that opened the connection. False: *error says why. */
 struct om_sql_driver {
-  int batch;   /* units a transaction, OM_SQL_BATCH_MAX at most */
-  bool rotate; /* locks are of rows: who waits for one lets those behind it go first */
+  const char *engine; /* its name in one word */
+  int batch;          /* units a transaction, OM_SQL_BATCH_MAX at most */
+  bool rotate;        /* locks are of rows: who waits for one lets those behind it go first */
   /* A second connection reads while the first one commits, and sees all that it has acknowledged.
    * It gets units that read only. */
   bool reads_apart;

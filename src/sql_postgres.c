@@ -203,6 +203,7 @@ static bool idle(void *connection, bool quiet) {
 }
 
 const struct om_sql_driver om_sql_postgres = {
+    .engine = "postgres",
     .batch = BATCH,
     .rotate = true,
     .check = om_postgres_check,

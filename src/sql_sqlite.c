@@ -315,6 +315,7 @@ static bool idle(void *connection, bool quiet) {
 }
 
 const struct om_sql_driver om_sql_sqlite = {
+    .engine = "sqlite",
     .batch = OM_SQL_BATCH_MAX,
     .reads_apart = true,
     .check = om_sqlite_check,

@@ -5,8 +5,10 @@ local codes = require "onemsg.codes"
 --- What is masked, as patterns say it that care for nothing else.
 local function plain_masks(s)
   return (s:gsub("eyJ[%w%-_]+%.[%w%-_%.]*", "***")
-    :gsub("([Tt][Oo][Kk][Ee][Nn]%s*[:=]%s*[\"'])[^\"']*", "%1***")
-    :gsub("([Tt][Oo][Kk][Ee][Nn]%s*[\"'])[^\"']*", "%1***")
+    :gsub("([Tt][Oo][Kk][Ee][Nn][\"']?%s*[:=]%s*[\"'])[^\"']*", "%1***")
+    :gsub("([Tt][Oo][Kk][Ee][Nn]%s*[\"'])([^\"']*)", function(head, quoted)
+      return not quoted:find "^%s*[:=]%s*$" and head .. "***" or nil -- "token": "…"
+    end)
     :gsub("([Tt][Oo][Kk][Ee][Nn][=: ]+)[%w%-_%.~+/=]*%d[%w%-_%.~+/=]*", "%1***")
     :gsub("([Tt][Oo][Kk][Ee][Nn]=)[^%s&\"']+", "%1***")
     :gsub("([Bb][Ee][Aa][Rr][Ee][Rr] +)[%w%-_%.~+/=]+", "%1***"))

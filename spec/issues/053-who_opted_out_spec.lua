@@ -29,7 +29,8 @@ describe("who opted out", function()
     local path = simulation.store_path()
     local channel = assert(onemsg.new { channel = "ODI7", token = channels.TOKEN, template = "action_success",
       namespace = "ns", language = "en", base_url = "http://127.0.0.1:1", country = country })
-    local flow = assert(workflow.open { channel = channel, rules = assert(rules.load(RULES)), store = "sqlite:" .. path })
+    local flow = assert(workflow.open { channel = channel, rules = assert(rules.load(RULES)),
+      store = require("support.stores").at(path) })
     return flow, function()
       flow:close()
       channel:close()
@@ -92,7 +93,8 @@ describe("who opted out", function()
       return assert(onemsg.new { channel = id, token = channels.TOKEN, country = country })
     end
     local both = { uk = a_channel("A1", "44"), it = a_channel("A2", "39") }
-    local flow = assert(workflow.open { channels = both, rules = assert(rules.load(RULES)), store = "sqlite:" .. path })
+    local flow = assert(workflow.open { channels = both, rules = assert(rules.load(RULES)),
+      store = require("support.stores").at(path) })
     assert.error_matches(function() flow:suppress "020 7946 0958" end, "give the international form")
     assert.equal(0, flow:suppress("020 7946 0958", { channel = "uk" }))
     assert.equal(0, flow:suppress "+44 20 7946 0958")

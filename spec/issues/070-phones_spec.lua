@@ -80,7 +80,7 @@ describe("a rule's country", function()
 
   local function open(options)
     local path = store.store_path()
-    local flow = assert(workflow.open { store = "sqlite:" .. path, channel = channel_of(options),
+    local flow = assert(workflow.open { store = require("support.stores").at(path), channel = channel_of(options),
       rules = assert(rules.load(SOURCE)), log = function() end, sleep = function() end, resolve = options.resolve })
     finally(function()
       flow:close()

@@ -46,7 +46,8 @@ end
 
 local MAY_REPLAY = { skipped = true, rejected = true, failed = true, expired = true, cancelled = true }
 
-local ON = [[SELECT reason FROM suppression WHERE phone = $1 AND channel IN ('', $2) AND (until_at IS NULL OR until_at > $3)]]
+local ON = [[SELECT reason FROM suppression WHERE phone = $1 AND channel IN ('', $2)
+  AND lifted_at IS NULL AND (until_at IS NULL OR until_at > $3)]]
 local DELIVERED = [[SELECT s.message_id FROM status s WHERE s.status IN ('delivered', 'read', 'viewed', 'played')
   AND s.received_at < $2 AND s.channel IN ('', $3) AND (s.message_id IN (SELECT message_id FROM earlier WHERE id = $1))]]
 
@@ -331,8 +332,10 @@ function Model:over()
     for _, column in ipairs { "attend_at", "retry_at", "fallback_at", "fallback_lease", "lease_until" } do
       if row[column] then stuck(("%s %.0f s ago is still to come"):format(column, world:now() - row[column])) end
     end
-    if row.otherwise and not row.fallback and (row.state == "rejected" or row.state == "expired" or row.state == "stalled"
-      or row.state == "failed") and world:read(SILENT, row.id)[1].n == 0 then stuck "and the other way was not used" end
+    local silent = row.phone and (self.stopped[row.channel .. " " .. row.phone]
+      or world:read(ON, row.phone, row.channel, world:now())[1] or world:read(SILENT, row.id)[1].n > 0)
+    if row.otherwise and not silent and not row.fallback and (row.state == "rejected" or row.state == "expired"
+      or row.state == "stalled" or row.state == "failed") then stuck "and the other way was not used" end
     self:remembered(row)
     if (row.state == "delivered" or row.state == "read") and row.settled ~= "arrived" then self:told(row) end
   end

@@ -133,7 +133,7 @@ function M.new(options)
     given.channels[name].id = channel.id
   end
   given.rules = type(options.rules) == "table" and options.rules or assert(rules.load(options.rules or M.RULES))
-  given.store = "sqlite:" .. sim.path
+  given.store = require("support.stores").at(sim.path)
   given.now, given.steady = function() return sim.time end, steady_of(sim)
   given.sleep = function(seconds) sim.time = sim.time + math.max(seconds, 0.001) end
   given.random = given.random or M.random(7)

@@ -97,4 +97,19 @@ for _, name in ipairs { "sqlite", "postgres" } do
   if (os.getenv "STORE" or name) == name then M.list[#M.list + 1] = M[name] end
 end
 
+local made = {}
+
+--- The store that belongs to a path: a file there, or with STORE=postgres a database of this process's own server.
+function M.at(path)
+  if os.getenv "STORE" ~= "postgres" then return "sqlite:" .. path end
+  M.server = M.server or postgres.start()
+  local name = "at" .. path:gsub("[^%w]", "_"):lower()
+  if not made[name] then
+    made[name] = true
+    local said = M.server.psql("CREATE DATABASE " .. name)
+    assert(said == "" or said:find "already exists", said)
+  end
+  return ("postgres://onemsg@/%s?host=%s"):format(name, M.server.directory)
+end
+
 return M

@@ -57,7 +57,7 @@ local function confirmation(changes)
     resends INTEGER NOT NULL DEFAULT 0,
     fallback TEXT,                     -- handed_over, done, failed, unknown
     fallback_lease DOUBLE PRECISION,   -- handed_over: its function ends before that
-    CHECK ((was || '>' || state) IN (]] .. changes .. [[)),
+    CHECK (' ]] .. changes .. [[ ' LIKE '% ' || was || '>' || state || ' %'), -- read anew at every change by PostgreSQL: one text
     CHECK (state <> 'sending' OR (owner IS NOT NULL AND lease_until IS NOT NULL AND left_at IS NOT NULL)),
     CHECK (state NOT IN ('queued', 'sending') OR (channel IS NOT NULL AND phone IS NOT NULL AND person IS NOT NULL
       AND message IS NOT NULL AND due_at IS NOT NULL AND give_up_at IS NOT NULL))
@@ -194,7 +194,7 @@ local GATES = {
 }
 
 --- The steps, oldest first; a step's number is its position.
--- @tparam string changes the legal state changes as a list of SQL texts: 'new>queued', 'queued>sending', …
+-- @tparam string changes the legal state changes, a blank between them: new>queued queued>sending …
 function M.steps(changes)
   local first = { confirmation(changes) }
   for _, list in ipairs { INDEXES, NEWS, GATES } do
@@ -211,6 +211,13 @@ local function mark(step)
     b = (b + a) % 65521
   end
   return ("%04x%04x"):format(b, a)
+end
+
+--- A step's text for an engine. PostgreSQL's texts are to be compared byte by byte, as SQLite's are, whatever the system's
+-- locale and its next version say; and its INTEGER is too small for what a stranger may send.
+local function translated(text, engine)
+  if engine ~= "postgres" then return text end
+  return (text:gsub("%-%-[^\n]*", ""):gsub("%f[%w]TEXT%f[%W]", 'TEXT COLLATE "C"'):gsub("%f[%w]INTEGER%f[%W]", "BIGINT"))
 end
 
 --- Brings a database to the newest step. Safe when several processes do so at once: each step is one unit that only
@@ -246,7 +253,7 @@ function M.migrate(db, steps)
     local unit = { { "UPDATE meta SET value = $1 WHERE name = 'schema' AND value = $2",
                      tostring(at + 1), tostring(at), expect = 1 },
                    { "INSERT INTO meta(name, value) VALUES ($1, $2)", "schema " .. at + 1, mark(steps[at + 1]) } }
-    for _, statement in ipairs(steps[at + 1]) do unit[#unit + 1] = { statement } end
+    for _, text in ipairs(steps[at + 1]) do unit[#unit + 1] = { translated(text, db:engine()) } end
     ok, err, info = db:unit(unit)
     if not ok and not (err:find("^conflict:") and info and info.statement == 1) then return nil, err, info end
   end

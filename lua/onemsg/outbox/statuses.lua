@@ -136,7 +136,7 @@ function Statuses:with_statuses(rows)
 end
 
 local JOIN = "UPDATE status SET id = $1 WHERE message_id = $2 AND channel = $3 AND id IS NULL"
-local HOOKED = "UPDATE channel SET hooked_at = $2 WHERE name = $1 AND hooked_at < $2 - 5"
+local HOOKED = "UPDATE channel SET hooked_at = $2 WHERE name = $1 AND hooked_at < CAST($2 AS DOUBLE PRECISION) - 5"
 
 --- The statements that say that held statuses belong to a confirmation now, and that hooks reach us.
 -- @treturn ?table nil when there is nothing to say

@@ -76,14 +76,14 @@ function M.may(was, state)
   return false
 end
 
---- The legal changes as SQL texts: 'new>queued', 'queued>sending' …, sorted.
+--- The legal changes in one text: new>queued queued>sending …, sorted.
 function M.changes()
   local list = {}
   for was, nexts in pairs(M.legal) do
-    for _, state in ipairs(nexts) do list[#list + 1] = ("'%s>%s'"):format(was, state) end
+    for _, state in ipairs(nexts) do list[#list + 1] = was .. ">" .. state end
   end
   table.sort(list)
-  return table.concat(list, ", ")
+  return table.concat(list, " ")
 end
 
 return M

@@ -222,6 +222,7 @@ function M.look(worker, agenda, now)
   end
   local free = ways.room(worker)
   local soon = free > 0 and agenda.actions or agenda.retries -- a way that ends makes the loop look again
+  if free == 0 and not flow.beside then worker:due_at(agenda.actions) end -- one a turn: the next turn has the next one
   local soonest = math.min(agenda.questions or math.huge, soon or math.huge)
   if soonest > now then
     worker:due_at(soon)
