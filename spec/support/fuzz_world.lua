@@ -301,6 +301,7 @@ local function view(self)
     local result = { db:read(statements) }
     return { ready = function() return true end, wait = function() return result[1], result[2], result[3] end }
   end
+  function seen.engine() return db:engine() end
   function seen.close() return true end
   return seen
 end
