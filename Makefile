@@ -87,6 +87,9 @@ lint: ## form and static analysis
 asan tsan valgrind: test-deps ## the specs under a sanitizer
 	@spec/sanitize $@
 
+fuzz: test-deps test-build ## 2,000 rounds of the whole workflow against its model
+	@ONEMSG_FUZZ_ROUNDS=2000 LUAS='$(LUAS)' B='$(B)' BUSTED='$(BUSTED)' spec/run spec/fuzz_spec.lua
+
 bench: test-deps all ## side by side with what else there is; ratios in one run
 	@$(call paths,$(LUA)) $(lua_$(LUA)) spec/bench/run.lua
 
@@ -129,4 +132,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z][a-z -]*\):.*## \(.*\)/\1: \2/p' Makefile
 
-.PHONY: all test-build deps test-deps demo test lint asan tsan valgrind bench fake fake-stop openresty env install rock rock-install clean help
+.PHONY: all test-build deps test-deps demo test lint asan tsan valgrind fuzz bench fake fake-stop openresty env install rock rock-install clean help

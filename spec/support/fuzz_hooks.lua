@@ -35,7 +35,7 @@ end
 local function instance(provider, channel)
   local id = provider.world.options.channels[channel]
   local kind = provider.chance:int(10)
-  if kind == 10 then return "ODI999", true end
+  if kind == 10 then return "ODI999", id ~= false end
   if not id or kind > 6 then return nil, false end
   local number = id:match "%d+"
   return ({ id, number, "instance" .. number })[(kind - 1) % 3 + 1], false

@@ -40,6 +40,7 @@ function Model:excused(conf, call)
     return true
   end
   if call.message and self.provider.said_failed[call.message.id] then return true end
+  if call.answered and answer ~= "raises" and answer[1] and self.provider.said_failed[answer[1].id or ""] then return true end
   return (conf.replayed or 0) >= call.n
 end
 
@@ -69,7 +70,7 @@ function Model:claimed(proc, rows)
     end
     local stop = self.stopped[row.channel .. " " .. row.phone]
     if stop then world:wrong("to whom it may not go: %s to %s, who wrote STOP", row.id, row.phone) end
-    local on = world:read(ON, row.phone, row.channel, world:now())[1]
+    local on = not self.jumped and world:read(ON, row.phone, row.channel, world:now())[1] -- else: which time was it then?
     if on then world:wrong("to whom it may not go: %s, suppressed: %s", row.id, on.reason) end
     self:in_line(row)
     if row.give_up_at <= world:now() then world:wrong("%s is sent after its give_up_at", row.id) end
@@ -216,10 +217,10 @@ end
 -- Whose it is -------------------------------------------------------------------------------------------------------
 
 --- Others whose message it may be as well: sent to the same person in the same words, and no id is known of them.
-function Model:rival(conf, message)
+function Model:rival(conf, message, found_at)
   for _, call in ipairs(self.provider.calls) do
     if call.conf ~= conf and call.channel == message.channel and provider_of.same(call.phone, message.phone)
-      and call.text == message.text and call.at >= message.at - 300 and call.at <= message.at + 20
+      and call.text == message.text and call.at >= message.at - 300 and call.at <= math.min(found_at, message.at + 20)
       and not self:told_id(call) and not (call.answered and self:excused(call.conf, call)) then
       return call
     end
@@ -231,6 +232,16 @@ function Model:told_id(call) -- luacheck: no self
   return receipt and receipt.id or call.found
 end
 
+--- The provider itself told of a message by another one's id: then nothing that follows from ids is anybody's guess.
+function Model:named_otherwise()
+  for _, call in ipairs(self.provider.calls) do
+    if call.kind == "again" then return true end
+  end
+  return false
+end
+
+local FOUND_AT = "SELECT MAX(at) AS at FROM history WHERE id = $1 AND reason LIKE '%evidence: %'"
+
 --- A message id stands with a confirmation that did not have it before: by an answer, or by its own words.
 function Model:attributed(row)
   local world, conf, message = self.world, self:conf(row.id), self.provider.messages[row.message_id]
@@ -240,8 +251,9 @@ function Model:attributed(row)
     local receipt = call.answered and call.answer ~= "raises" and call.answer[1]
     if receipt and receipt.id == row.message_id then return end
   end
-  local rival = self:rival(conf, message)
-  if rival then
+  local found_at = world:read(FOUND_AT, row.id)[1].at or math.huge
+  local rival = self:rival(conf, message, found_at - world.offset)
+  if rival and not self:named_otherwise() then
     world:wrong("guessed: %s is taken for %s's, and call %s of %s may own it", message.id, row.id, rival.n, rival.conf.id)
   end
   if message.call and message.call.conf == conf then
@@ -249,6 +261,7 @@ function Model:attributed(row)
     return
   end
   if row.textless == 1 and not message.call then return end
+  if self:named_otherwise() then return end
   if not message.call and message.text == conf.calls[#conf.calls].text then return end
   world:wrong("guessed: %s is taken for %s's, and is %s's", message.id, row.id,
     message.call and message.call.conf.id or "a stranger")
@@ -305,6 +318,9 @@ end
 local ENDS = { delivered = true, read = true, cancelled = true, skipped = true, rejected = true, expired = true, failed = true,
                unknown = "settle", stalled = "settle" }
 
+-- Who asked for silence is not reached by another way either.
+local SILENT = "SELECT COUNT(*) AS n FROM history WHERE id = $1 AND reason LIKE '%: not used; suppressed: %'"
+
 --- When a long calm is over nothing waits any more, but for persons; and what was told by an answer is known.
 function Model:over()
   local world = self.world
@@ -317,7 +333,7 @@ function Model:over()
       if row[column] then stuck(("%s %.0f s ago is still to come"):format(column, world:now() - row[column])) end
     end
     local silent = row.phone and (self.stopped[row.channel .. " " .. row.phone]
-      or world:read(ON, row.phone, row.channel, world:now())[1])
+      or world:read(ON, row.phone, row.channel, world:now())[1] or world:read(SILENT, row.id)[1].n > 0)
     if row.otherwise and not silent and not row.fallback and (row.state == "rejected" or row.state == "expired"
       or row.state == "stalled" or row.state == "failed") then stuck "and the other way was not used" end
     self:remembered(row)
@@ -329,6 +345,7 @@ local IDS = "SELECT message_id FROM confirmation WHERE id = $1 UNION SELECT mess
 
 --- An id that an answer gave to a process that lived on is its confirmation's.
 function Model:remembered(row)
+  if row.settled then return end -- a person ended it before the answer came: their word stands
   local known = {}
   for _, one in ipairs(self.world:read(IDS, row.id)) do known[one.message_id or ""] = true end
   for _, call in ipairs(self:conf(row.id).calls) do

@@ -74,8 +74,9 @@ function steps.submit(self)
     if chance:yes(0.3) then
       local other = { name = "Someone else" }
       for key, value in pairs(event) do other[key] = other[key] or value end
+      local known = self.model.events[event.id]
       self:call("submit", function(ticket) -- of other content: it is refused where the first was stored
-        if ticket and ticket.duplicate then self.world:wrong("%s has other content, and is a repeat", event.id) end
+        if ticket and known then self.world:wrong("%s has other content, and is taken", event.id) end
       end, other)
       return
     end
@@ -330,7 +331,7 @@ function M.round(seed, most, lines)
   self.world:close()
   if ok then
     return true, { sends = #self.provider.calls, confirmations = #self.model.order, turns = self.world.turns,
-                   answers = self.provider.calls }
+                   answers = self.provider.calls }, self
   end
   return nil, ("seed %d, step %s of %d: %s\n%s"):format(seed, tostring(self.at), most,
     type(trouble) == "table" and trouble.wrong or trouble, self.world:story(lines or 60)), self

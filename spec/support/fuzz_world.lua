@@ -265,26 +265,43 @@ end
 
 -- Processes ---------------------------------------------------------------------------------------------------------
 
---- The store as one process sees it: others may go on before each of its calls, and while it waits.
+--- The store as one process sees it: others may go on before each of its calls, and while it waits. What it hands in is
+-- done at once, or when somebody waits for it, one after the other; what is not done when the process is killed never is.
 local function view(self)
-  local db, seen = self.db, {}
-  local function plain(name)
-    return function(_, statements)
-      self:pause()
-      return db[name](db, statements)
+  local db, seen, line = self.db, {}, {}
+  local function catch_up(till)
+    while #line > 0 do
+      local first = table.remove(line, 1)
+      first.result = { db:unit(first.statements) }
+      if first == till then return end
     end
   end
-  seen.unit, seen.read = plain "unit", plain "read"
-  function seen.engine() return db:engine() end
+  function seen.read(_, statements)
+    self:pause()
+    return db:read(statements)
+  end
+  function seen.unit(_, statements)
+    self:pause()
+    catch_up()
+    return db:unit(statements)
+  end
   function seen.async(_, statements)
     self:pause()
-    local pending, err, info = db:async(statements)
-    if not pending then return nil, err, info end
-    return { ready = function() return pending:ready() end, wait = function(_, seconds)
+    local one = { statements = statements }
+    line[#line + 1] = one
+    if self.chance:yes(0.5) then catch_up() end
+    return { ready = function() return one.result ~= nil end, wait = function()
       self:pause()
-      return pending:wait(seconds)
+      if not one.result then catch_up(one) end
+      return one.result[1], one.result[2], one.result[3]
     end }
   end
+  seen.async_read = db.async_read and function(_, statements)
+    self:pause()
+    local result = { db:read(statements) }
+    return { ready = function() return true end, wait = function() return result[1], result[2], result[3] end }
+  end
+  function seen.engine() return db:engine() end
   function seen.close() return true end
   return seen
 end

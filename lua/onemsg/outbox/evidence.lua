@@ -19,14 +19,15 @@ local ECHOES = "SELECT * FROM echo e WHERE e.at >= $1 AND e.at <= $2 AND e.chann
 local STATUSES = "SELECT * FROM status s WHERE s.id IS NULL AND s.at >= $1 AND s.at <= $2 AND s.channel IN ('', $3)"
   .. FOREIGN:format("s", "s") .. " AND (s.recipient LIKE $4 OR "
   .. person.is_name_of("s.recipient", "$6") .. ") ORDER BY s.at LIMIT $5"
--- Everybody else of whose message no id is known, and whatever is being sent to this person right now.
+-- Everybody else of whose message no id is known, or one that was found without its text and may be a stranger's; and
+-- whatever is being sent to this person right now.
 local RIVALS = [[
   SELECT c.id, c.channel, c.state, c.left_at, c.job_id, c.message,
     (SELECT MAX(h.at) FROM history h WHERE h.id = c.id AND h.state = 'sending') AS began
   FROM confirmation c
   WHERE c.person = $5 AND c.id <> $1 AND (c.state = 'sending'
-    OR c.message_id IS NULL AND c.left_at >= $2 AND c.left_at <= $3
-      AND (c.state IN ('unknown', 'accepted', 'sent', 'stalled') OR c.settled IS NOT NULL))
+    OR (c.message_id IS NULL OR c.textless = 1) AND c.left_at >= $2 AND c.left_at <= $3
+      AND (c.state IN ('unknown', 'accepted', 'sent', 'stalled', 'delivered', 'read', 'failed') OR c.settled IS NOT NULL))
   UNION ALL SELECT l.id, l.channel, 'lost' AS state, l.left_at, l.job_id, l.message, l.began FROM lost l
   WHERE l.person = $5 AND l.left_at >= $2 AND l.left_at <= $3
   LIMIT $4]]

@@ -5,6 +5,7 @@
 local cjson = require "cjson"
 local amend = require "onemsg.outbox.amend"
 local statuses = require "onemsg.outbox.statuses"
+local times = require "onemsg.outbox.clock"
 local fold = require "onemsg.workflow.fold"
 local hooks = require "onemsg.workflow.hooks"
 local news = require "onemsg.policy.delivery"
@@ -182,6 +183,10 @@ end
 local function set_back(worker, now, ahead)
   local flow, clock = worker.flow, worker.flow.clock
   if not clock.jumps or clock:jumped() then return true end
+  -- Since `now` this process may have been stopped, while others went on: then it is behind, and nobody ahead.
+  local read_at = flow.now()
+  ahead, now = ahead - (read_at - now), read_at
+  if ahead <= times.AHEAD then ahead = 0 end
   ahead = math.max(ahead, -clock.moved)
   if ahead <= 0 then return true end
   local count, err = flow.box:set_back(now, ahead)
