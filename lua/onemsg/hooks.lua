@@ -171,6 +171,11 @@ local function category_of(item)
     or word(origin and origin.type, WORD_BYTES)
 end
 
+--- Does a chat have several people, whose names are not one person's?
+local function in_group(chat_id)
+  return chat_id and (chat_id:find("@g%.us$") or chat_id:find("@broadcast$") or chat_id:find("@newsletter$")) and true or nil
+end
+
 --- One status item of any shape as an event; nil where it has no status. id may be nil.
 local function event_of(item, instance, received_at)
   item = object(item)
@@ -231,7 +236,6 @@ local function message_of(item, instance, received_at, echo)
   if not id then return nil end
   local chat_id = word(item.chatId, NAME_BYTES)
   local text, texts = texts_of(item)
-  local group = chat_id and (chat_id:find("@g%.us$") or chat_id:find("@broadcast$") or chat_id:find("@newsletter$"))
   local from_me = echo or truth(item.fromMe)
   local customer, user_id = item.from, item.from_user_id
   if from_me then customer, user_id = item.to, item.to_user_id or item.recipient_user_id end
@@ -241,7 +245,7 @@ local function message_of(item, instance, received_at, echo)
   end
   return {
     id = id, from_me = from_me, at = time_of(item) or received_at, instance = instance,
-    phone = digits(chat_id) or digits(customer) or digits(author), chat_id = chat_id, group = group and true or nil,
+    phone = digits(chat_id) or digits(customer) or digits(author), chat_id = chat_id, group = in_group(chat_id),
     bsuid = bsuid_of(author_id, user_id, chat_id, customer, author),
     username = username_of(author_name, chat_id),
     type = word(item.type, WORD_BYTES), text = text, texts = texts, name = word(item.senderName, NAME_BYTES),
@@ -285,7 +289,7 @@ local function collector(received_at)
     c.each(value, kind, found.events, function(item)
       local event = event_of(item, instance, received_at)
       if event and event.id then
-        c.person(event.recipient, event.bsuid, event.username)
+        if not in_group(event.chat_id) then c.person(event.recipient, event.bsuid, event.username, instance) end
         return event
       end
     end)
@@ -294,30 +298,30 @@ local function collector(received_at)
   function c.messages(value, instance, echo)
     c.each(value, "messages", found.messages, function(item)
       local message = message_of(item, instance, received_at, echo)
-      if message and not message.group then c.person(message.phone, message.bsuid, message.username) end
+      if message and not message.group then c.person(message.phone, message.bsuid, message.username, instance) end
       return message
     end)
   end
 
   --- contacts[] of Meta's: names of the people that a change is about; more than one of a person is news.
-  function c.contacts(value)
+  function c.contacts(value, instance)
     for _, item in ipairs(items(value)) do
       local contact = room > 0 and object(item)
       if contact then
         room = room - 1
         local profile = object(contact.profile)
-        c.person(digits(contact.wa_id), bsuid_of(contact.user_id), username_of(profile and profile.username))
+        c.person(digits(contact.wa_id), bsuid_of(contact.user_id), username_of(profile and profile.username), instance)
       end
     end
   end
 
   --- The names by which one item knows one person.
-  function c.person(phone, bsuid, username)
+  function c.person(phone, bsuid, username, instance)
     local n = (phone and 1 or 0) + (bsuid and 1 or 0) + (username and 1 or 0)
-    local key = ("%s %s %s"):format(phone, bsuid, username)
+    local key = ("%s %s %s %s"):format(phone, bsuid, username, instance)
     if n < 2 or people[key] then return end
     people[key] = true
-    found.people[#found.people + 1] = { phone = phone, bsuid = bsuid, username = username }
+    found.people[#found.people + 1] = { phone = phone, bsuid = bsuid, username = username, instance = instance }
   end
 
   function c.errors(value, instance)
@@ -353,7 +357,7 @@ local function collect_changes(c, changes, instance)
       c.messages(value.messages, instance)
       c.messages(value.message_echoes, instance, true)
       c.errors(value.errors, instance)
-      c.contacts(value.contacts)
+      if not value.message_echoes then c.contacts(value.contacts, instance) end -- there they are the business's own
     else
       c.other(change.field)
     end
@@ -384,7 +388,7 @@ end
 --   messages  { id, from_me, at, phone (digits, the customer's), chat_id, bsuid, username, group (true: of several
 --             people), text, texts (where there are several, or the text is but a file's URL: a list of those that are
 --             texts), type, name, instance }
---   people    { phone (digits), bsuid, username }: names that one item has for one person, where there are at least two
+--   people    { phone (digits), bsuid, username, instance }: names that one item has for one person, where there are at least two
 --   templates { name, language, status (upper case), reason, at, instance }: a template was paused, approved, …
 --   errors    { code, error, at, instance }: of the account, not of one message
 --   others    { kind = count } of what was not understood; ignored is their sum. Answer such a body with 200 all the

@@ -103,7 +103,7 @@ end
 --- "…1369"; of a short name less.
 function M.mask(address)
   local digits = M.digits(tostring(address))
-  return "…" .. plain.repair(digits:sub(-math.min(4, math.ceil(#digits / 2))), 4)
+  return "…" .. plain.repair(digits:sub(#digits - math.min(4, math.floor(#digits / 2)) + 1), 4)
 end
 
 --- Says in a table whose an address is: recipient, the address, and the fields of its kind and of what else is known.
@@ -127,11 +127,19 @@ function M.hide(one)
   return one
 end
 
---- A sentence without the recipient's number or name, which an answer of the API may contain.
+--- A sentence without the recipient's number or name, which an answer of the API may contain in any letters.
 function M.redact(sentence, address)
-  local name = address and M.digits(address) or ""
-  if #name < 5 then return sentence end
-  return (sentence:gsub(name:gsub("%p", "%%%0"), (M.mask(name):gsub("%%", "%%%%"))))
+  local name = address and M.digits(address):lower() or ""
+  if name == "" then return sentence end
+  local pattern = name:gsub("%p", "%%%0")
+  if #name < 5 then pattern = "%f[%w]" .. pattern .. "%f[^%w]" end -- a word of its own
+  local found, out, from = sentence:lower(), {}, 1
+  while true do
+    local first, last = found:find(pattern, from)
+    if not first then break end
+    out[#out + 1], from = sentence:sub(from, first - 1) .. M.mask(name), last + 1
+  end
+  return table.concat(out) .. sentence:sub(from)
 end
 
 return M

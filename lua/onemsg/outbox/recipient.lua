@@ -15,7 +15,8 @@ local NONE = sql.null
 local LIST_MOST = 1000
 M.AHEAD = 200 -- queued messages in front that one claim looks at
 
-local ON = "s.person = %s AND s.channel IN ('', %s) AND (s.until_at IS NULL OR s.until_at > %s)"
+local ON = "s.person = %s AND s.channel IN ('', %s) AND s.lifted_at IS NULL "
+  .. "AND (s.until_at IS NULL OR s.until_at > %s)"
 local WHY = "(SELECT MIN(s.reason) FROM suppression s WHERE " .. ON .. ")"
 
 local SILENT = ON .. " AND s.source <> 'failure'"
@@ -167,7 +168,7 @@ end
 
 local LIST = [[
   SELECT channel, phone, reason, code, until_at, created_at, source FROM suppression
-  WHERE until_at IS NULL OR until_at > $1 ORDER BY created_at DESC, phone LIMIT $2]]
+  WHERE lifted_at IS NULL AND (until_at IS NULL OR until_at > $1) ORDER BY created_at DESC, phone LIMIT $2]]
 
 --- Who is suppressed, the newest first.
 function People:suppressed(now)

@@ -37,6 +37,20 @@ local function of_ours(flow, list, given, counts)
   return ours
 end
 
+--- Names that hooks about our channels tie together.
+local function people_of_ours(flow, people, given)
+  local list = {}
+  for n, one in ipairs(of_ours(flow, people, given, { foreign = 0 })) do list[n] = one.item end
+  return list
+end
+
+--- When a customer wrote: the times of messages are whole seconds, and what was written in one is as late as it may be, so
+-- that a stop word is not older than what a person did in the same second.
+local function written_at(message, now)
+  local at = message.at or now
+  return math.min(at % 1 == 0 and at + 1 or at, now)
+end
+
 --- All that has to be on disk before the hook is acknowledged.
 local function to_keep(found, body, now)
   local list = {}
@@ -76,7 +90,7 @@ end
 local function words_of_customers(flow, messages, now)
   local stopped, started = 0, 0
   for _, one in ipairs(messages) do
-    local message, at = one.item, math.min(one.item.at or now, now)
+    local message, at = one.item, written_at(one.item, now)
     local address = not message.from_me and not message.group and phones.of_item(message)
     local stop = address and word_of(flow.stop_word, message)
     if stop then
@@ -188,7 +202,7 @@ function M.methods.hooks(flow, body, options)
     end
   end
   local joined
-  joined, store_err, info = flow.box:join(found.people, now)
+  joined, store_err, info = flow.box:join(people_of_ours(flow, found.people, given), now)
   if not joined then return nil, store_err, info end
   local stopped, started
   stopped, started, info = words_of_customers(flow, found.messages, now)
