@@ -133,7 +133,7 @@ end
 --- What answers at once. Whatever else C offers waits, and has to be replaced here.
 local AT_ONCE = {
   channel = { check = true, stats = true, close = true }, pending = { ready = true, cancel = true },
-  database = { stats = true },
+  database = { stats = true, engine = true },
 }
 
 --- Runs `replace`, which puts functions that yield into the_core[kind]; raises where one was forgotten, for it would
