@@ -13,10 +13,6 @@ local LIST_ITEMS = 100 -- a list longer than this is not one of 1MSG's
 
 -- URLs ----------------------------------------------------------------------------------------------------------
 
-local function trim(s)
-  return s:match("^%s*(.*%S)") or ""
-end
-
 --- A URL for printing: values of its query, user names and secret-looking path segments are replaced by ***.
 function M.mask(url)
   if type(url) ~= "string" then return "?" end
@@ -60,7 +56,7 @@ end
 -- @return the URL, trimmed; or nil, "invalid: …"
 function M.check(url)
   if type(url) ~= "string" then return nil, "invalid: the webhook URL must be a text" end
-  url = trim(url)
+  url = plain.trim(url)
   local fault = fault_of(url)
   if fault then return nil, "invalid: the webhook URL " .. fault end
   return url
@@ -69,7 +65,7 @@ end
 --- Do two URLs mean the same entry? One slash at the end makes no difference (as in 1MSG's own tools).
 function M.same(a, b)
   if type(a) ~= "string" or type(b) ~= "string" then return false end
-  return trim(a):gsub("/$", "") == trim(b):gsub("/$", "")
+  return plain.trim(a):gsub("/$", "") == plain.trim(b):gsub("/$", "")
 end
 
 local function position(list, url)
@@ -86,8 +82,8 @@ local function append(list, value)
   if type(value) == "table" then value = value.url or value.webhookUrl end
   if type(value) ~= "string" then return end
   -- old lists are one text with commas; a comma inside a URL is not followed by a scheme
-  for url in value:gsub("%s*,%s*(%a+://)", "\n%1"):gmatch("[^\n]+") do
-    url = trim(url):gsub("[,%s]+$", "")
+  for url in value:gsub(",%s*(%a+://)", "\n%1"):gmatch("[^\n]+") do
+    url = plain.trim(url):match("^.*[^,%s]") or ""
     if url ~= "" and #list < LIST_ITEMS and not position(list, url) then list[#list + 1] = url end
   end
 end
@@ -152,7 +148,7 @@ function M.written(list, before)
     if type(url) ~= "string" then
       misuse(("setWebhook takes a list of URLs, and its entry %d is a %s"):format(i, type(url)))
     end
-    urls[i] = trim(url)
+    urls[i] = plain.trim(url)
     local fault = not position(before or {}, url) and fault_of(urls[i])
     if fault then return nil, ("webhook URL %d %s"):format(i, fault) end
   end
@@ -244,7 +240,7 @@ end
 -- @return the list as it is now, true when it was written; or nil, err, info
 function M.remove(channel, url)
   check_text("removeWebhook", url)
-  if trim(url) == "" then return invalid("invalid: the webhook URL is empty") end
+  if plain.trim(url) == "" then return invalid("invalid: the webhook URL is empty") end
   local list, health, info = channel:webhook()
   if list == nil then return nil, health, info end
   if not position(list, url) then return list, false end

@@ -142,8 +142,36 @@ static int sys_fds(lua_State *L) {
   return count_entries(L, proc_path(L, "fd"), self); /* the one that counts is not counted */
 }
 
+/* Is a thread, of a directory /proc/PID/task, on its way out? One that was joined may still stand
+ * there for a moment. */
+static bool exiting(const char *task, const char *thread) {
+  static const unsigned long PF_EXITING = 4; /* include/linux/sched.h */
+  char path[512], line[1024];
+  snprintf(path, sizeof path, "%s/%.32s/stat", task, thread);
+  FILE *file = fopen(path, "r");
+  if (!file)
+    return true;
+  size_t length = fread(line, 1, sizeof line - 1, file);
+  fclose(file);
+  line[length] = 0;
+  const char *rest = strrchr(line, ')'); /* its name may hold anything */
+  unsigned long flags = 0;
+  if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %lu", &flags) != 1)
+    return true;
+  return (flags & PF_EXITING) != 0;
+}
+
 static int sys_threads(lua_State *L) {
-  return count_entries(L, proc_path(L, "task"), 0);
+  const char *path = proc_path(L, "task");
+  DIR *dir = opendir(path);
+  if (!dir)
+    return failed(L);
+  int count = 0;
+  for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
+    count += entry->d_name[0] != '.' && !exiting(path, entry->d_name);
+  closedir(dir);
+  lua_pushinteger(L, count);
+  return 1;
 }
 
 static int sys_rss_kb(lua_State *L) {

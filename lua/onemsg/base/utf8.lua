@@ -68,7 +68,8 @@ end
 
 --- s without blanks at its ends. Costs what s is long, whatever stands in it.
 function M.trim(s)
-  return s:match("^%s*(.*%S)") or ""
+  local first = s:find("%S")
+  return first and s:match("^.*%S", first) or ""
 end
 
 -- Capital letters of two bytes, by their first byte: what range becomes what.

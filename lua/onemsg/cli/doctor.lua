@@ -2,6 +2,7 @@
 -- { check, state = "ok" | "fix" | "note", text, advice, code }; what a later check needs stays in call.doctor.
 local calls = require "onemsg.cli.call"
 local output = require "onemsg.cli.output"
+local utf8 = require "onemsg.base.utf8"
 local webhook = require "onemsg.webhook"
 
 local M = {}
@@ -39,7 +40,7 @@ local function raw_token()
     token = file:read(16384)
     file:close()
   end
-  return (token or ""):gsub("^%s*[Bb]earer%s+", ""):match "^%s*(.-)%s*$"
+  return utf8.trim(((token or ""):gsub("^%s*[Bb]earer%s+", "")))
 end
 
 local function config(call)

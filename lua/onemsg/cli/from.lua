@@ -2,6 +2,7 @@
 -- standard input, its headers as options.
 local input = require "onemsg.cli.input"
 local senders = require "onemsg.senders"
+local utf8 = require "onemsg.base.utf8"
 
 local M = {}
 
@@ -32,9 +33,9 @@ end
 local function read_request(options)
   local request = { method = "POST", headers = {}, query = {}, url = options.url }
   for _, line in ipairs(options.header or {}) do
-    local name, value = line:match "^%s*([^%s:]+)%s*:%s*(.-)%s*$"
+    local name, value = line:match "^%s*([^%s:]+)%s*:(.*)$"
     if not name then return nil, ("invalid: --header takes 'NAME: VALUE', not '%s'"):format(line) end
-    request.headers[name] = value
+    request.headers[name] = utf8.trim(value)
   end
   for name, value in (options.url or ""):gsub("^[^?]*%??", ""):gmatch "([^&=]+)=([^&]*)" do
     request.query[unescape(name)] = unescape(value)

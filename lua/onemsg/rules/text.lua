@@ -160,8 +160,8 @@ end
 -- One {field|default}: the function that fills it, or nil and a sentence.
 local function compile_field(inner)
   if call_mark and sub(inner, 1, #call_mark) == call_mark then return compile_call(inner) end
-  local path, default = match(inner, "^%s*(.-)%s*|(.*)$")
-  path = path or match(inner, "^%s*(.-)%s*$")
+  local path, default = match(inner, "^([^|]*)|(.*)$")
+  path = letters.trim(path or inner)
   if path == "" then return nil, "'{}' names no field; for a brace as such write it twice: '{{'" end
   local get, problem = M.path(path)
   if not get then return nil, problem end

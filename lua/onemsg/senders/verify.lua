@@ -1,6 +1,7 @@
 --- onemsg.senders.verify: did the sender send this? One verifier for all rows (onemsg.senders.table): HMACs in a header or
 -- in the event, and secrets that are sent as they are. Every comparison takes the same time wherever texts differ. Pure.
 local template = require "onemsg.senders.template"
+local utf8 = require "onemsg.base.utf8"
 
 local M = {}
 
@@ -45,7 +46,7 @@ function M.keys(row, secrets)
   if type(secrets) ~= "table" then return nil, "the secret must be a text or a list of texts" end
   local keys = { row = row }
   for n, secret in ipairs(secrets) do
-    local text = type(secret) == "string" and secret:match "^%s*(.-)%s*$" or ""
+    local text = type(secret) == "string" and utf8.trim(secret) or ""
     if text == "" then return nil, ("secret %d is no text"):format(n) end
     keys[n] = { text = text }
     local form
@@ -66,7 +67,7 @@ end
 local function found(list, text, pattern)
   if #text > HEADER_BYTES then return end
   if not pattern then
-    list[#list + 1] = text:match "^%s*(.-)%s*$"
+    list[#list + 1] = utf8.trim(text)
   elseif pattern:sub(1, 1) == "^" then -- gmatch does not anchor
     list[#list + 1] = text:match(pattern)
   else
@@ -149,7 +150,7 @@ local function verify_equal(scheme, keys, request)
     given = given:match "^[Bb][Aa][Ss][Ii][Cc] +(%S+)%s*$"
     given = given and core().unbase64(given)
   elseif given and scheme.equal == "bearer" then
-    given = given:match "^[Bb][Ee][Aa][Rr][Ee][Rr] +(.-)%s*$" or given:match "^%s*(.-)%s*$"
+    given = utf8.trim(given:match "^[Bb][Ee][Aa][Rr][Ee][Rr] +(.*)$" or given)
   end
   given = given or scheme.query and request.query[scheme.query] or scheme.path and request.path_secret
   if type(given) ~= "string" or given == "" then return nil, name .. " is missing" end

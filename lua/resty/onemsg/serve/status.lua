@@ -6,6 +6,7 @@
 --     POST …/?id=ID               action=arrived | not_arrived | replay | cancel, and the token of the form
 --     &format=json                the same for programs; phones are masked here, too
 local json = require "onemsg.base.json"
+local utf8 = require "onemsg.base.utf8"
 local onemsg = require "onemsg"
 local request = require "resty.onemsg.request"
 local random = require "resty.onemsg.request".random
@@ -136,7 +137,7 @@ end
 
 --- A text that may be an id or a phone: the one whose id it is, else all to this phone.
 local function find(page, flow, args)
-  local q = args.q:match "^%s*(.-)%s*$"
+  local q = utf8.trim(args.q)
   page.q = q
   local one, err, status = ask(flow, "show", q)
   if err then return problem(page, status, err) end
