@@ -49,7 +49,8 @@ describe("blanks at the ends", function()
   end
 
   it("are cut, and no others", function()
-    for text, trimmed in pairs { [""] = "", [" "] = "", [" \t\n "] = "", ["a"] = "a", [" a"] = "a", ["a "] = "a", [" a b "] = "a b" } do
+    local cases = { [""] = "", [" "] = "", [" \t\n "] = "", ["a"] = "a", [" a"] = "a", ["a "] = "a", [" a b "] = "a b" }
+    for text, trimmed in pairs(cases) do
       assert.equal(trimmed, utf8.trim(text))
     end
   end)
