@@ -4,6 +4,7 @@ local check = require "onemsg.base.check"
 local onemsg = require "onemsg"
 local core = require "onemsg.core"
 local flow_options = require "onemsg.workflow.options"
+local only_to = require "onemsg.workflow.only_to"
 local rules = require "onemsg.rules"
 local senders = require "onemsg.senders"
 local signature = require "onemsg.signature"
@@ -160,7 +161,7 @@ local function check_workflow(settings, more)
   if not ok then refuse("%s", plain(read)) end
   if not read then refuse("%s", plain(err)) end
   options.log = read.sink -- opened here, with the master's rights
-  options.event_ignore = read.event_ignore -- a worker has no environment
+  options.event_ignore, options.only_to = read.event_ignore, more.only_to or only_to.written() -- a worker has no environment
   return options
 end
 
