@@ -116,6 +116,42 @@ function M.no_text(source)
   end
 end
 
+-- What word processors and messengers make of what was typed.
+local TYPED = { ['"'] = "“”„‟«»″＂", ["'"] = "‘’‚‛′´＇", ["-"] = "‐‑‒–—―−", [","] = "，、", ["="] = "＝",
+  ["{"] = "｛", ["}"] = "｝", ["("] = "（", [")"] = "）" }
+local MEANT = {}
+for typed, letters in pairs(TYPED) do
+  for letter in letters:gmatch "[\194-\239][\128-\191]+" do MEANT[letter] = typed end
+end
+
+local function is_blank(letter)
+  return letter == "\194\160" or letter == "\226\128\175" or letter == "\227\128\128" or letter == "\239\187\191"
+    or letter:find "^\226\128[\128-\143]$"
+end
+
+--- A letter outside of texts and comments that no script has: what is wrong with it, and its line; nil when there is none.
+function M.odd(source)
+  local at, size = 1, #source
+  while at <= size do
+    at = find(source, "%S", at)
+    if not at then return nil end
+    local letter = match(source, "^[\194-\244][\128-\191]+", at)
+    if letter then
+      local line = 1
+      for _ in sub(source, 1, at):gmatch "\n" do line = line + 1 end
+      letter = match(letter, "^[\194-\223].") or match(letter, "^[\224-\239]..") or sub(letter, 1, 4)
+      if is_blank(letter) then
+        return "there is a blank here that only looks like one: delete it and press the space bar", line
+      elseif MEANT[letter] then
+        return format("there is a %s, as word processors write it: write a plain %s", letter, MEANT[letter]), line
+      end
+      return format("there is a %s outside of a text: texts stand in plain quotes, as in \"%s\"", letter, letter), line
+    end
+    local _, _, behind = M.token(source, at)
+    at = behind
+  end
+end
+
 --- The line of a field of the declaration that starts at `from`; that line itself when the field is not found.
 function M.line_of(scan, from, word)
   for _, field in ipairs(scan.fields) do
