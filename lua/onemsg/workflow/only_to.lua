@@ -8,10 +8,10 @@ local M = {}
 
 M.WHY = "not in only_to"
 
---- The list of ONE_MSG_ONLY_TO: commas between, as a phone may have blanks. nil: there is none.
-function M.written()
+-- The list of ONE_MSG_ONLY_TO: commas between, as a phone may have blanks. nil: there is none.
+local function written()
   local list = {}
-  for one in (os.getenv "ONE_MSG_ONLY_TO" or ""):gmatch "[^,\n]+" do
+  for one in (require "onemsg.core".getenv "ONE_MSG_ONLY_TO" or ""):gmatch "[^,\n]+" do
     one = utf8.trim(one)
     if one ~= "" then list[#list + 1] = one end
   end
@@ -25,7 +25,7 @@ end
 -- @treturn string with nil: "config: …"
 function M.read(flow, option)
   local what = option and "only_to" or "ONE_MSG_ONLY_TO"
-  local list = option or M.written()
+  local list = option or written()
   if not list then return nil end
   local people = {}
   for _, one in pairs(list) do

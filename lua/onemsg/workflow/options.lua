@@ -158,7 +158,7 @@ function M.read(options, core)
   local channels, names, default = read_channels(options)
   local flow = {
     channels = channels, names = names, default_channel = default,
-    store = options.store or os.getenv("ONE_MSG_STORE"),
+    store = options.store or core.getenv "ONE_MSG_STORE",
     resolve = resolve.ready(options.resolve), fallback = options.fallback or {}, fallback_given = options.fallback ~= nil,
     on_change = options.on_change, on_alert = options.on_alert,
     clock = clock.new(options, core), sleep = options.sleep, random = options.random or math.random,
@@ -171,7 +171,7 @@ function M.read(options, core)
     spawn = options.spawn or function(run) run() end, beside = options.spawn ~= nil,
     fallback_timeout = options.fallback_timeout or ways.TIMEOUT, fallback_window = options.fallback_window or ways.WINDOW,
     texts = {}, event_ignore = content.fields("workflow.open: event_ignore",
-      options.event_ignore or content.written(os.getenv "ONE_MSG_EVENT_IGNORE")),
+      options.event_ignore or content.written(core.getenv "ONE_MSG_EVENT_IGNORE")),
   }
   flow.now, flow.steady = flow.clock.now, flow.clock.steady
   flow.ways = {}
