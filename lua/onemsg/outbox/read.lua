@@ -37,12 +37,19 @@ function Read:row(id)
   return results[1][1]
 end
 
---- The same with its history and its delivery statuses.
+-- Who is in front of somebody in their line, the next one.
+local BEHIND = [[
+  SELECT b.id FROM confirmation c JOIN confirmation b ON b.channel = c.channel AND b.person = c.person AND b.place < c.place
+  WHERE c.id = $1 AND c.state = 'queued' AND b.state IN ('queued', 'sending') ORDER BY b.place DESC LIMIT 1]]
+local GATE = "SELECT g.* FROM channel g JOIN confirmation c ON c.channel = g.name WHERE c.id = $1"
+
+--- The same with its history and its delivery statuses, and what it waits for.
 -- @treturn ?table row
 -- @treturn table history
 -- @treturn table statuses
+-- @treturn table behind (an id or nil), gate (of its channel, or nil)
 function Read:story(id)
-  local results, err, info = ask(self, { ROW, id }, { HISTORY, id }, { M.STATUSES, id })
+  local results, err, info = ask(self, { ROW, id }, { HISTORY, id }, { M.STATUSES, id }, { BEHIND, id }, { GATE, id })
   if not results then return nil, err, info end
   local row = results[1][1]
   if not row then return nil end
@@ -51,7 +58,7 @@ function Read:story(id)
     statuses[n] = { message_id = s.message_id, earlier = s.message_id ~= row.message_id or nil, status = s.status,
       at = s.at, received_at = s.received_at, source = s.source, code = s.code, error = s.error }
   end
-  return row, results[2], statuses
+  return row, results[2], statuses, { behind = (results[4][1] or {}).id, gate = results[5][1] }
 end
 
 --- A row with what its submit decided.
@@ -172,7 +179,11 @@ function Read:grouped(by, since, states)
 end
 
 local STATES = "SELECT state, COUNT(*) AS n FROM confirmation GROUP BY state"
-local DUE = "SELECT COUNT(*) AS n, MIN(due_at) AS oldest FROM confirmation WHERE state = 'queued' AND due_at <= $1"
+-- Those that wait their turn behind another to the same person are no backlog.
+local DUE = [[
+  SELECT COUNT(*) AS n, MIN(due_at) AS oldest FROM confirmation c WHERE state = 'queued' AND due_at <= $1
+    AND NOT EXISTS (SELECT 1 FROM confirmation b WHERE b.channel = c.channel AND b.person = c.person
+      AND b.state IN ('queued', 'sending') AND b.place < c.place)]]
 local GATES = "SELECT * FROM channel ORDER BY name"
 local PARKED = "SELECT * FROM park WHERE until_at > $1 ORDER BY channel, template"
 

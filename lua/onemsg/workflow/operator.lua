@@ -6,6 +6,7 @@ local pace = require "onemsg.pace"
 local states = require "onemsg.policy.states"
 local planner = require "onemsg.workflow.plan"
 local suggest = require "onemsg.base.suggest"
+local words = require "onemsg.policy.why"
 local check = require "onemsg.base.check"
 local phones = require "onemsg.base.phone"
 local recipients = require "onemsg.workflow.recipients"
@@ -31,6 +32,8 @@ local function wrong_state(row, may)
   return nil, ("conflict: %s is %s; %s"):format(row.id, row.state, may), { outcome = "invalid" }
 end
 
+local SHOWS = { time = "function" }
+
 --- Everything about a confirmation.
 -- @tparam string id
 -- @treturn ?table id, type, state, reason, rule, version, channel, phone, body, template, language, message_id, job_id,
@@ -39,12 +42,17 @@ end
 --   code, error }, … }, all that its state is made of;
 --   way (the rule's other way), fallback, fallback_at, way_missing (a sentence: it is overdue, and nobody used it);
 --   history = { { step, at, state, reason, version }, … }.
+--   why = in words: happened, evidence (how that is known), next (what comes by itself, or nil), can_do (what somebody can
+--   do, or nil).
 --   nil for an unknown id; nil, err, info when the store failed
-function Hand:show(id)
-  local row, history, statuses = self.box:story(check_id(id, "show"))
+-- @tparam ?table options time(seconds) → how `why` writes a time (default: UTC)
+function Hand:show(id, options)
+  options = check.options("show", options, SHOWS)
+  local row, history, statuses, waits = self.box:story(check_id(id, "show"))
   if not row then return nil, history, statuses end -- err, info; both nil for an unknown id
-  local view = log.view(row, history, statuses)
-  view.way_missing = manners.overdue(row, self.now())
+  local view, now = log.view(row, history, statuses), self.now()
+  view.way_missing = manners.overdue(row, now)
+  view.why = words.tell(view, { now = now, behind = waits.behind, channel = waits.gate }, options.time)
   return view
 end
 
