@@ -8,7 +8,7 @@ local M = {}
 
 --- The commands, in the order of the help.
 M.COMMANDS = { "send", "hookinfo", "templates", "webhook", "rules", "submit", "senders", "explain", "work", "show", "list",
-  "settle", "replay", "cancel", "resume", "suppress", "unsuppress",
+  "settle", "replay", "cancel", "pause", "resume", "suppress", "unsuppress",
   "suppressed", "stats", "backup", "doctor", "fake", "help" }
 
 local known = {}

@@ -2,7 +2,7 @@
 -- For onemsg.workflow, which calls these methods only while it is open.
 local log = require "onemsg.workflow.log"
 local manners = require "onemsg.workflow.manners"
-local pace = require "onemsg.pace"
+local pauses = require "onemsg.workflow.pauses"
 local states = require "onemsg.policy.states"
 local planner = require "onemsg.workflow.plan"
 local suggest = require "onemsg.base.suggest"
@@ -52,7 +52,9 @@ function Hand:show(id, options)
   if not row then return nil, history, statuses end -- err, info; both nil for an unknown id
   local view, now = log.view(row, history, statuses), self.now()
   view.way_missing = manners.overdue(row, now)
-  view.why = words.tell(view, { now = now, behind = waits.behind, channel = waits.gate }, options.time)
+  local paused = waits.pause and pauses.sentence(waits.pause)
+  if paused then view.held, view.due_at = "paused " .. paused, nil end
+  view.why = words.tell(view, { now = now, behind = waits.behind, channel = waits.gate, paused = paused }, options.time)
   return view
 end
 
@@ -234,54 +236,6 @@ function Hand:replay(id)
   return log.view(changed)
 end
 
-local RESUMES = { channel = "string", template = "string", language = "string" }
-local SOON = 3600 -- seconds: what ends within them is said to be expiring
-
-local function resume_channel(flow, name, what, now)
-  local parks, err, info = flow.box:resume_templates(name, what.template, what.language, now)
-  if not parks then return nil, err, info end
-  for _, park in ipairs(parks) do
-    flow:alert { alert = "resumed", channel = name, template = park.template, reason = "by hand" }
-  end
-  if not what.template then
-    flow.worker:change_gate(name, function(gate)
-      if gate.breaker == "closed" and gate.pause_until <= now then return nil end
-      local fields = pace.closed(now)
-      fields.pause_until = 0
-      return fields, gate.breaker ~= "closed"
-    end, function() return { alert = "resumed", channel = name, reason = "by hand" } end)
-  end
-  return flow.box:waiting(name, now + SOON)
-end
-
---- A person says that a channel, or a template, is well again: the breaker is closed, pauses and parks are lifted, and
--- what waited for them is due now.
--- @tparam ?table what channel = name of the store (default: all of them); template = name (and language): only that one
---   is taken up again, and the channel is left as it is
--- @treturn ?table waiting (messages queued there), expiring (of them, those whose give_up_after ends within an hour)
--- @treturn string with nil: "store: …", "config: …" (the store has no such channel)
-function Hand:resume(what)
-  what = check.options("resume", what or {}, RESUMES)
-  local now = self.now()
-  local channels, err, info = self.box:channel_names()
-  if not channels then return nil, err, info end
-  local total, found = { waiting = 0, expiring = 0 }, false
-  for _, name in ipairs(channels) do
-    if not what.channel or what.channel == name then
-      local counts
-      counts, err, info = resume_channel(self, name, what, now)
-      if not counts then return nil, err, info end
-      found, total.waiting, total.expiring = true, total.waiting + counts.waiting, total.expiring + counts.expiring
-    end
-  end
-  if not found then
-    return nil, ("config: the store has no channel '%s'; it has %s"):format(what.channel, table.concat(channels, ", ")),
-      { outcome = "invalid" }
-  end
-  self.worker:wake()
-  return total
-end
-
 local COUNTS = { by = "string", since = "time" }
 local BY = { reason = true, rule = true, hour = true }
 
@@ -317,7 +271,8 @@ end
 --- Counts.
 -- @treturn ?table states = { queued = n, … } of the store; due, oldest_due; channels = { name = { breaker, reason,
 --   next_at, pause_until, hooked_at (last hook on a message of ours), hookinfo (false: not offered) } }; parked = {
---   { channel, template, language, until_at, reason }, … }; rules = { version, problem (of the file as it stands) };
+--   { channel, template, language, until_at, reason }, … }; paused = { { kind, name, reason, person, at }, … };
+--   rules = { version, problem (of the file as it stands) };
 --   clock = { jumped (seconds by which the wall clock jumped, while that is not believed) };
 --   held (statuses of unknown messages); oddities = { kind = n } (not understood); fallbacks_unknown; fallbacks_waiting =
 --   { way = n } (due for minutes, and nobody used it); and of this
