@@ -78,7 +78,8 @@ describe("a store that forgets", function()
     { "what was tried several times since", left = function()
       for _ = 1, 3 do sim:advance(60) end
     end },
-    { "a whole confirmation, and its event comes again", before = function() end, first = function() submit "m" end, again = function()
+    { "a whole confirmation, and its event comes again", first = function() submit "m" end,
+      again = function()
       assert.is_false(submit("m").duplicate)
     end },
   }

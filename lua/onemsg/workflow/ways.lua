@@ -127,7 +127,7 @@ local function may_begin(worker, row, name, lease)
     worker.ways.open[row.id] = lease -- it was not begun: due again
   else
     worker:write(row, { fallback = "unknown", fallback_lease = NONE, departures = departure.n, note = name
-      .. ": unknown; it had left before, one way or another, which the store has forgotten. It is not called again" })
+      .. ": unknown; it had left before, one way or another, which the store forgot. It is not called again" })
   end
   return false
 end
@@ -143,7 +143,8 @@ local function begin(worker, row)
   local notice = notice_of(row, otherwise)
   ways.begun = ways.begun + 1
   local marked = worker:write(row, { fallback = "handed_over", fallback_lease = lease, fallback_at = NONE,
-    retry_at = NONE, departures = row.departures + 1, note = ("%s: handed over"):format(otherwise.send), guard = amend.UNDELIVERED })
+    retry_at = NONE, departures = row.departures + 1, guard = amend.UNDELIVERED,
+    note = ("%s: handed over"):format(otherwise.send) })
   if not marked then
     ways.open[row.id] = worker.ill and lease -- it may be marked all the same, by a commit that failed
     return
