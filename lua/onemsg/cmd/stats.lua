@@ -4,11 +4,37 @@ local output = require "onemsg.cli.output"
 
 local M = {
   summary = "Counts by state, what is due, and what keeps messages from leaving",
-  options = { calls.STORE },
-  examples = { "onemsg stats", "onemsg stats --json" },
+  options = {
+    calls.STORE,
+    { "by", "reason|rule|hour", "instead: what last changed, by state and reason, rule or hour" },
+    { "since", "TIME", "within this time, such as 24h, or since a day: 2026-11-26 (with --by)", past = true },
+  },
+  examples = { "onemsg stats", "onemsg stats --json", "onemsg stats --by reason --since 24h" },
 }
 
+--- Counts by reason, rule or hour.
+local function counts(call)
+  local options = call.options
+  local flow, err, info = call:desk()
+  if not flow then return call:fail(err, info) end
+  local ok, list
+  ok, list, err, info = pcall(flow.counts, flow, { by = options.by or "reason",
+    since = options.since and flow.now() - options.since or nil })
+  flow:close()
+  if not ok then return nil, (tostring(list):gsub("^.*counts: by", "stats: --by")), calls.USAGE end
+  if not list then return call:fail(err, info) end
+  local rows = { { "COUNT", "STATE", ((options.by or "reason"):upper()) } }
+  for _, one in ipairs(list) do
+    call.out:object(one)
+    rows[#rows + 1] = { one.count, one.state, one.hour and output.time(one.hour) or one.rule
+      or output.reason(one.state, one.reason) }
+  end
+  if list[1] then call.out:columns(rows) else call.out:line("nothing") end
+  return true
+end
+
 function M.run(call)
+  if call.options.by or call.options.since then return counts(call) end
   local flow, err, info = call:desk()
   if not flow then return call:fail(err, info) end
   local stats
