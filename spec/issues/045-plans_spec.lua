@@ -23,6 +23,7 @@ local MAY = {
   { "ORDER BY received_at, at, message_id, status", "ORDER BY", "the statuses of one confirmation" },
   { "FROM status s WHERE s.id IS NULL AND s.at", "ORDER BY", "what is kept for unknown messages, of some seconds" },
   { "FROM word WHERE acted_at IS NULL", "ORDER BY", "words that nobody has acted upon" },
+  { "FROM audit ORDER BY place DESC, id DESC LIMIT", "SCAN", "the newest ones, by an index" },
   { "FROM oddity", "ORDER BY", "some kinds" },
   { "WHERE message_id = $1", "UNION", "a message's owners: one or two" },
   { "SELECT id FROM (SELECT id FROM confirmation WHERE attend_at", "UNION", "as many as are asked for" },
