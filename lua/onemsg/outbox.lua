@@ -6,6 +6,7 @@
 -- Time comes from the caller: `now`, seconds since the epoch.
 local amend = require "onemsg.outbox.amend"
 local attention = require "onemsg.outbox.attention"
+local audit = require "onemsg.outbox.audit"
 local clock = require "onemsg.outbox.clock"
 local evidence = require "onemsg.outbox.evidence"
 local gate = require "onemsg.outbox.gate"
@@ -71,8 +72,8 @@ function Outbox:close()
   self.owned = false
 end
 
-for _, part in ipairs { amend, attention, clock, evidence, gate, once, operator, pause, person, read, recipient, send, statuses,
-                        submit, witness } do
+for _, part in ipairs { amend, attention, audit, clock, evidence, gate, once, operator, pause, person, read, recipient, send,
+                        statuses, submit, witness } do
   for name, method in pairs(part.methods) do Outbox[name] = method end
 end
 

@@ -26,6 +26,7 @@ local MAY = {
   { "FROM word WHERE acted_at IS NULL", "ORDER BY", "words that nobody has acted upon" },
   { "FROM departure WHERE +store = $1", "SCAN", "backwards, from the newest: a page" },
   { "FROM departure ORDER BY rowid", "SCAN", "the oldest: some rows" },
+  { "FROM audit ORDER BY place DESC, id DESC LIMIT", "SCAN", "the newest ones, by an index" },
   { "FROM oddity", "ORDER BY", "some kinds" },
   { "WHERE message_id = $1", "UNION", "a message's owners: one or two" },
   { "SELECT id FROM (SELECT id FROM confirmation WHERE attend_at", "UNION", "as many as are asked for" },
