@@ -291,6 +291,36 @@ describe("onemsg work, and what people ask and decide", function()
     assert.truthy(command:run("stats").out:find("channel main: stopped: rejected: 401", 1, true))
   end)
 
+  it("tells a program of every alert, one at a time, before it ends", function()
+    fake:set { down = "401" }
+    submit(event("a", 1))
+    local file = command.dir .. "/alerts"
+    local result = work("--quiet --alert 'cat >>" .. file .. "'")
+    assert.equal("", result.out)
+    local heard = cjson.decode(assert(io.open(file)):read "*a") -- one, or it were no JSON
+    assert.same({ "stopped", "main" }, { heard.alert, heard.channel })
+    submit(event("b", 2))
+    assert.equal(0, command:run("resume").code)
+    result = work "--quiet --alert false"
+    assert.truthy(result.err:find("--alert: false ended with ", 1, true), result.err)
+  end)
+
+  it("writes to those in ONE_MSG_ONLY_TO alone, and says so", function()
+    command.env.ONE_MSG_ONLY_TO = "+1 202 000 0101, " .. phone(5, 0)
+    assert.equal(0, submit(event("ours", 1, 1)).code)
+    local result = submit(event("theirs", 2, 1))
+    assert.equal(7, result.code)
+    assert.truthy(result.out:find("skipped   theirs", 1, true), result.out)
+    result = work()
+    assert.truthy(result.err:find("only_to: messages go to the people named there alone", 1, true), result.err)
+    assert.equal("not in only_to", show("theirs").reason)
+    assert.equal(1, fake:count(phone(1, 1)))
+    command.env.ONE_MSG_ONLY_TO = "nobody"
+    result = work()
+    assert.equal(5, result.code)
+    assert.truthy(result.err:find("config: ONE_MSG_ONLY_TO: phone ", 1, true), result.err)
+  end)
+
   it("stops at SIGTERM, after the answers in flight, with 0", function()
     local log = command.dir .. "/delivery.log"
     local started = command:start("work --json --log " .. log)

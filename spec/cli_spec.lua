@@ -52,7 +52,7 @@ describe("onemsg", function()
       ["list --limit many"] = "--limit takes a whole number from 1, not 'many'",
       ["list --limit 1.5"] = "--limit takes a whole number from 1, not '1.5'",
       ["list --limit 0"] = "--limit takes a whole number from 1, not '0'",
-      ["list --since -1h"] = "--since takes seconds, or a text such as 30s, 10m, 6h, not '-1h'",
+      ["list --since -1h"] = "--since takes a time such as 2h or 7d, or a day such as 2026-11-26",
       ["work --rate 0"] = "--rate takes a number from 0.01, not '0'",
       ["show"] = "ID is missing",
       ["show a b"] = "what is 'b'? It takes one argument",

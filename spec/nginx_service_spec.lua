@@ -119,7 +119,11 @@ describe("nginx: init", function()
   end
 
   it("refuses bad rules, stores, channels and tokens in one sentence", function()
+    local bad = assert(io.open(dir .. "/bad.lua", "w"))
+    bad:write 'confirm "x" {\n  on = "paid"\n  action = "x" }\n'
+    bad:close()
     for options, sentence in pairs {
+      ["rules = '" .. dir .. "/bad.lua', store = 'sqlite:x.db'"] = "bad.lua:3: .*is a comma missing at the end of the line above",
       ["rules = '/nowhere/rules.lua', store = 'sqlite:x.db'"] = "rules.lua: it cannot be opened",
       ["store = 'sqlite:x.db'"] = "rules %(ONE_MSG_RULES%) is missing",
       ["rules = '" .. dir .. "/rules.lua'"] = "store %(ONE_MSG_STORE%) is missing",
@@ -132,5 +136,21 @@ describe("nginx: init", function()
       assert.is_falsy(ok)
       assert.matches("resty%.onemsg%.init: [^\n]*" .. sentence, said)
     end
+  end)
+end)
+
+describe("nginx: settings of the environment", function()
+  it("are there with lua_code_cache off, where workers read them, who have none", function()
+    local server = require "support.server"
+    local fake = server.fake { set = { pace_ms = 0 } }
+    local here = nginx.start { fake = fake, cache = "off", environment = "ONE_MSG_TOKEN=" .. fake.env.ONE_MSG_TOKEN,
+      before = "OPTIONS.token = nil", locations = [[
+        location = /send { content_by_lua_block { ngx.say(os.getenv "ONE_MSG_TOKEN" or "none")
+          local receipt, err = channel:send(text(ngx.var.arg_phone)) ngx.print(receipt and receipt.outcome or err) } }
+      ]] }
+    local body = http.request(("http://127.0.0.1:%d/send?phone=12020721300"):format(here.port))
+    here:stop()
+    fake:stop()
+    assert.equal("none\naccepted", body)
   end)
 end)

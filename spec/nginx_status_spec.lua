@@ -131,7 +131,8 @@ describe("nginx: serve_status", function()
       local status, text = page("?id=" .. event.id)
       assert.equal(200, status)
       for _, words in ipairs { "payment " .. event.id, "Access activated.", "Maria", "action_success (en)", "queued",
-          "sending", "1MSG took it; not yet delivered", "matched rule &quot;Payment&quot;" } do
+          "sending", "1MSG took it; not yet delivered",
+          "1MSG answered with the message id", "matched rule &quot;Payment&quot;" } do
         assert.is_truthy(text:find(words, 1, true), words)
       end
       assert.is_nil(text:find(event.customer.phone, 1, true))

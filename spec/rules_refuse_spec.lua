@@ -118,6 +118,12 @@ describe("rules: refusals", function()
     for script, hint in pairs {
       ['confirm "x" { on = "t }'] = "the closing quote is missing",
       ['confirm "x" {'] = "the script ends in the middle: is a bracket or a quote not closed?",
+      ['confirm “x” {}'] = 'rules.lua:1: there is a “, as word processors write it: write a plain "',
+      ['-- „x“\nconfirm "„x“" { on = ‘t’ }'] = "rules.lua:2: there is a ‘, as word processors write it: write a plain '",
+      ['confirm "x" { on – "t" }'] = "there is a –, as word processors write it: write a plain -",
+      ['confirm "x" {\n\194\160on = "t" }'] = "rules.lua:2: there is a blank here that only looks like one",
+      ['confirm "x" { on = é }'] = 'there is a é outside of a text: texts stand in plain quotes, as in "é"',
+      ['confirm "x" { on = 💳 }'] = 'there is a 💳 outside of a text',
     } do
       local _, err = rules.load(script)
       assert.truthy(err:find(hint, 1, true), err)

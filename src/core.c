@@ -5,6 +5,7 @@
 
 #include "base64.h"
 #include "clock.h"
+#include "environment.h"
 #include "phone.h"
 #include "ready.h"
 #include "text.h"
@@ -273,6 +274,12 @@ static int core_now(lua_State *L) {
   return 1;
 }
 
+/* core.getenv(name) -> a setting's text, or nil; see environment.h */
+static int core_getenv(lua_State *L) {
+  lua_pushstring(L, om_environment(luaL_checkstring(L, 1)));
+  return 1;
+}
+
 /* core.steady() -> seconds of a clock that only rises: for deadlines. */
 static int core_steady(lua_State *L) {
   push_time(L, om_clock_steady_us());
@@ -352,6 +359,7 @@ void om_core_open(lua_State *L, int module, int core) {
                                    {"worked", core_worked},
                                    {"country", core_country},
                                    {"spellings", core_spellings},
+                                   {"getenv", core_getenv},
                                    {NULL, NULL}};
   lua_pushvalue(L, module);
   lua_setfield(L, core, "module"); /* resty/onemsg replaces `sleep` there */

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE /* dladdr */
 #include "answer.h"
+#include "backup.h"
 #include "channel.h"
 #include "child.h"
 #include "core.h"
@@ -202,6 +203,7 @@ static int open_part(lua_State *L, void (*open)(lua_State *, int, int), const ch
     om_pending_open(L, 2);
     om_core_open(L, 1, 2);
     om_child_open(L, 2);
+    om_backup_open(L, 2);
     om_signals_open(L, 2);
   }
   adapt_to_nginx(L, 2, part);

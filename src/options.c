@@ -3,6 +3,7 @@
  */
 #include "options.h"
 
+#include "environment.h"
 #include "phone.h"
 
 #include <errno.h>
@@ -56,7 +57,7 @@ static int fail_option(lua_State *L, const struct option *option, const char *wh
 /* Pushes a variable's value, or nil; without the quotes around it that docker's --env-file leaves.
  */
 static void push_variable(lua_State *L, const char *name) {
-  const char *value = getenv(name);
+  const char *value = om_environment(name);
   size_t len = value != NULL ? strlen(value) : 0;
   if (len >= 2 && (value[0] == '"' || value[0] == '\'') && value[len - 1] == value[0]) {
     lua_pushlstring(L, value + 1, len - 2);
@@ -365,8 +366,8 @@ static int read_defaults(lua_State *L, int anchors, struct om_channel *channel) 
 
 /* As curl(1): its own variable, then OpenSSL's. */
 static const char *ca_from_environment(void) {
-  const char *path = getenv("CURL_CA_BUNDLE");
-  return path != NULL && path[0] != '\0' ? path : getenv("SSL_CERT_FILE");
+  const char *path = om_environment("CURL_CA_BUNDLE");
+  return path != NULL && path[0] != '\0' ? path : om_environment("SSL_CERT_FILE");
 }
 
 /* A device or a pipe would keep libcurl's thread reading. */

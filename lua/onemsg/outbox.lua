@@ -11,6 +11,7 @@ local evidence = require "onemsg.outbox.evidence"
 local gate = require "onemsg.outbox.gate"
 local once = require "onemsg.outbox.once"
 local operator = require "onemsg.outbox.operator"
+local pause = require "onemsg.outbox.pause"
 local person = require "onemsg.outbox.person"
 local read = require "onemsg.outbox.read"
 local recipient = require "onemsg.outbox.recipient"
@@ -69,7 +70,7 @@ function Outbox:close()
   self.owned = false
 end
 
-for _, part in ipairs { amend, attention, clock, evidence, gate, once, operator, person, read, recipient, send, statuses,
+for _, part in ipairs { amend, attention, clock, evidence, gate, once, operator, pause, person, read, recipient, send, statuses,
                         submit } do
   for name, method in pairs(part.methods) do Outbox[name] = method end
 end

@@ -12,6 +12,7 @@ local log = require "onemsg.workflow.log"
 local manners = require "onemsg.workflow.manners"
 local operator = require "onemsg.workflow.operator"
 local outbox = require "onemsg.outbox"
+local pauses = require "onemsg.workflow.pauses"
 local phones = require "onemsg.base.phone"
 local planner = require "onemsg.workflow.plan"
 local recipients = require "onemsg.workflow.recipients"
@@ -50,6 +51,8 @@ end
 --                 May return { stop = function() → true when it was ended, turn = function() called until it is done }
 --   on_change(confirmation) after every state change; on_alert(alert) when a channel stops or goes on
 --   log           function(line, entry), a path, or "stderr": the delivery log as JSON lines
+--   only_to = { "+1 202 072 1300", … }   whoever else is `skipped`, and reached on no other way: for systems that are tried
+--                 out; default ONE_MSG_ONLY_TO, commas between
 --   rate = 20, burst = 20   messages a second and channel, over all processes of the store; gap = 6 s per recipient
 --   event_ignore = { "attempts", "meta.sent_at" }   fields in which a repeat of an event may differ from the first
 --   window = 64   sends in flight of this workflow; lease = what a send may take (the channel's timeout +
@@ -307,7 +310,7 @@ function Flow:close()
 end
 Flow.__close = Flow.close
 
-for _, part in ipairs { operator, hooks, recipients } do
+for _, part in ipairs { operator, hooks, pauses, recipients } do
   for name, method in pairs(part.methods) do
     Flow[name] = function(self, ...)
       if self.closed then return closed() end

@@ -4,7 +4,8 @@
 --   summary   = "one line"
 --   arguments = { { "ID", "what it is", optional = true }, … }
 --   options   = { { "phone", "NUMBER", "what it is" }, { "full", false, "a switch" }, … }; a third kind of field:
---               list = true (may be given again), number = least (whole, unless broken = true), seconds = true (also "30s")
+--               list = true (may be given again), number = least (whole, unless broken = true), seconds = true (also "30s"),
+--               past = true (seconds ago: "2h", "2026-11-26")
 --   examples  = { "onemsg send --phone …" }
 -- Options of all commands: --json, --help.
 local suggest = require "onemsg.base.suggest"
@@ -25,6 +26,17 @@ local function option_table(command)
   return known
 end
 
+--- How many seconds ago a day began, or a minute of it was, by the clock of this place; nil: it is no day.
+local function since(text)
+  local year, month, day, rest = text:match "^(%d%d%d%d)%-(%d%d)%-(%d%d)(.*)$"
+  local hour, minute = (rest or ""):match "^[ T](%d%d):(%d%d)$"
+  if not year or rest ~= "" and not hour then return nil end
+  local time = os.time { year = tonumber(year), month = tonumber(month), day = tonumber(day), hour = tonumber(hour or 0),
+                         min = tonumber(minute or 0) }
+  if os.date("%m-%d", time) ~= month .. "-" .. day then return nil end -- the 31st of April
+  return os.time() - time
+end
+
 --- The text of an option as its value; nil and why not.
 local function read(option, text)
   if option.number then
@@ -32,6 +44,13 @@ local function read(option, text)
     if number and number >= option.number and (number % 1 == 0 or option.broken) then return number end
     return nil, ("--%s takes a %snumber from %g, not '%s'"):format(option[1], option.broken and "" or "whole ",
       option.number, text)
+  elseif option.past then
+    local value = duration.seconds(text, true) or since(text)
+    if not value then
+      return nil, ("--%s takes a time such as 2h or 7d, or a day such as 2026-11-26 or \"2026-11-26 14:30\", not '%s'"):format(
+        option[1], text)
+    end
+    return value
   elseif option.seconds then
     local value = duration.seconds(text, true)
     if not value then

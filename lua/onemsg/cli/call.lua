@@ -113,13 +113,14 @@ function Call:flow(more)
   return require "onemsg.workflow".open(options)
 end
 
---- The workflow on a store that must be there, without channel and rules: to look, to settle, to cancel.
-function Call:desk()
+--- The workflow on a store, without channel and rules: to look, to settle, to cancel.
+-- @tparam ?boolean make the store when it is not there
+function Call:desk(make)
   local store, err = self:store()
   if not store then return nil, err end
   local path = store:match "^sqlite:(.+)$"
   local file = path and io.open(path:gsub("%?.*", ""), "rb")
-  if path and not file then
+  if path and not file and not make then
     return nil, ("config: there is no store at %s; `onemsg submit` makes it"):format(path)
   end
   if file then file:close() end
@@ -127,6 +128,9 @@ function Call:desk()
   require "onemsg.core".end_on_signals()
   return require "onemsg.workflow".open { channel = nobody(), rules = no_rules, store = store }
 end
+
+--- Who gives the command.
+function M.person() return os.getenv "SUDO_USER" or os.getenv "USER" end
 
 --- settle, replay, cancel: a change by a person, shown.
 -- @tparam string open "desk" or "flow"

@@ -14,9 +14,14 @@ local function field(out, name, value)
   if value ~= nil and value ~= "" then out:line("  %-10s %s", name, tostring(value)) end
 end
 
+local SAID = { happened = "what", evidence = "known by", next = "next", can_do = "you can" }
+
 local function print_story(out, one)
   local reason = output.reason(one.state, one.reason)
   out:line("%s  %s%s", one.id, one.state:upper(), reason ~= "" and ": " .. reason or "")
+  for _, name in ipairs { "happened", "evidence", "next", "can_do" } do
+    if one.why[name] then out:line("  %-10s %s", SAID[name], one.why[name]) end
+  end
   field(out, "event", one.type)
   field(out, "rule", one.rule and ("%s (rules version %s)"):format(one.rule, one.version))
   for _, name in ipairs(phones.FIELDS) do field(out, name, one[name]) end
@@ -45,7 +50,7 @@ function M.run(call)
   local flow, err, info = call:desk()
   if not flow then return call:fail(err, info) end
   local one
-  one, err, info = flow:show(call.options[1])
+  one, err, info = flow:show(call.options[1], { time = output.time })
   flow:close()
   if not one and err then return call:fail(err, info) end
   if not one then

@@ -1,14 +1,41 @@
 --- onemsg stats: counts of the store, and what keeps messages from leaving.
 local calls = require "onemsg.cli.call"
 local output = require "onemsg.cli.output"
+local pauses = require "onemsg.workflow.pauses"
 
 local M = {
   summary = "Counts by state, what is due, and what keeps messages from leaving",
-  options = { calls.STORE },
-  examples = { "onemsg stats", "onemsg stats --json" },
+  options = {
+    calls.STORE,
+    { "by", "reason|rule|hour", "instead: what last changed, by state and reason, rule or hour" },
+    { "since", "TIME", "within this time, such as 24h, or since a day: 2026-11-26 (with --by)", past = true },
+  },
+  examples = { "onemsg stats", "onemsg stats --json", "onemsg stats --by reason --since 24h" },
 }
 
+--- Counts by reason, rule or hour.
+local function counts(call)
+  local options = call.options
+  local flow, err, info = call:desk()
+  if not flow then return call:fail(err, info) end
+  local ok, list
+  ok, list, err, info = pcall(flow.counts, flow, { by = options.by or "reason",
+    since = options.since and flow.now() - options.since or nil })
+  flow:close()
+  if not ok then return nil, (tostring(list):gsub("^.*counts: by", "stats: --by")), calls.USAGE end
+  if not list then return call:fail(err, info) end
+  local rows = { { "COUNT", "STATE", ((options.by or "reason"):upper()) } }
+  for _, one in ipairs(list) do
+    call.out:object(one)
+    rows[#rows + 1] = { one.count, one.state, one.hour and output.time(one.hour) or one.rule
+      or output.reason(one.state, one.reason) }
+  end
+  if list[1] then call.out:columns(rows) else call.out:line("nothing") end
+  return true
+end
+
 function M.run(call)
+  if call.options.by or call.options.since then return counts(call) end
   local flow, err, info = call:desk()
   if not flow then return call:fail(err, info) end
   local stats
@@ -18,7 +45,7 @@ function M.run(call)
   if not stats then return call:fail(err, info) end
   -- what this very process did says nothing about the service
   local shown = { states = stats.states, due = stats.due, oldest_due = stats.oldest_due, channels = stats.channels,
-    parked = stats.parked, held = stats.held, oddities = stats.oddities }
+    parked = stats.parked, paused = stats.paused, held = stats.held, oddities = stats.oddities }
   call.out:object(shown)
   local rows, names = { { "STATE", "CONFIRMATIONS" } }, {}
   for state in pairs(stats.states) do names[#names + 1] = state end
@@ -34,6 +61,9 @@ function M.run(call)
     if channel.pause_until and channel.pause_until > now then
       call.out:line("  pauses until %s", output.time(channel.pause_until))
     end
+  end
+  for _, pause in ipairs(stats.paused) do
+    call.out:line("%s %s is paused since %s %s", pause.kind, pause.name, output.time(pause.at), pauses.sentence(pause))
   end
   for _, park in ipairs(stats.parked or {}) do
     call.out:line("template %s in %s is set aside until %s: %s", park.template, park.language,

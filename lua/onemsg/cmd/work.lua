@@ -1,4 +1,5 @@
 --- onemsg work: sends, retries, follows, until told to stop. Any number of them may share a store.
+local alerts = require "onemsg.cli.alerts"
 local calls = require "onemsg.cli.call"
 local output = require "onemsg.cli.output"
 local log = require "onemsg.workflow.log"
@@ -16,6 +17,8 @@ local M = {
     { "fallback-timeout", "TIME", "how long such a program may run (1m); then it is killed, with its process group",
       seconds = true },
     { "fallback-window", "N", "such programs that run at a time (8)", number = 1 },
+    { "alert", "PROGRAM", "hears of trouble: a channel that stops or goes on, a store that fails; it gets each alert as JSON on "
+      .. "its standard input, one at a time" },
     { "quiet", false, "print nothing but trouble" },
   },
   examples = { "onemsg work", "onemsg work --drain 10s --json", "onemsg work --fallback sms=/usr/local/bin/send-sms" },
@@ -106,13 +109,17 @@ local PATIENCE = 5 -- seconds, at least, that a drain waits for a store that can
 local PAUSE = 0.25
 
 --- Opens the workflow. A store that is full or locked is waited for here as it is later, and that is said once.
-local function open(call, core, given)
+local function open(call, core, stopped, given)
   local patience = call.options.drain and math.max(call.options.drain, PATIENCE) or math.huge
   local deadline, told = core.steady() + patience, {}
   while true do
     local flow, err, info = call:flow(given)
-    if flow or not (info and info.retry) or core.stopped() or core.steady() >= deadline then return flow, err, info end
-    if not told[err] then log.write(given.log, { alert = "store", reason = err }, core.now()) end
+    if flow or not (info and info.retry) or stopped() or core.steady() >= deadline then return flow, err, info end
+    if not told[err] then
+      local alert = { alert = "store", reason = err }
+      log.write(given.log, alert, core.now())
+      if given.on_alert then given.on_alert(alert) end
+    end
     told[err] = true
     require "onemsg".sleep(PAUSE)
   end
@@ -141,15 +148,25 @@ function M.run(call)
     file:setvbuf "line"
   end
   core.stop_on_signals()
+  local heard = options.alert and alerts.new(options.alert, function(sentence) call.out:note("%s", sentence) end)
+  local function stopped()
+    if heard then heard:turn() end
+    return core.stopped()
+  end
   local flow
-  flow, err, info = open(call, core, { log = sink(call, file), rate = options.rate, window = options.window,
+  flow, err, info = open(call, core, stopped, { log = sink(call, file), rate = options.rate, window = options.window,
     fallback = ways or nil, spawn = spawner(), fallback_timeout = options.fallback_timeout,
-    fallback_window = options.fallback_window })
-  if not flow then return call:fail(err, info) end
+    fallback_window = options.fallback_window, on_alert = heard and function(alert) heard:tell(alert) end })
+  if not flow then
+    if heard then heard:finish() end
+    return call:fail(err, info)
+  end
   if err then call.out:note("ATTENTION no_way: %s; --fallback NAME=PROGRAM gives one", err) end
+  if flow.only_to then call.out:note("only_to: messages go to the people named there alone; others are skipped") end
   if not options.quiet and not options.drain then call.out:note("at work; SIGTERM or Ctrl-C stops it") end
   local recorded
-  recorded, err, info = work(flow, options, core.stopped)
+  recorded, err, info = work(flow, options, stopped)
+  if heard then heard:finish() end
   flow:close()
   if file then file:close() end
   if not recorded then return call:fail(err, info) end

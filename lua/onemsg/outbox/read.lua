@@ -1,11 +1,16 @@
 --- onemsg.outbox.read: the questions to the store that change nothing. For onemsg.outbox.
+local canonical = require "onemsg.base.canonical"
 local gate = require "onemsg.outbox.gate"
+local json = require "onemsg.base.json"
+local pause = require "onemsg.outbox.pause"
+local utf8 = require "onemsg.base.utf8"
 
 local M = { methods = {} }
 local Read = M.methods
 
 M.LIST_LIMIT = 100
 M.LIST_MOST = 1000
+local FIND_CHARS = 200
 
 --- One read; its lists of rows, or nil, err, info.
 local function ask(box, ...)
@@ -33,12 +38,20 @@ function Read:row(id)
   return results[1][1]
 end
 
---- The same with its history and its delivery statuses.
+-- Who is in front of somebody in their line, the next one.
+local BEHIND = [[
+  SELECT b.id FROM confirmation c JOIN confirmation b ON b.channel = c.channel AND b.person = c.person AND b.place < c.place
+  WHERE c.id = $1 AND c.state = 'queued' AND b.state IN ('queued', 'sending') ORDER BY b.place DESC LIMIT 1]]
+local GATE = "SELECT g.* FROM channel g JOIN confirmation c ON c.channel = g.name WHERE c.id = $1"
+
+--- The same with its history and its delivery statuses, and what it waits for.
 -- @treturn ?table row
 -- @treturn table history
 -- @treturn table statuses
+-- @treturn table behind (an id or nil), gate (of its channel, or nil), pause (reason, person; or nil)
 function Read:story(id)
-  local results, err, info = ask(self, { ROW, id }, { HISTORY, id }, { M.STATUSES, id })
+  local results, err, info = ask(self, { ROW, id }, { HISTORY, id }, { M.STATUSES, id }, { BEHIND, id }, { GATE, id },
+    { pause.OF, id })
   if not results then return nil, err, info end
   local row = results[1][1]
   if not row then return nil end
@@ -47,7 +60,7 @@ function Read:story(id)
     statuses[n] = { message_id = s.message_id, earlier = s.message_id ~= row.message_id or nil, status = s.status,
       at = s.at, received_at = s.received_at, source = s.source, code = s.code, error = s.error }
   end
-  return row, results[2], statuses
+  return row, results[2], statuses, { behind = (results[4][1] or {}).id, gate = results[5][1], pause = results[6][1] }
 end
 
 --- A row with what its submit decided.
@@ -72,13 +85,34 @@ end
 local filters = { state = "state = ", rule = "rule = ", person = "person = ", type = "type = ", channel = "channel = ",
                   since = "changed_at >= ", before = "changed_at < " }
 
+-- Any text of a confirmation: in its ids, its recipient, its event. JSON has some letters in another form.
+local FIND = [[(LOWER(id) LIKE %s ESCAPE '!' OR phone LIKE %s ESCAPE '!' OR LOWER(message_id) LIKE %s ESCAPE '!'
+  OR LOWER(event) LIKE %s ESCAPE '!' OR LOWER(message) LIKE %s ESCAPE '!')]]
+-- What follows a row, the newest first.
+local AFTER = "(changed_at < %s OR changed_at = %s AND place < (SELECT a.place FROM confirmation a WHERE a.id = %s))"
+
+local function pattern_of(text)
+  return "%" .. text:lower():gsub("[!%%_]", "!%0") .. "%"
+end
+
 local function listing(by, limit)
   local where, statement = {}, { "" }
+  local function parameter(value)
+    statement[#statement + 1] = value
+    return "$" .. #statement - 1
+  end
   for name, text in pairs(filters) do
-    if by[name] ~= nil then
-      statement[#statement + 1] = by[name]
-      where[#where + 1] = text .. "$" .. #statement - 1
-    end
+    if by[name] ~= nil then where[#where + 1] = text .. parameter(by[name]) end
+  end
+  if by.find then
+    local text = utf8.repair(by.find, FIND_CHARS)
+    local plain = parameter(pattern_of(text))
+    local in_event, in_message = canonical.text(text):sub(2, -2), json.encode(text):sub(2, -2) -- without their quotes
+    where[#where + 1] = FIND:format(plain, plain, plain, parameter(pattern_of(in_event)), parameter(pattern_of(in_message)))
+  end
+  if by.after then
+    local at = parameter(by.after.changed_at)
+    where[#where + 1] = AFTER:format(at, at, parameter(by.after.id))
   end
   statement[#statement + 1] = limit
   statement[1] = "SELECT * FROM confirmation" .. (#where > 0 and " WHERE " .. table.concat(where, " AND ") or "")
@@ -93,7 +127,7 @@ end
 
 --- Rows, the newest change first.
 -- @tparam table by any of state, rule, person (a key, onemsg.outbox.person), type, channel (equal),
---   since, before (seconds), limit (100)
+--   since, before (seconds), find (a text anywhere), after (the last row that was read before), limit (100)
 -- @tparam table states all of them: without state or person, each is asked for its newest, which an index has at hand
 function Read:list(by, states)
   local limit, unit = math.min(by.limit or M.LIST_LIMIT, M.LIST_MOST), {}
@@ -102,7 +136,7 @@ function Read:list(by, states)
   else
     for i, state in ipairs(states) do
       local one = { state = state }
-      for name in pairs(filters) do one[name] = one[name] or by[name] end
+      for name, value in pairs(by) do one[name] = one[name] or value end
       unit[i] = listing(one, limit)
     end
   end
@@ -117,19 +151,52 @@ function Read:list(by, states)
   return rows
 end
 
+-- By what changes are counted. A reason may name an order: its code, or what it begins with, stands for it.
+local KEYS = {
+  reason = "CASE WHEN code IS NOT NULL THEN CAST(code AS TEXT) ELSE SUBSTR(reason, 1, 60) END",
+  rule = "COALESCE(rule, '')",
+  hour = "CAST(changed_at AS BIGINT) / 3600",
+}
+local GROUPS = {}
+for name, key in pairs(KEYS) do
+  GROUPS[name] = ([[SELECT %s AS named, MIN(code) AS code, MIN(reason) AS reason, COUNT(*) AS n FROM confirmation
+    WHERE state = $1 AND changed_at >= $2 GROUP BY %s]]):format(key, key)
+end
+
+--- What changed last since a time, by state and reason, rule or hour.
+-- @tparam table states all of them
+-- @treturn ?table { { state, named (text, or hours since 1970), code, reason (one of them), n }, … }
+function Read:grouped(by, since, states)
+  local unit, found = {}, {}
+  for n, state in ipairs(states) do unit[n] = { GROUPS[by], state, since } end
+  local results, err, info = self.db:read(unit)
+  if not results then return nil, err, info end
+  for n, rows in ipairs(results) do
+    for _, row in ipairs(rows) do
+      row.state = states[n]
+      found[#found + 1] = row
+    end
+  end
+  return found
+end
+
 local STATES = "SELECT state, COUNT(*) AS n FROM confirmation GROUP BY state"
-local DUE = "SELECT COUNT(*) AS n, MIN(due_at) AS oldest FROM confirmation WHERE state = 'queued' AND due_at <= $1"
+-- Those that wait their turn behind another to the same person are no backlog.
+local DUE = [[
+  SELECT COUNT(*) AS n, MIN(due_at) AS oldest FROM confirmation c WHERE state = 'queued' AND due_at <= $1
+    AND NOT EXISTS (SELECT 1 FROM confirmation b WHERE b.channel = c.channel AND b.person = c.person
+      AND b.state IN ('queued', 'sending') AND b.place < c.place)]]
 local GATES = "SELECT * FROM channel ORDER BY name"
 local PARKED = "SELECT * FROM park WHERE until_at > $1 ORDER BY channel, template"
 
---- Counts for stats(): states, due, oldest_due, channels, parked.
+--- Counts for stats(): states, due, oldest_due, channels, parked, paused.
 function Read:counts(now)
-  local results, err, info = ask(self, { STATES }, { DUE, now }, { GATES }, { PARKED, now })
+  local results, err, info = ask(self, { STATES }, { DUE, now }, { GATES }, { PARKED, now }, { pause.ALL })
   if not results then return nil, err, info end
   local states = {}
   for _, row in ipairs(results[1]) do states[row.state] = row.n end
   return { states = states, due = results[2][1].n, oldest_due = results[2][1].oldest,
-           channels = gate.known(results[3], self.names), parked = results[4] }
+           channels = gate.known(results[3], self.names), parked = results[4], paused = results[5] }
 end
 
 return M

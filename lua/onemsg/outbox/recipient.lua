@@ -168,11 +168,15 @@ end
 
 local LIST = [[
   SELECT channel, phone, reason, code, until_at, created_at, source FROM suppression
-  WHERE lifted_at IS NULL AND (until_at IS NULL OR until_at > $1) ORDER BY created_at DESC, phone LIMIT $2]]
+  WHERE lifted_at IS NULL AND (until_at IS NULL OR until_at > $1)%s ORDER BY created_at DESC, phone, channel LIMIT $2]]
+local LIST_FIRST = LIST:format ""
+local LIST_MORE = LIST:format(" AND created_at <= $3 AND (created_at < $3 OR phone > $4 OR phone = $4 AND channel > $5)")
 
 --- Who is suppressed, the newest first.
-function People:suppressed(now)
-  local results, err, info = self.db:read { { LIST, now, LIST_MOST } }
+-- @tparam ?table after the last of those that were read before
+function People:suppressed(now, after)
+  local results, err, info = self.db:read { after
+    and { LIST_MORE, now, LIST_MOST, after.created_at, after.phone, after.channel } or { LIST_FIRST, now, LIST_MOST } }
   if not results then return nil, err, info end
   results[1].changes = nil
   return results[1]

@@ -176,6 +176,11 @@ local GATES = {
       until_at DOUBLE PRECISION NOT NULL, reason TEXT NOT NULL,
       PRIMARY KEY (channel, template, language)
     )]],
+  -- kind: channel, template, rule; person: who paused it
+  [[CREATE TABLE pause (
+      kind TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, person TEXT, at DOUBLE PRECISION NOT NULL,
+      PRIMARY KEY (kind, name)
+    )]],
   -- A gate: see onemsg.pace. revision guards every change against one that somebody else made meanwhile.
   [[CREATE TABLE channel (
       name TEXT PRIMARY KEY,

@@ -2,6 +2,7 @@
 -- nobody recorded in time is in doubt. For onemsg.outbox.
 local amend = require "onemsg.outbox.amend"
 local gate = require "onemsg.outbox.gate"
+local pause = require "onemsg.outbox.pause"
 local recipient = require "onemsg.outbox.recipient"
 
 local M = { methods = {} }
@@ -50,6 +51,7 @@ function Send:claim(row, n, cost, now, lease, gap)
   local skip, log_skipped = recipient.skip_due(row.name, now)
   local try, others_wait = gate.trying(row.name, owner, now, now + lease)
   local results, err, info = self.db:unit {
+    pause.set_aside(row.name, now),
     { CLAIM, row.name, owner, now + lease, now, now - gap, n },
     gate.charge(row, owner, cost, now + lease),
     { LOG_CLAIM, owner },
@@ -60,7 +62,7 @@ function Send:claim(row, n, cost, now, lease, gap)
     if not err:find("^conflict:") then self.open_claims[#self.open_claims + 1] = owner end
     return nil, amend.refusal(err, info)
   end
-  return results[1], results[4], results[6]
+  return results[2], results[5], results[7]
 end
 
 local TAKE_BACK = [[

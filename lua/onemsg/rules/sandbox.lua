@@ -148,7 +148,7 @@ function M.compile(text, name, environment)
     return nil, "this is compiled bytecode, not a text; rules are written as text"
   end
   local wrong, line = source.no_text(text)
-  if not wrong then wrong, line = source.pasted(text) end
+  if not wrong then wrong, line = source.odd(text) end -- LuaJIT would take such letters in names
   if wrong then return nil, wrong, line end
   -- pcall keeps an error handler of the host away, which 5.4 calls when its parser's stack ends
   local _, fn, message = pcall(load, text, "=" .. name, "t", environment.globals)

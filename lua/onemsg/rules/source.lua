@@ -167,57 +167,6 @@ function M.scan(source)
   return { fields = fields, twice = open.twice, slipped = open.slipped }
 end
 
--- Letters that look like those of Lua, and what to write: pasted from a text program, a mail, a web page.
-local PASTED = {
-  { "\226\128[\152-\159]", "a curly quote, as text programs make them: write straight ones, \" or '" },
-  { "\194[\171\187]", "an angled quote: write straight ones, \"" },
-  { "\226\128[\184-\186]", "an angled quote: write straight ones, \"" },
-  { "\194\180", "an accent in the place of a quote: write straight ones, \" or '" },
-  { "\194\160", "a no-break space, as web pages and mails have them: write an ordinary one" },
-  { "\226\128[\128-\138\175]", "a space of another kind: write an ordinary one" },
-  { "\226\129\159", "a space of another kind: write an ordinary one" },
-  { "\227\128\128", "a space of another kind: write an ordinary one" },
-  { "\226\128[\139-\143\168-\174]", "an invisible sign: delete it and what stands beside it, and type that anew" },
-  { "\226\129[\160-\164]", "an invisible sign: delete it and what stands beside it, and type that anew" },
-  { "\239\187\191", "an invisible sign: delete it and what stands beside it, and type that anew" },
-  { "\194\173", "an invisible hyphen: delete it" },
-  { "\226\128[\144-\149]", "a dash: a minus is written -, a comment begins with --" },
-  { "\239\188[\129-\190]", "a wide sign: write the narrow one" },
-}
-
---- What stands for a sign of its own outside of texts and comments, in words, and its line; nil when all is plain.
-function M.pasted(source)
-  if not find(source, "[`\128-\255]") then return nil end
-  local line, at, counted = 1, 1, 1
-  while true do
-    local start = find(source, "%S", at)
-    if not start then return nil end
-    while true do
-      local eol = find(source, "\n", counted, true)
-      if not eol or eol >= start then break end
-      line, counted = line + 1, eol + 1
-    end
-    if byte(source, start) == 96 then return "here stands a ` in the place of a quote: write straight ones, \"", line end
-    if byte(source, start) >= 128 then
-      for _, one in ipairs(PASTED) do
-        if find(source, "^" .. one[1], start) then return "here stands " .. one[2], line end
-      end
-      local letter = match(source, "^[\192-\255][\128-\191]*", start) or "?"
-      return format("'%s' stands outside of quotes: texts are written \"so\", and fields of an event with such letters "
-        .. "can't be named", letter), line
-    end
-    local kind, text, behind = M.token(source, start)
-    if kind == "text" and text == "" and behind > start + 2 and find(sub(source, start, behind - 1), "[\226\194]")
-      and byte(source, start) ~= 91 then -- not closed on its line
-      local cut = sub(source, start, behind - 1)
-      if find(cut, "\226\128[\152-\159]") then
-        return "a text begins with a straight quote and ends with a curly one: write straight ones, \"", line
-      end
-    end
-    at = behind
-  end
-end
-
 --- What keeps a source from being a text, and its line: zero bytes, bytes that are not UTF-8. nil when it is one.
 function M.no_text(source)
   local line = 0
@@ -230,6 +179,50 @@ function M.no_text(source)
     if not plain.valid(content) then
       return "this is not UTF-8: save the file as UTF-8 (it may be Latin-1 or Windows-1252 as it is)", line
     end
+  end
+end
+
+-- What word processors and messengers make of what was typed.
+local TYPED = { ['"'] = "“”„‟«»″＂", ["'"] = "‘’‚‛′´＇‹›", ["-"] = "‐‑‒–—―−", [","] = "，、", ["="] = "＝",
+  ["{"] = "｛", ["}"] = "｝", ["("] = "（", [")"] = "）" }
+local MEANT = {}
+for typed, letters in pairs(TYPED) do
+  for letter in letters:gmatch "[\194-\239][\128-\191]+" do MEANT[letter] = typed end
+end
+
+MEANT["`"] = "'"
+
+local function is_blank(letter)
+  return letter == "\194\160" or letter == "\194\173" or letter == "\226\128\175" or letter == "\227\128\128"
+    or letter == "\239\187\191" or letter:find "^\226\128[\128-\143\168-\174]$" or letter:find "^\226\129[\159-\164]$"
+end
+
+--- A letter outside of texts and comments that no script has: what is wrong with it, and its line; nil when there is none.
+function M.odd(source)
+  if not find(source, "[`\128-\255]") then return nil end
+  local at, size = 1, #source
+  while at <= size do
+    at = find(source, "%S", at)
+    if not at then return nil end
+    local letter = match(source, "^[\194-\244][\128-\191]+", at) or match(source, "^`", at)
+    if not letter and find(source, "^[\"']", at) then -- a text that isn't closed on its line, or not as it was opened
+      local said = match(source, "^[^\r\n]*", at)
+      letter = M.token(source, at) == "text" and select(3, M.token(source, at)) == at + #said and not find(said, "[\"']$")
+        and match(said, "\226\128[\152-\159]")
+    end
+    if letter then
+      local line = 1
+      for _ in sub(source, 1, at):gmatch "\n" do line = line + 1 end
+      letter = match(letter, "^[\194-\223].") or match(letter, "^[\224-\239]..") or sub(letter, 1, 4)
+      if is_blank(letter) then
+        return "there is a blank here that only looks like one: delete it and press the space bar", line
+      elseif MEANT[letter] then
+        return format("there is a %s, as word processors write it: write a plain %s", letter, MEANT[letter]), line
+      end
+      return format("there is a %s outside of a text: texts stand in plain quotes, as in \"%s\"", letter, letter), line
+    end
+    local _, _, behind = M.token(source, at)
+    at = behind
   end
 end
 

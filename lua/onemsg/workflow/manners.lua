@@ -2,6 +2,7 @@
 -- may want silence, and that they sleep. And ways that the rules name and nobody has. For onemsg.workflow.
 local amend = require "onemsg.outbox.amend"
 local json = require "onemsg.base.json"
+local only_to = require "onemsg.workflow.only_to"
 local quiet = require "onemsg.workflow.quiet"
 
 local M = {}
@@ -16,9 +17,8 @@ local OTHERS = 600 -- … and after which one that this workflow lacks is no lon
 function M.before(flow, row, otherwise, now)
   local why, err = flow.box:silence(row, now)
   if err then return nil, err end
-  if why then
-    return { fallback_at = amend.NONE, note = ("%s: not used; suppressed: %s"):format(otherwise.send, why) }
-  end
+  why = why and "suppressed: " .. why or not only_to.allows(flow, row.phone, row.person) and only_to.WHY
+  if why then return { fallback_at = amend.NONE, note = ("%s: not used; %s"):format(otherwise.send, why) } end
   if otherwise.quiet == false or not row.quiet then return nil end
   local until_at, text = quiet.hold_until(json.decode(row.quiet), now)
   return until_at and { fallback_at = until_at, note = ("%s: held, %s"):format(otherwise.send, text) }

@@ -2,10 +2,11 @@
 -- For onemsg.workflow, which calls these methods only while it is open.
 local log = require "onemsg.workflow.log"
 local manners = require "onemsg.workflow.manners"
-local pace = require "onemsg.pace"
+local pauses = require "onemsg.workflow.pauses"
 local states = require "onemsg.policy.states"
 local planner = require "onemsg.workflow.plan"
 local suggest = require "onemsg.base.suggest"
+local words = require "onemsg.policy.why"
 local check = require "onemsg.base.check"
 local phones = require "onemsg.base.phone"
 local recipients = require "onemsg.workflow.recipients"
@@ -31,6 +32,8 @@ local function wrong_state(row, may)
   return nil, ("conflict: %s is %s; %s"):format(row.id, row.state, may), { outcome = "invalid" }
 end
 
+local SHOWS = { time = "function" }
+
 --- Everything about a confirmation.
 -- @tparam string id
 -- @treturn ?table id, type, state, reason, rule, version, channel, phone, body, template, language, message_id, job_id,
@@ -39,23 +42,32 @@ end
 --   code, error }, … }, all that its state is made of;
 --   way (the rule's other way), fallback, fallback_at, way_missing (a sentence: it is overdue, and nobody used it);
 --   history = { { step, at, state, reason, version }, … }.
+--   why = in words: happened, evidence (how that is known), next (what comes by itself, or nil), can_do (what somebody can
+--   do, or nil).
 --   nil for an unknown id; nil, err, info when the store failed
-function Hand:show(id)
-  local row, history, statuses = self.box:story(check_id(id, "show"))
+-- @tparam ?table options time(seconds) → how `why` writes a time (default: UTC)
+function Hand:show(id, options)
+  options = check.options("show", options, SHOWS)
+  local row, history, statuses, waits = self.box:story(check_id(id, "show"))
   if not row then return nil, history, statuses end -- err, info; both nil for an unknown id
-  local view = log.view(row, history, statuses)
-  view.way_missing = manners.overdue(row, self.now())
+  local view, now = log.view(row, history, statuses), self.now()
+  view.way_missing = manners.overdue(row, now)
+  local paused = waits.pause and pauses.sentence(waits.pause)
+  if paused then view.held, view.due_at = "paused " .. paused, nil end
+  view.why = words.tell(view, { now = now, behind = waits.behind, channel = waits.gate, paused = paused }, options.time)
   return view
 end
 
 local FILTERS = { state = "string", rule = "string", phone = "string number", bsuid = "string",
                   username = "string", chat_id = "string", type = "string", channel = "string",
-                  since = "time", before = "time", limit = "number", country = "string number" }
+                  since = "time", before = "time", find = "string", after = "table", limit = "number",
+                  country = "string number" }
 
 --- Confirmations, the newest change first, as show() gives them, without history and statuses.
 -- @tparam ?table by state, rule, type, channel: equal; phone (as people write it, or any other name), bsuid, username,
 --   chat_id: all to that person, by whichever name; since, before: seconds;
---   limit: 100, at most 1000; country: of a national phone
+--   find: a text anywhere in it: an order number, a name, the last digits of a phone;
+--   after: the last one that was listed before: those that follow; limit: 100, at most 1000; country: of a national phone
 function Hand:list(by)
   by = check.options("list", by, FILTERS, "filter")
   if by.state and not states.by_name[by.state] then
@@ -147,13 +159,45 @@ local function part_for(row, parts, plan)
     .. "missing as an event with an id of its own"):format(row.id, row.rule or "?", table.concat(rules, ", "))
 end
 
+local REPLAYS = { state = "string", rule = "string", type = "string", channel = "string", since = "time", before = "time",
+                  find = "string" }
+
+--- Replays all that a filter finds, the newest change first.
+local function replay_all(flow, by)
+  by = check.options("replay", by, REPLAYS, "filter")
+  if not states.replayable[by.state or ""] then
+    check.misuse(("replay: state is one of %s"):format(table.concat(suggest.words(states.replayable), ", ")))
+  end
+  local result = { replayed = 0, refused = {} }
+  by.before = by.before or flow.now() -- what ends anew meanwhile is not meant
+  repeat
+    local list, err, info = flow:list(by)
+    if not list then return nil, err, info end
+    for _, one in ipairs(list) do
+      flow.breathe()
+      local done, why, more = flow:replay(one.id)
+      if done then
+        result.replayed = result.replayed + 1
+      elseif why:find "^store:" then
+        return nil, why, more
+      else
+        result.refused[#result.refused + 1] = { id = one.id, error = why }
+      end
+    end
+    by.after = list[#list]
+  until #list == 0
+  return result
+end
+
 --- Queues an ended confirmation again, as the rules decide it now: for what was rejected and then fixed. Also ends the
 -- waiting of its template and asks a stopped channel at once.
--- @treturn ?table the confirmation
+-- @param id of one; or { state = …, rule, type, channel = …, since, before = seconds, find = text }: all that are found
+-- @treturn ?table the confirmation; of several { replayed = n, refused = { { id, error }, … } }
 -- @treturn string with nil: "conflict: …" (state; another confirmation holds its once_per key; the rules
 --   changed so that it is open which of several it is), "invalid: …" (the rules
 --   still skip it, and why)
 function Hand:replay(id)
+  if type(id) == "table" then return replay_all(self, id) end
   id = check_id(id, "replay")
   local row, err, info = self.box:row(id)
   if not row then
@@ -192,58 +236,43 @@ function Hand:replay(id)
   return log.view(changed)
 end
 
-local RESUMES = { channel = "string", template = "string", language = "string" }
-local SOON = 3600 -- seconds: what ends within them is said to be expiring
+local COUNTS = { by = "string", since = "time" }
+local BY = { reason = true, rule = true, hour = true }
 
-local function resume_channel(flow, name, what, now)
-  local parks, err, info = flow.box:resume_templates(name, what.template, what.language, now)
-  if not parks then return nil, err, info end
-  for _, park in ipairs(parks) do
-    flow:alert { alert = "resumed", channel = name, template = park.template, reason = "by hand" }
-  end
-  if not what.template then
-    flow.worker:change_gate(name, function(gate)
-      if gate.breaker == "closed" and gate.pause_until <= now then return nil end
-      local fields = pace.closed(now)
-      fields.pause_until = 0
-      return fields, gate.breaker ~= "closed"
-    end, function() return { alert = "resumed", channel = name, reason = "by hand" } end)
-  end
-  return flow.box:waiting(name, now + SOON)
-end
-
---- A person says that a channel, or a template, is well again: the breaker is closed, pauses and parks are lifted, and
--- what waited for them is due now.
--- @tparam ?table what channel = name of the store (default: all of them); template = name (and language): only that one
---   is taken up again, and the channel is left as it is
--- @treturn ?table waiting (messages queued there), expiring (of them, those whose give_up_after ends within an hour)
--- @treturn string with nil: "store: …", "config: …" (the store has no such channel)
-function Hand:resume(what)
-  what = check.options("resume", what or {}, RESUMES)
-  local now = self.now()
-  local channels, err, info = self.box:channel_names()
-  if not channels then return nil, err, info end
-  local total, found = { waiting = 0, expiring = 0 }, false
-  for _, name in ipairs(channels) do
-    if not what.channel or what.channel == name then
-      local counts
-      counts, err, info = resume_channel(self, name, what, now)
-      if not counts then return nil, err, info end
-      found, total.waiting, total.expiring = true, total.waiting + counts.waiting, total.expiring + counts.expiring
+--- How many confirmations last changed since a time, by state and reason, rule or hour.
+-- @tparam table options by = "reason", "rule" or "hour"; since = seconds (default: ever)
+-- @treturn ?table { { state, count, reason and code | rule | hour (seconds: its begin) }, … }: hours in their order, the others
+--   by their counts. Of a reason, its code counts, or what it begins with
+-- @treturn string with nil: "store: …"
+function Hand:counts(options)
+  options = check.options("counts", options, COUNTS)
+  if not BY[options.by] then check.misuse 'counts: by is "reason", "rule" or "hour"' end
+  local rows, err, info = self.box:grouped(options.by, options.since or 0, names)
+  if not rows then return nil, err, info end
+  for n, row in ipairs(rows) do
+    local one = { state = row.state, count = row.n, code = options.by == "reason" and row.code or nil }
+    if options.by == "hour" then
+      one.hour = row.named * 3600
+    elseif options.by == "reason" then
+      one.reason = row.code and row.reason or row.named
+    elseif row.named ~= "" then
+      one.rule = row.named
     end
+    rows[n] = one
   end
-  if not found then
-    return nil, ("config: the store has no channel '%s'; it has %s"):format(what.channel, table.concat(channels, ", ")),
-      { outcome = "invalid" }
-  end
-  self.worker:wake()
-  return total
+  table.sort(rows, function(a, b)
+    if a.hour ~= b.hour then return a.hour < b.hour end
+    if a.count ~= b.count then return a.count > b.count end
+    return a.state .. (a.reason or a.rule or "") < b.state .. (b.reason or b.rule or "")
+  end)
+  return rows
 end
 
 --- Counts.
 -- @treturn ?table states = { queued = n, … } of the store; due, oldest_due; channels = { name = { breaker, reason,
 --   next_at, pause_until, hooked_at (last hook on a message of ours), hookinfo (false: not offered) } }; parked = {
---   { channel, template, language, until_at, reason }, … }; rules = { version, problem (of the file as it stands) };
+--   { channel, template, language, until_at, reason }, … }; paused = { { kind, name, reason, person, at }, … };
+--   rules = { version, problem (of the file as it stands) };
 --   clock = { jumped (seconds by which the wall clock jumped, while that is not believed) };
 --   held (statuses of unknown messages); oddities = { kind = n } (not understood); fallbacks_unknown; fallbacks_waiting =
 --   { way = n } (due for minutes, and nobody used it); and of this

@@ -3,6 +3,7 @@
 local content = require "onemsg.workflow.content"
 local log = require "onemsg.workflow.log"
 local news = require "onemsg.policy.delivery"
+local only_to = require "onemsg.workflow.only_to"
 local optout = require "onemsg.policy.optout"
 local check = require "onemsg.base.check"
 local clock = require "onemsg.workflow.clock"
@@ -26,7 +27,7 @@ M.TAKES = { channel = "table userdata", channels = "table", rules = "string tabl
   resolve = "function table", fallback = "table", on_change = "function", on_alert = "function", log = "string function",
   now = "function", steady = "function", sleep = "function", random = "function", lease = "duration", window = "number",
   rate = "number", burst = "number", gap = "duration", give_up_after = "duration", stalled_after = "duration",
-  stop_words = "table", start_words = "table", event_ignore = "table", spawn = "function",
+  stop_words = "table", start_words = "table", event_ignore = "table", only_to = "table", spawn = "function",
   fallback_timeout = "duration", fallback_window = "number" }
 
 local function refuse(sentence, ...)
@@ -157,7 +158,7 @@ function M.read(options, core)
   local channels, names, default = read_channels(options)
   local flow = {
     channels = channels, names = names, default_channel = default,
-    store = options.store or os.getenv("ONE_MSG_STORE"),
+    store = options.store or core.getenv "ONE_MSG_STORE",
     resolve = resolve.ready(options.resolve), fallback = options.fallback or {}, fallback_given = options.fallback ~= nil,
     on_change = options.on_change, on_alert = options.on_alert,
     clock = clock.new(options, core), sleep = options.sleep, random = options.random or math.random,
@@ -170,7 +171,7 @@ function M.read(options, core)
     spawn = options.spawn or function(run) run() end, beside = options.spawn ~= nil,
     fallback_timeout = options.fallback_timeout or ways.TIMEOUT, fallback_window = options.fallback_window or ways.WINDOW,
     texts = {}, event_ignore = content.fields("workflow.open: event_ignore",
-      options.event_ignore or content.written(os.getenv "ONE_MSG_EVENT_IGNORE")),
+      options.event_ignore or content.written(core.getenv "ONE_MSG_EVENT_IGNORE")),
   }
   flow.now, flow.steady = flow.clock.now, flow.clock.steady
   flow.ways = {}
@@ -181,6 +182,8 @@ function M.read(options, core)
     return nil, "config: store (ONE_MSG_STORE) is missing: for example \"sqlite:confirmations.db\""
   end
   local err
+  flow.only_to, err = only_to.read(flow, options.only_to)
+  if err then return nil, err end
   flow.lease, err = read_lease(options.lease, channels, names, core)
   if not flow.lease then return nil, err end
   flow.rules, err = read_rules(options.rules)

@@ -3,6 +3,7 @@
 local attempt = require "onemsg.base.check".attempt
 local canonical = require "onemsg.base.canonical"
 local document = require "onemsg.base.document"
+local only_to = require "onemsg.workflow.only_to"
 local quiet = require "onemsg.workflow.quiet"
 local resolve = require "onemsg.workflow.resolve"
 local utf8 = require "onemsg.base.utf8"
@@ -141,8 +142,9 @@ local function confirmation(flow, ruleset, event, decision, part, now, asked)
     if not why:find("^invalid:") then return nil, why, fault end -- we can't now; the event is good
     return skip(part, why)
   end
-  part.state, part.channel = "queued", name
   part.phone = phones.of_message(message) -- one line for one person, however addressed
+  if not only_to.allows(flow, part.phone) then return skip(part, only_to.WHY) end
+  part.state, part.channel = "queued", name
   part.template, part.language = message.template or "", message.language or ""
   part.body, part.changes, part.message = message.body, why, json.encode(message)
   if decision.once_per then part.once = keys.key(ruleset:once(decision.rule), decision.once_per, event.type) end

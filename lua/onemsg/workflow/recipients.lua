@@ -73,7 +73,14 @@ end
 function People:suppress(phone, options)
   options = check.options("suppress", options, TAKES)
   if options.channel and not self.channels[options.channel] then
-    check.misuse(("suppress: there is no channel '%s'"):format(options.channel))
+    local names, err, info = self.box:channel_names()
+    if not names then return nil, err, info end
+    local known = {}
+    for _, name in ipairs(names) do known[name] = true end
+    if not known[options.channel] then
+      check.misuse(("suppress: there is no channel '%s'; the store has %s"):format(options.channel,
+        names[1] and table.concat(names, ", ") or "no messages of any"))
+    end
   end
   local address, now = M.address(self, "suppress", phone, options.channel, options.country), self.now()
   local rows, err, info = self.box:suppress({ channel = options.channel or "", phone = address, source = "hand",
@@ -99,10 +106,11 @@ function People:unsuppress(phone, options)
 end
 
 --- Who is suppressed, the newest first, at most 1,000.
+-- @tparam ?table options after = the last of those that were read before: those that follow
 -- @treturn ?table { { phone (or another name), channel ('' = all), reason, code, until_at (nil: for good), created_at, source
 --   ("stop": they wrote so; "hand", "failure") }, … }
-function People:suppressed()
-  return self.box:suppressed(self.now())
+function People:suppressed(options)
+  return self.box:suppressed(self.now(), check.options("suppressed", options, { after = "table" }).after)
 end
 
 return M

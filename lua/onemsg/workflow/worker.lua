@@ -17,6 +17,7 @@ local quiet = require "onemsg.workflow.quiet"
 local planner = require "onemsg.workflow.plan"
 local ways = require "onemsg.workflow.ways"
 local log = require "onemsg.workflow.log"
+local only_to = require "onemsg.workflow.only_to"
 local NONE = require "onemsg.outbox.amend".NONE
 local phones = require "onemsg.base.phone"
 
@@ -116,7 +117,12 @@ function Worker:send(rows, gate, trying)
     for _, park in ipairs(trying) do
       if park.template == row.template and park.language == row.language then flight.tries = true end
     end
-    self:begin(self.flow.channels[row.channel], "send", flight, message_of(row))
+    if only_to.allows(self.flow, row.phone, row.person) then
+      self:begin(self.flow.channels[row.channel], "send", flight, message_of(row))
+    else -- taken by a workflow that may write to more people
+      flight.answer = { nil, "invalid: " .. only_to.WHY, { outcome = "invalid" } }
+      self.answered[#self.answered + 1] = flight
+    end
   end
   self.flow.counted.attempts = self.flow.counted.attempts + #rows
   for _, row in ipairs(rows) do self.flow:announce(row) end

@@ -41,9 +41,9 @@ local function refuse(sentence, ...)
   error("resty.onemsg.init: " .. sentence:format(...), 0)
 end
 
---- A sentence without the place in our files at which it was raised.
+--- A sentence without the place in our files at which it was raised; a place in the rules stays.
 local function plain(err)
-  return (tostring(err):gsub("^[^\n]-%.lua:%d+: ", ""):gsub("^workflow%.open: ", ""):gsub("^config: ", ""))
+  return (tostring(err):gsub("^[^:\n]*%.lua:%d+: ", ""):gsub("^workflow%.open: ", ""):gsub("^config: ", ""))
 end
 
 --- A list of secrets: the option (a text or a list), else the environment (texts with blanks or commas between).
@@ -53,7 +53,7 @@ local function secrets(options, name, variable, fault_of)
   local source = name
   if not given then
     given, source = {}, name .. " (" .. variable .. ")"
-    local list = (os.getenv(variable) or ""):gsub("v1,%s*", "") -- of a signature, pasted with the secret
+    local list = (core.getenv(variable) or ""):gsub("v1,%s*", "") -- of a signature, pasted with the secret
     for one in list:gmatch "[^%s,]+" do given[#given + 1] = (one:gsub("^[\"'](.*)[\"']$", "%1")) end
   end
   for i, one in ipairs(given) do
@@ -75,7 +75,7 @@ local function sender_keys(given)
     if not row then refuse("sender_secrets: %s", plain(wrong):gsub("^invalid: ", "")) end
   end
   for _, name in ipairs(senders.names()) do
-    local list = given[name] or senders.written(os.getenv(senders.variable(name)))
+    local list = given[name] or senders.written(core.getenv(senders.variable(name)))
     if list then
       local made, wrong = senders.keys(name, list)
       if not made then refuse("sender_secrets: %s", plain(wrong)) end
@@ -160,7 +160,6 @@ local function check_workflow(settings, more)
   if not ok then refuse("%s", plain(read)) end
   if not read then refuse("%s", plain(err)) end
   options.log = read.sink -- opened here, with the master's rights
-  options.event_ignore = read.event_ignore -- a worker has no environment
   return options
 end
 
@@ -181,14 +180,14 @@ function M.read(options)
       for_workflow[name] = value
     end
   end
-  settings.store = options.store or os.getenv "ONE_MSG_STORE"
+  settings.store = options.store or core.getenv "ONE_MSG_STORE"
   if not settings.store then
     refuse 'store (ONE_MSG_STORE) is missing: for example "sqlite:/var/lib/onemsg/confirmations.db"'
   end
   local store, err = sql.open(settings.store) -- only looks at the target; the file is opened by a worker
-  if not store then refuse("store: %s", plain(err)) end
+  if not store then refuse("store: %s", (plain(err):gsub("^store: ", ""))) end
   store:close()
-  settings.rules = options.rules or os.getenv "ONE_MSG_RULES"
+  settings.rules = options.rules or core.getenv "ONE_MSG_RULES"
   if not settings.rules then refuse "rules (ONE_MSG_RULES) is missing: the path of rules.lua" end
   if type(settings.rules) == "string" then
     settings.rules, err = rules.open(settings.rules)

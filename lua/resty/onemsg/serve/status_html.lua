@@ -203,6 +203,11 @@ local function facts(page, one)
   end
   local function words(name, value) fact(name, value and value ~= "" and foreign(value) or nil) end
   local function moment(name, at) fact(name, at and time(at, page.now, true)) end
+  local why = one.why or {}
+  words("What happened", why.happened)
+  words("Known by", why.evidence)
+  words("What comes next", why.next)
+  words("What you can do", why.can_do)
   words("Why", one.reason)
   words("Waits because", one.held)
   words("Contradiction", one.contradiction ~= one.reason and one.contradiction or nil)
