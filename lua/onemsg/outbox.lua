@@ -6,11 +6,13 @@
 -- Time comes from the caller: `now`, seconds since the epoch.
 local amend = require "onemsg.outbox.amend"
 local attention = require "onemsg.outbox.attention"
+local audit = require "onemsg.outbox.audit"
 local clock = require "onemsg.outbox.clock"
 local evidence = require "onemsg.outbox.evidence"
 local gate = require "onemsg.outbox.gate"
 local once = require "onemsg.outbox.once"
 local operator = require "onemsg.outbox.operator"
+local pause = require "onemsg.outbox.pause"
 local person = require "onemsg.outbox.person"
 local read = require "onemsg.outbox.read"
 local recipient = require "onemsg.outbox.recipient"
@@ -71,8 +73,8 @@ function Outbox:close()
   self.owned = false
 end
 
-for _, part in ipairs { amend, attention, clock, evidence, gate, once, operator, person, read, recipient, send, statuses,
-                        submit, witness } do
+for _, part in ipairs { amend, attention, audit, clock, evidence, gate, once, operator, pause, person, read, recipient, send,
+                        statuses, submit, witness } do
   for name, method in pairs(part.methods) do Outbox[name] = method end
 end
 

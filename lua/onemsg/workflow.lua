@@ -12,6 +12,7 @@ local log = require "onemsg.workflow.log"
 local manners = require "onemsg.workflow.manners"
 local operator = require "onemsg.workflow.operator"
 local outbox = require "onemsg.outbox"
+local pauses = require "onemsg.workflow.pauses"
 local phones = require "onemsg.base.phone"
 local planner = require "onemsg.workflow.plan"
 local recipients = require "onemsg.workflow.recipients"
@@ -314,7 +315,7 @@ function Flow:close()
 end
 Flow.__close = Flow.close
 
-for _, part in ipairs { operator, hooks, recipients } do
+for _, part in ipairs { operator, hooks, pauses, recipients } do
   for name, method in pairs(part.methods) do
     Flow[name] = function(self, ...)
       if self.closed then return closed() end

@@ -8,8 +8,8 @@ local witness = require "onemsg.outbox.witness"
 
 local VERBS = { SELECT = true, UPDATE = true, INSERT = true, DELETE = true, WITH = true }
 
--- Tables that stay small whatever is stored: a row for each channel, template, kind of oddity, unheard word.
-local SMALL = { channel = true, park = true, p = true, oddity = true, meta = true }
+-- Tables that stay small whatever is stored: a row for each channel, template, pause, kind of oddity, unheard word.
+local SMALL = { channel = true, park = true, pause = true, p = true, oddity = true, meta = true }
 -- Rows of the statement itself.
 local NOTHING = { CONSTANT = true, line = true, times = true, c = true, json_each = true }
 -- Indexes that hold only what is under way, in the order in which it is due.
@@ -26,6 +26,7 @@ local MAY = {
   { "FROM word WHERE acted_at IS NULL", "ORDER BY", "words that nobody has acted upon" },
   { "FROM departure WHERE +store = $1", "SCAN", "backwards, from the newest: a page" },
   { "FROM departure ORDER BY rowid", "SCAN", "the oldest: some rows" },
+  { "FROM audit ORDER BY place DESC, id DESC LIMIT", "SCAN", "the newest ones, by an index" },
   { "FROM oddity", "ORDER BY", "some kinds" },
   { "WHERE message_id = $1", "UNION", "a message's owners: one or two" },
   { "SELECT id FROM (SELECT id FROM confirmation WHERE attend_at", "UNION", "as many as are asked for" },

@@ -129,6 +129,9 @@ function Call:desk(make)
   return require "onemsg.workflow".open { channel = nobody(), rules = no_rules, store = store }
 end
 
+--- Who gives the command.
+function M.person() return os.getenv "SUDO_USER" or os.getenv "USER" end
+
 --- settle, replay, cancel: a change by a person, shown.
 -- @tparam string open "desk" or "flow"
 function Call:by_hand(open, method, ...)

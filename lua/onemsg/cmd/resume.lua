@@ -1,13 +1,14 @@
---- onemsg resume: a person says that a stopped channel, or a template that was set aside, is well again.
+--- onemsg resume: a person says that a channel that stopped or was paused, a template, a rule is well again.
 local calls = require "onemsg.cli.call"
 
 local M = {
-  summary = "A stopped channel, or a template that was set aside, is well again: what waited is due now",
+  summary = "What was paused, a stopped channel, or a template that was set aside, goes on: what waited is due now",
   options = {
     calls.STORE,
     { "channel", "NAME", "only this channel of the store; else all" },
     { "template", "NAME", "only this template" },
     { "language", "CODE", "only this language of it" },
+    { "rule", "NAME", "only what was paused of this rule" },
   },
   examples = { "onemsg resume", "onemsg resume --template action_success" },
 }
@@ -17,7 +18,8 @@ function M.run(call)
   if not flow then return call:fail(err, info) end
   local options = call.options
   local result
-  result, err, info = flow:resume { channel = options.channel, template = options.template, language = options.language }
+  result, err, info = flow:resume { channel = options.channel, template = options.template, language = options.language,
+    rule = options.rule, by = calls.person() }
   flow:close()
   if not result then return call:fail(err, info) end
   call.out:object(result)

@@ -1,6 +1,7 @@
 --- onemsg stats: counts of the store, and what keeps messages from leaving.
 local calls = require "onemsg.cli.call"
 local output = require "onemsg.cli.output"
+local pauses = require "onemsg.workflow.pauses"
 
 local M = {
   summary = "Counts by state, what is due, and what keeps messages from leaving",
@@ -44,7 +45,7 @@ function M.run(call)
   if not stats then return call:fail(err, info) end
   -- what this very process did says nothing about the service
   local shown = { states = stats.states, due = stats.due, oldest_due = stats.oldest_due, channels = stats.channels,
-    parked = stats.parked, held = stats.held, oddities = stats.oddities }
+    parked = stats.parked, paused = stats.paused, held = stats.held, oddities = stats.oddities }
   call.out:object(shown)
   local rows, names = { { "STATE", "CONFIRMATIONS" } }, {}
   for state in pairs(stats.states) do names[#names + 1] = state end
@@ -60,6 +61,9 @@ function M.run(call)
     if channel.pause_until and channel.pause_until > now then
       call.out:line("  pauses until %s", output.time(channel.pause_until))
     end
+  end
+  for _, pause in ipairs(stats.paused) do
+    call.out:line("%s %s is paused since %s %s", pause.kind, pause.name, output.time(pause.at), pauses.sentence(pause))
   end
   for _, park in ipairs(stats.parked or {}) do
     call.out:line("template %s in %s is set aside until %s: %s", park.template, park.language,

@@ -177,6 +177,17 @@ local GATES = {
       until_at DOUBLE PRECISION NOT NULL, reason TEXT NOT NULL,
       PRIMARY KEY (channel, template, language)
     )]],
+  -- kind: channel, template, rule; person: who paused it
+  [[CREATE TABLE pause (
+      kind TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, person TEXT, at DOUBLE PRECISION NOT NULL,
+      PRIMARY KEY (kind, name)
+    )]],
+  -- What was changed by hand.
+  [[CREATE TABLE audit (
+      id TEXT PRIMARY KEY, at DOUBLE PRECISION NOT NULL, place BIGINT NOT NULL,
+      who TEXT NOT NULL, what TEXT NOT NULL, about TEXT NOT NULL, was TEXT, became TEXT
+    )]],
+  "CREATE INDEX audit_place ON audit(place, id)",
   -- A gate: see onemsg.pace. revision guards every change against one that somebody else made meanwhile.
   [[CREATE TABLE channel (
       name TEXT PRIMARY KEY,

@@ -2,6 +2,7 @@
 -- nobody recorded in time is in doubt. For onemsg.outbox.
 local amend = require "onemsg.outbox.amend"
 local gate = require "onemsg.outbox.gate"
+local pause = require "onemsg.outbox.pause"
 local recipient = require "onemsg.outbox.recipient"
 local witness = require "onemsg.outbox.witness"
 
@@ -56,6 +57,7 @@ function Send:claim(row, n, cost, now, lease, gap)
   local try, others_wait = gate.trying(row.name, owner, now, now + lease)
   local several = self.several
   local unit = {
+    pause.set_aside(row.name, now),
     several and { CLAIM_HELD, row.name, owner, now + lease, now, now - gap, n, row.revision }
       or { CLAIM_ALONE, row.name, owner, now + lease, now, now - gap, n },
     gate.charge(row, owner, cost, now + lease, several),
@@ -70,7 +72,7 @@ function Send:claim(row, n, cost, now, lease, gap)
     return nil, amend.refusal(err, info)
   end
   if several then table.remove(results, 1) end
-  return results[1], results[4], results[6]
+  return results[2], results[5], results[7]
 end
 
 local TAKE_BACK = [[
