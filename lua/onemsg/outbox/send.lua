@@ -158,6 +158,25 @@ local function record_without_id(box, begun)
   return box:recorded(again)
 end
 
+--- An id that came too late to say what became of the confirmation: a person settled it, or another message followed. It
+-- is kept all the same, so that what hooks say of it has an owner; what was decided stays.
+local function keep_id(box, begun, there)
+  local row, change = begun.row, begun.change
+  if not change.message_id or there.message_id == change.message_id then return there end
+  local kept, err, info
+  if there.owner == row.owner and there.attempts == row.attempts and there.settled and not there.message_id then
+    kept, err, info = box:amended(box:amend(there, { message_id = change.message_id,
+      job_id = amend.or_null(change.job_id or there.job_id), attend_at = amend.NONE, attend_until = amend.NONE,
+      note = there.reason .. "; its answer came late, with the id " .. change.message_id }, begun.now))
+  else
+    kept, err, info = box:keep { amend.statements.before({ id = row.id, channel = row.channel,
+      message_id = change.message_id }, begun.now), amend.statements.found(row.id, row.left_at) }
+    kept = kept and there
+  end
+  if kept or amend.is_taken(info) then return kept or there end
+  return nil, err, info
+end
+
 --- Waits until it is on disk. Safe to repeat after a failure: it is recorded once.
 -- @treturn ?table the row as it is now
 -- @treturn boolean true: by this record
@@ -167,11 +186,13 @@ function Send:recorded(begun)
   if amend.is_taken(info) and begun.change.message_id then return record_without_id(self, begun) end
   err, info = amend.refusal(err, info)
   if not err:find("^conflict:") then return nil, err, info end
-  local now_there, read_err, read_info = self:row(begun.row.id)
-  if not now_there then return nil, read_err or "store: the confirmation is gone", read_info end
-  if now_there.owner ~= begun.row.owner or begun.late then return now_there, false end
-  if now_there.state == "unknown" then return record_late(self, begun, now_there) end
-  return now_there, true -- recorded before; the answer to that was lost
+  local there, read_err, read_info = self:row(begun.row.id)
+  if not there then return nil, read_err or "store: the confirmation is gone", read_info end
+  local mine = there.owner == begun.row.owner and not begun.late
+  if mine and there.state == "unknown" then return record_late(self, begun, there) end
+  there, err, info = keep_id(self, begun, there)
+  if not there then return nil, err, info end
+  return there, mine -- true: recorded before; the answer to that was lost
 end
 
 -- Housekeeping ------------------------------------------------------------------------------------------------------
