@@ -155,6 +155,11 @@ local KEEP_LOST = [[
 --- Remembers a message that nobody knows the id of, when its confirmation gets another one: it may still turn up.
 function M.statements.lost(id) return { KEEP_LOST, id } end
 
+local FOUND = "DELETE FROM lost WHERE id = $1 AND left_at = CAST($2 AS DOUBLE PRECISION)"
+
+--- The id of a lost message is known after all.
+function M.statements.found(id, left_at) return { FOUND, id, left_at } end
+
 --- The same for a row at hand.
 function M.statements.before(row, now) return { THIS_EARLIER, row.message_id, row.channel, row.id, now } end
 

@@ -154,23 +154,6 @@ local function record_late(box, begun, now_there)
   return box:recorded(late)
 end
 
-local LATE_ID = [[
-  UPDATE confirmation SET message_id = $2 WHERE id = $1 AND owner = $3 AND attempts = $4 AND message_id IS NULL
-    AND state NOT IN ('queued', 'sending') RETURNING *]]
-
---- A person, or evidence, ended the doubt before the answer was heard, and perhaps it is being sent again: the id that comes
--- late is still that of a message of this confirmation, and what is reported of it belongs here.
--- @treturn ?table the row as it is now
-local function keep_late_id(box, begun, now_there)
-  local row, id = begun.row, begun.change.message_id
-  local results, err, info = box.db:unit { { LATE_ID, row.id, id, row.owner, row.attempts } }
-  if results and results[1][1] then return results[1][1] end
-  if results then results, err, info = box.db:unit { amend.statements.late(row, id, begun.now) } end
-  if results or amend.is_taken(info) then return now_there end -- another's: it can't be followed
-  err, info = amend.refusal(err, info)
-  return nil, err, info
-end
-
 --- The id that came with the answer is another confirmation's: 1MSG gave it twice, or it names something else. The message
 -- was accepted all the same; it can't be followed.
 local function record_without_id(box, begun)
@@ -184,6 +167,25 @@ local function record_without_id(box, begun)
   return box:recorded(again)
 end
 
+--- An id that came too late to say what became of the confirmation: a person settled it, or another message followed. It
+-- is kept all the same, so that what hooks say of it has an owner; what was decided stays.
+local function keep_id(box, begun, there)
+  local row, change = begun.row, begun.change
+  if not change.message_id or there.message_id == change.message_id then return there end
+  local kept, err, info
+  if there.owner == row.owner and there.attempts == row.attempts and there.settled and not there.message_id then
+    kept, err, info = box:amended(box:amend(there, { message_id = change.message_id,
+      job_id = amend.or_null(change.job_id or there.job_id), attend_at = amend.NONE, attend_until = amend.NONE,
+      note = there.reason .. "; its answer came late, with the id " .. change.message_id }, begun.now))
+  else
+    kept, err, info = box:keep { amend.statements.late(row, change.message_id, begun.now),
+      amend.statements.found(row.id, row.left_at) }
+    kept = kept and there
+  end
+  if kept or amend.is_taken(info) then return kept or there end
+  return nil, err, info
+end
+
 --- Waits until it is on disk. Safe to repeat after a failure: it is recorded once.
 -- @treturn ?table the row as it is now
 -- @treturn boolean true: by this record
@@ -193,17 +195,13 @@ function Send:recorded(begun)
   if amend.is_taken(info) and begun.change.message_id then return record_without_id(self, begun) end
   err, info = amend.refusal(err, info)
   if not err:find("^conflict:") then return nil, err, info end
-  local now_there, read_err, read_info = self:row(begun.row.id)
-  if not now_there then return nil, read_err or "store: the confirmation is gone", read_info end
-  local mine = now_there.owner == begun.row.owner
-  if mine and not begun.late and now_there.state == "unknown" then return record_late(self, begun, now_there) end
-  local id = begun.change.message_id
-  if id and now_there.message_id ~= id then
-    now_there, read_err, read_info = keep_late_id(self, begun, now_there)
-    return now_there, now_there and false or read_err, read_info
-  end
-  if not mine or begun.late then return now_there, false end
-  return now_there, true -- recorded before; the answer to that was lost
+  local there, read_err, read_info = self:row(begun.row.id)
+  if not there then return nil, read_err or "store: the confirmation is gone", read_info end
+  local mine = there.owner == begun.row.owner and not begun.late
+  if mine and there.state == "unknown" then return record_late(self, begun, there) end
+  there, err, info = keep_id(self, begun, there)
+  if not there then return nil, err, info end
+  return there, mine -- true: recorded before; the answer to that was lost
 end
 
 -- Housekeeping ------------------------------------------------------------------------------------------------------
