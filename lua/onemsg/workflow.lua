@@ -17,6 +17,7 @@ local phones = require "onemsg.base.phone"
 local planner = require "onemsg.workflow.plan"
 local recipients = require "onemsg.workflow.recipients"
 local worker = require "onemsg.workflow.worker"
+local backtest = require "onemsg.workflow.backtest"
 local check = require "onemsg.base.check"
 local content = require "onemsg.workflow.content"
 
@@ -310,7 +311,7 @@ function Flow:close()
 end
 Flow.__close = Flow.close
 
-for _, part in ipairs { operator, hooks, pauses, recipients } do
+for _, part in ipairs { operator, backtest, hooks, pauses, recipients } do
   for name, method in pairs(part.methods) do
     Flow[name] = function(self, ...)
       if self.closed then return closed() end

@@ -225,6 +225,8 @@ function Hand:replay(id)
     return nil, ("invalid: the rules skip it: %s"):format(part.reason), { outcome = "invalid" }
   end
   local changed
+  changed, err, info = self.box:keep_rules(plan.ruleset, now)
+  if not changed then return nil, err, info end
   changed, err, info = self.box:replay(row.state, part, "replayed by hand: " .. part.reason, now)
   if not changed then return nil, err, info end
   self.box:unpark(changed, now)
