@@ -6,6 +6,7 @@
 -- Time comes from the caller: `now`, seconds since the epoch.
 local amend = require "onemsg.outbox.amend"
 local attention = require "onemsg.outbox.attention"
+local audit = require "onemsg.outbox.audit"
 local clock = require "onemsg.outbox.clock"
 local evidence = require "onemsg.outbox.evidence"
 local gate = require "onemsg.outbox.gate"
@@ -22,6 +23,7 @@ local sql = require "onemsg.sql"
 local states = require "onemsg.policy.states"
 local statuses = require "onemsg.outbox.statuses"
 local submit = require "onemsg.outbox.submit"
+local witness = require "onemsg.outbox.witness"
 
 local M = {}
 
@@ -55,7 +57,7 @@ function M.open(store, names, named, ways)
   end
   local box = setmetatable({ db = db, owned = db ~= store, names = names, ways = ways or {}, token = token(),
     claims = 0, place = 0, open_claims = {}, ties = {}, tied_to = {}, tied = 0 }, Outbox)
-  local ok, err, info = schema.migrate(db, schema.steps(states.changes()))
+  local ok, err, info = schema.migrate(db, schema.steps(states.changes()), box.token)
   box.named = named -- see outbox.gate
   if ok and named then ok, err, info = box:look() end
   if not ok then
@@ -71,8 +73,8 @@ function Outbox:close()
   self.owned = false
 end
 
-for _, part in ipairs { amend, attention, clock, evidence, gate, once, operator, pause, person, read, recipient, rules, send,
-                        statuses, submit } do
+for _, part in ipairs { amend, attention, audit, clock, evidence, gate, once, operator, pause, person, read, recipient, rules,
+                        send, statuses, submit, witness } do
   for name, method in pairs(part.methods) do Outbox[name] = method end
 end
 

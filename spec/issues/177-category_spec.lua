@@ -80,6 +80,29 @@ describe("a template that has become marketing", function()
     end)
   end
 
+  for name, due in pairs {
+    ["paused and taken up again"] = function()
+      assert(sim.flow:pause { rule = "Paid" })
+      sim:advance(60)
+      assert(sim.flow:resume { rule = "Paid" })
+    end,
+    ["cancelled and replayed"] = function()
+      assert(sim.flow:cancel "1")
+      assert(sim.flow:replay "1")
+    end,
+  } do
+    it("still waits when its message is " .. name, function()
+      start()
+      turned(sim, "MARKETING")
+      submit "1"
+      sim:advance(3600)
+      due()
+      sim:advance(3600)
+      assert.equal(0, #sim.sent)
+      assert.matches("counts it as marketing now", sim.flow:show("1").held)
+    end)
+  end
+
   it("leaves when the rules allow it, and all that waited leaves", function()
     start()
     turned(sim, "MARKETING")

@@ -9,7 +9,7 @@ local M = {
 }
 
 function M.run(call)
-  return call:by_hand("desk", "cancel")
+  return call:by_hand("desk", "cancel", { by = calls.person() })
 end
 
 return M

@@ -22,7 +22,7 @@ local function all(call)
   if not flow then return call:fail(err, info) end
   local ok, result
   ok, result, err, info = pcall(flow.replay, flow, { state = options.state, rule = options.rule, type = options.type,
-    find = options.find, since = options.since and flow.now() - options.since or nil })
+    find = options.find, by = calls.person(), since = options.since and flow.now() - options.since or nil })
   flow:close()
   if not ok then return nil, (tostring(result):gsub("^.*replay: ", "replay: ")), calls.USAGE end
   if not result then return call:fail(err, info) end
@@ -33,7 +33,7 @@ local function all(call)
 end
 
 function M.run(call)
-  if call.options[1] then return call:by_hand("flow", "replay") end
+  if call.options[1] then return call:by_hand("flow", "replay", { by = calls.person() }) end
   return all(call)
 end
 

@@ -13,7 +13,7 @@ function M.run(call)
   if verdict ~= "arrived" and verdict ~= "not_arrived" then
     return nil, ("settle: the verdict is arrived or not_arrived, not %s"):format(call.options[2]), calls.USAGE
   end
-  return call:by_hand("desk", "settle", verdict)
+  return call:by_hand("desk", "settle", verdict, { by = calls.person() })
 end
 
 return M

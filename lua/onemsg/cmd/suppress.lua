@@ -1,6 +1,6 @@
 --- onemsg suppress: nothing more is sent to somebody, or to everybody in a list of opt-outs.
 local calls = require "onemsg.cli.call"
-local csv = require "onemsg.cli.csv"
+local csv = require "onemsg.base.csv"
 
 local M = {
   summary = "Send nothing more to somebody; what waits for them is skipped",
@@ -81,7 +81,7 @@ function M.run(call)
   if not flow then return call:fail(err, info) end
   local function act(phone, reason)
     local ok, count, why, more = pcall(flow.suppress, flow, phone, { duration = options["for"], country = options.country,
-      reason = reason or options.reason, channel = options.channel })
+      reason = reason or options.reason, channel = options.channel, by = calls.person() })
     if not ok then return nil, (tostring(count):gsub("^.*suppress: ", "")) end
     return count, why, more
   end

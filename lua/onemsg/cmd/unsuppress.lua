@@ -12,7 +12,8 @@ function M.run(call)
   local flow, err, info = call:desk()
   if not flow then return call:fail(err, info) end
   local ok, count
-  ok, count, err, info = pcall(flow.unsuppress, flow, call.options[1], { country = call.options.country })
+  ok, count, err, info = pcall(flow.unsuppress, flow, call.options[1], { country = call.options.country,
+    by = calls.person() })
   flow:close()
   if not ok then return nil, (tostring(count):gsub("^.*unsuppress: ", "unsuppress: ")), calls.USAGE end
   if not count then return call:fail(err, info) end

@@ -200,6 +200,16 @@ function Gate:unpark(row, now)
   return #results[2] > 0
 end
 
+local KEEP_ASIDE = ([[
+  UPDATE confirmation SET due_at = p.until_at, held = p.reason, place = place + %.0f FROM park p
+  WHERE EXISTS (SELECT 1 FROM park WHERE until_at >= %.0f) AND confirmation.channel = $1 AND confirmation.state = 'queued'
+    AND confirmation.due_at <= $2 AND p.channel = confirmation.channel AND p.template = confirmation.template
+    AND p.language = confirmation.language AND p.until_at >= %.0f]]):format(M.PARK_SHIFT, M.FOREVER, M.FOREVER)
+
+--- The statement before a claim by which messages of a template that is set aside for good stay aside, however they came to
+-- be due: nobody tries such a template.
+function M.keep_aside(channel, now) return { KEEP_ASIDE, channel, now } end
+
 local FOR_GOOD = ("SELECT channel, template, language FROM park WHERE until_at >= %.0f"):format(M.FOREVER)
 
 --- The templates that are set aside for good.

@@ -1,5 +1,6 @@
 --- onemsg.outbox.operator: what a person changes: settle, cancel, replay. For onemsg.outbox.
 local amend = require "onemsg.outbox.amend"
+local audit = require "onemsg.outbox.audit"
 local once = require "onemsg.outbox.once"
 local person = require "onemsg.outbox.person"
 local phones = require "onemsg.base.phone"
@@ -16,11 +17,14 @@ local CHANGE = [[
     fallback_at = CASE WHEN otherwise IS NOT NULL AND $3 = 'failed' THEN CAST($5 AS DOUBLE PRECISION) END
   WHERE id = $1 AND state = $2 RETURNING *]]
 
---- A change by a person: settle and cancel. `from` is the state that the person saw, `verdict` what settle was told.
+--- A change by a person: settle and cancel.
+-- @tparam table row as the person saw it
+-- @tparam table hand what (the method), by, verdict (what settle was told)
 -- @treturn ?table the changed row; nil, "conflict: …" when it is in another state by now
-function Operator:change(id, from, state, reason, now, verdict)
+function Operator:change(row, state, reason, now, hand)
   local results, err, info = self.db:unit {
-    { CHANGE, id, from, state, reason, now, or_null(verdict), expect = 1 }, { LOG_ONE, id } }
+    { CHANGE, row.id, row.state, state, reason, now, or_null(hand.verdict), expect = 1 }, { LOG_ONE, row.id },
+    audit.line(self, now, hand.by, hand.what, row.id, row.state, state) }
   if not results then return nil, amend.refusal(err, info) end
   return results[1][1]
 end
@@ -37,7 +41,7 @@ local REPLAY = [[
 --- Queues an ended confirmation again, as the rules decide it now.
 -- @tparam table part of a plan (onemsg.workflow.plan)
 -- @treturn ?table the changed row; nil, "conflict: …" when its state changed, or another one holds its once_per key
-function Operator:replay(from, part, reason, now)
+function Operator:replay(from, part, reason, now, by)
   local otherwise = part.otherwise or {}
   local unit = {
     amend.statements.earlier(part.id, now), amend.statements.lost(part.id),
@@ -45,7 +49,8 @@ function Operator:replay(from, part, reason, now)
       part.language, part.message, self:next_place(now), part.give_up_at, or_null(otherwise.json),
       or_null(otherwise.after), otherwise.on_unknown and 1 or 0, phones.key(part.phone),
       or_null(part.once and part.once.key), or_null(otherwise.send), expect = 1 },
-    amend.statements.afresh(part.id), recipient.keep_quiet(part.id, part.quiet), { LOG_ONE, part.id } }
+    amend.statements.afresh(part.id), recipient.keep_quiet(part.id, part.quiet), { LOG_ONE, part.id },
+    audit.line(self, now, by, "replay", part.id, from, "queued") }
   if part.once then
     unit[#unit + 1], unit[#unit + 2] = once.take(part.once, part.id)
     unit[#unit + 1] = once.must_be_own(part.id)

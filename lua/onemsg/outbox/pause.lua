@@ -2,6 +2,7 @@
 -- Who is due and paused is set aside by the next claim, before it looks: however a message came to be due, it can't leave.
 -- It stays queued; its give_up_at goes on.
 local amend = require "onemsg.outbox.amend"
+local audit = require "onemsg.outbox.audit"
 
 local M = { methods = {} }
 local Pause = M.methods
@@ -40,7 +41,7 @@ local function counted(row) return { waiting = row.waiting, expiring = row.expir
 -- @treturn ?table waiting, expiring
 function Pause:pause(kind, name, reason, person, now, soon)
   local results, err, info = self.db:unit { { PUT, kind, name, reason, amend.or_null(person), now },
-    { COUNT, kind, name, soon } }
+    { COUNT, kind, name, soon }, audit.line(self, now, person, "pause", kind .. " " .. name, nil, reason) }
   if not results then return nil, amend.refusal(err, info) end
   return counted(results[2][1])
 end
@@ -52,9 +53,11 @@ local TAKE_UP = ([[
   WHERE state = 'queued' AND channel = $2 AND due_at IN (%.0f, %.0f)]]):format(M.ASIDE_SHIFTED, SHIFT, M.ASIDE, M.ASIDE_SHIFTED)
 
 --- Ends pauses: those of a kind and name, of a kind ("": any name), or all.
+-- @tparam ?string person who says so
 -- @treturn ?table { { kind, name }, … }
-function Pause:unpause(kind, name, channels, now)
-  local unit = { { TAKE, kind, name } }
+function Pause:unpause(kind, name, channels, now, person)
+  local about = kind == "" and "everything" or kind .. (name ~= "" and " " .. name or "")
+  local unit = { { TAKE, kind, name }, audit.line(self, now, person, "resume", about) }
   for _, channel in ipairs(channels) do unit[#unit + 1] = { TAKE_UP, now, channel } end
   local results, err, info = self.db:unit(unit)
   if not results then return nil, amend.refusal(err, info) end

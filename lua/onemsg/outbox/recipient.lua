@@ -3,6 +3,7 @@
 -- stays as a row, so that a hook that is repeated days later does not bring it back. When a failure told of it, the person is
 -- reached another way; else somebody asked for silence, and that holds for every way.
 local amend = require "onemsg.outbox.amend"
+local audit = require "onemsg.outbox.audit"
 local once = require "onemsg.outbox.once"
 local person = require "onemsg.outbox.person"
 local phones = require "onemsg.base.phone"
@@ -90,14 +91,15 @@ local REPLACE = [[
 
 --- Suppresses a recipient, and skips what waits for them.
 -- @tparam table about channel ('' for all), phone (an address), reason, code, until_at (nil: for good), at (when it
---   happened), source: "stop", "failure", or "hand", which replaces whatever is there
+--   happened), source: "stop", "failure", or "hand", which replaces whatever is there; by = who
 -- @treturn ?table the confirmations that were skipped
 function People:suppress(about, now)
   local key = phones.key(about.phone)
   local results, err, info = self.db:unit {
     { about.source == "hand" and REPLACE or SUPPRESS, about.channel, about.phone, about.reason, about.code or NONE,
       about.until_at or NONE, about.at or now, about.source, key },
-    { SKIP_PERSON, now, key, about.channel }, { LOG_SKIPPED, now } }
+    { SKIP_PERSON, now, key, about.channel }, { LOG_SKIPPED, now },
+    about.source == "hand" and audit.line(self, now, about.by, "suppress", phones.mask(about.phone)) or nil }
   if not results then return nil, amend.refusal(err, info) end
   return results[2]
 end
@@ -125,9 +127,9 @@ local LIFT_FOR_DELIVERY = [[
   UPDATE suppression SET until_at = $3 WHERE person = $1 AND channel = $2 AND code IS NOT NULL AND until_at > $3]]
 
 --- Ends suppressions; what they had skipped is queued again.
-local function lift(box, statement, key, channel, now, why)
+local function lift(box, statement, key, channel, now, why, line)
   local back, log = come_back(key, channel, now, why)
-  local results, err, info = box.db:unit { statement, back, log }
+  local results, err, info = box.db:unit { statement, back, log, line }
   if not results then return nil, amend.refusal(err, info) end
   return results[1].changes, results[2]
 end
@@ -135,9 +137,10 @@ end
 --- Ends all suppressions of a recipient.
 -- @treturn ?number how many there were
 -- @treturn table the rows that came back
-function People:unsuppress(phone, now)
+function People:unsuppress(phone, now, by)
   local key = phones.key(phone)
-  return lift(self, { LIFT, key, now }, key, "", now, "lifted by hand")
+  return lift(self, { LIFT, key, now }, key, "", now, "lifted by " .. (by or "hand"),
+    audit.line(self, now, by, "unsuppress", phones.mask(phone)))
 end
 
 local LIFT_STOP = LIFT .. " AND source = 'stop' AND created_at <= $3 AND (channel = $4 OR channel = '' OR $4 = '')"

@@ -8,6 +8,7 @@ local planner = require "onemsg.workflow.plan"
 local suggest = require "onemsg.base.suggest"
 local words = require "onemsg.policy.why"
 local check = require "onemsg.base.check"
+local utf8 = require "onemsg.base.utf8"
 local phones = require "onemsg.base.phone"
 local recipients = require "onemsg.workflow.recipients"
 
@@ -86,9 +87,18 @@ function Hand:list(by)
   return rows
 end
 
+--- Who it is, of a method's options.
+function M.by(what, options)
+  local by = check.options(what, options or {}, { by = "string" }).by
+  return by and utf8.line(utf8.repair(by, 100)) or nil
+end
+
 --- A change by hand: done, told, shown.
-local function change(flow, row, state, reason, verdict)
-  local changed, err, info = flow.box:change(row.id, row.state, state, reason, flow.now(), verdict)
+-- @tparam string what the method
+-- @tparam ?string by who
+local function change(flow, row, what, by, state, reason, verdict)
+  if by then reason = reason:gsub("by hand", function() return "by " .. by end, 1) end
+  local changed, err, info = flow.box:change(row, state, reason, flow.now(), { what = what, by = by, verdict = verdict })
   if not changed then return nil, err, info end
   flow:announce(changed)
   return log.view(changed)
@@ -100,34 +110,39 @@ local verdicts = { arrived = { "delivered", "settled by hand: it arrived" },
 --- A person says what became of a message in doubt (unknown or stalled).
 -- @tparam string id
 -- @tparam string verdict "arrived" → delivered; "not_arrived" → failed, which may be replayed
+-- @tparam ?table options by = who says so: it stands in the history and in audit
 -- @treturn ?table the confirmation
 -- @treturn string with nil: "conflict: …" when it is in another state
-function Hand:settle(id, verdict)
+function Hand:settle(id, verdict, options)
   id = check_id(id, "settle")
   if not verdicts[verdict] then
     check.misuse(('settle takes "arrived" or "not_arrived" second, not %s'):format(tostring(verdict)))
   end
+  local by = M.by("settle", options)
   local row, err, info = self.box:row(id)
   if not row then
     if err then return nil, err, info end
     return unknown_id(id)
   end
   if not states.doubtful[row.state] then return wrong_state(row, "only what is unknown or stalled can be settled") end
-  return change(self, row, verdicts[verdict][1], verdicts[verdict][2], verdict)
+  return change(self, row, "settle", by, verdicts[verdict][1], verdicts[verdict][2], verdict)
 end
 
 --- Takes back what has not been sent yet.
+-- @tparam string id
+-- @tparam ?table options by = who
 -- @treturn ?table the confirmation
 -- @treturn string with nil: "conflict: …" when it is no longer queued
-function Hand:cancel(id)
+function Hand:cancel(id, options)
   id = check_id(id, "cancel")
+  local by = M.by("cancel", options)
   local row, err, info = self.box:row(id)
   if not row then
     if err then return nil, err, info end
     return unknown_id(id)
   end
   if row.state ~= "queued" then return wrong_state(row, "only what is queued can be cancelled") end
-  return change(self, row, "cancelled", "cancelled by hand")
+  return change(self, row, "cancel", by, "cancelled", "cancelled by hand")
 end
 
 --- How many confirmations the event of this one led to.
@@ -160,7 +175,7 @@ local function part_for(row, parts, plan)
 end
 
 local REPLAYS = { state = "string", rule = "string", type = "string", channel = "string", since = "time", before = "time",
-                  find = "string" }
+                  find = "string", by = "string" }
 
 --- Replays all that a filter finds, the newest change first.
 local function replay_all(flow, by)
@@ -169,13 +184,15 @@ local function replay_all(flow, by)
     check.misuse(("replay: state is one of %s"):format(table.concat(suggest.words(states.replayable), ", ")))
   end
   local result = { replayed = 0, refused = {} }
+  local who = { by = by.by }
+  by.by = nil
   by.before = by.before or flow.now() -- what ends anew meanwhile is not meant
   repeat
     local list, err, info = flow:list(by)
     if not list then return nil, err, info end
     for _, one in ipairs(list) do
       flow.breathe()
-      local done, why, more = flow:replay(one.id)
+      local done, why, more = flow:replay(one.id, who)
       if done then
         result.replayed = result.replayed + 1
       elseif why:find "^store:" then
@@ -191,14 +208,16 @@ end
 
 --- Queues an ended confirmation again, as the rules decide it now: for what was rejected and then fixed. Also ends the
 -- waiting of its template and asks a stopped channel at once.
--- @param id of one; or { state = …, rule, type, channel = …, since, before = seconds, find = text }: all that are found
+-- @param id of one; or { state = …, rule, type, channel = …, since, before = seconds, find = text, by = who }: all that are found
+-- @tparam ?table options by = who
 -- @treturn ?table the confirmation; of several { replayed = n, refused = { { id, error }, … } }
 -- @treturn string with nil: "conflict: …" (state; another confirmation holds its once_per key; the rules
 --   changed so that it is open which of several it is), "invalid: …" (the rules
 --   still skip it, and why)
-function Hand:replay(id)
+function Hand:replay(id, options)
   if type(id) == "table" then return replay_all(self, id) end
   id = check_id(id, "replay")
+  local by = M.by("replay", options)
   local row, err, info = self.box:row(id)
   if not row then
     if err then return nil, err, info end
@@ -227,15 +246,29 @@ function Hand:replay(id)
   local changed
   changed, err, info = self.box:keep_rules(plan.ruleset, now)
   if not changed then return nil, err, info end
-  changed, err, info = self.box:replay(row.state, part, "replayed by hand: " .. part.reason, now)
+  changed, err, info = self.box:replay(row.state, part, ("replayed by %s: %s"):format(by or "hand", part.reason), now, by)
   if not changed then return nil, err, info end
-  self.box:unpark(changed, now)
+  self.box:unpark_for_a_time(changed, now)
   self.box:change_gate(changed.channel, function(gate)
     return gate.breaker == "open" and { next_at = now } or nil
   end)
   self:announce(changed)
   self.worker:wake()
   return log.view(changed)
+end
+
+--- Who changed what by hand, the newest first, at most 1,000.
+-- @tparam ?table options after = the last of those that were read before: those that follow
+-- @treturn ?table { { at, by ('': not said), what ("settle", "cancel", "replay", "suppress", "unsuppress", "pause", "resume"),
+--   about (an id; of a person the last four digits; what was paused), before, after }, … }
+function Hand:audit(options)
+  local lines, err, info = self.box:audit(check.options("audit", options or {}, { after = "table" }).after)
+  if not lines then return nil, err, info end
+  for n, one in ipairs(lines) do
+    lines[n] = { at = one.at, by = one.who, what = one.what, about = one.about, before = one.was, after = one.became,
+                 id = one.id, place = one.place }
+  end
+  return lines
 end
 
 local COUNTS = { by = "string", since = "time" }

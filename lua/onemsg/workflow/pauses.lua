@@ -76,7 +76,7 @@ end
 -- Ends pauses, and says so.
 -- @treturn ?table as a set: kind = true
 local function unpause(flow, kind, name, channels, by, now)
-  local ended, err, info = flow.box:unpause(kind, name, channels, now)
+  local ended, err, info = flow.box:unpause(kind, name, channels, now, by)
   if not ended then return nil, err, info end
   for _, one in ipairs(ended) do
     flow:alert { alert = "resumed", [one.kind] = one.name, reason = by and "by " .. by or "by hand" }

@@ -6,8 +6,9 @@ local phones = require "onemsg.base.phone"
 local M = { methods = {} }
 local People = M.methods
 
-local TAKES = { channel = "string", duration = "duration", reason = "string", country = "string number" }
-local LIFTS = { country = "string number" }
+local TAKES = { channel = "string", duration = "duration", reason = "string", country = "string number",
+                by = "string" }
+local LIFTS = { country = "string number", by = "string" }
 
 local function core() return require "onemsg" and require "onemsg.core" end
 
@@ -67,7 +68,7 @@ end
 -- @param phone as people write it, as for channel:send, a bsuid, "@username" or a chat id: whoever has it is meant, by
 --   all their names
 -- @tparam ?table options channel = name (default: all channels), duration = seconds or "30d" (default: for good),
---   reason = a sentence ("by hand"), country = of a national number (default: the channel's)
+--   reason = a sentence ("by hand"), country = of a national number (default: the channel's), by = who
 -- @treturn ?number how many waiting confirmations were skipped
 -- @treturn string with nil: "store: …"
 function People:suppress(phone, options)
@@ -85,7 +86,7 @@ function People:suppress(phone, options)
   local address, now = M.address(self, "suppress", phone, options.channel, options.country), self.now()
   local rows, err, info = self.box:suppress({ channel = options.channel or "", phone = address, source = "hand",
     reason = utf8.line(utf8.repair(options.reason or "by hand", 200)),
-    until_at = options.duration and now + options.duration }, now)
+    until_at = options.duration and now + options.duration, by = options.by }, now)
   if not rows then return nil, err, info end
   for _, row in ipairs(rows) do self:announce(row) end
   return #rows
@@ -94,11 +95,12 @@ end
 --- Ends every suppression of a recipient, on all channels. What they had skipped is queued again, within its
 -- give_up_after, unless another way was used or another confirmation took its once_per key.
 -- @param phone as for suppress
--- @tparam ?table options country = as for suppress
+-- @tparam ?table options country = as for suppress, by = who
 -- @treturn ?number how many there were
 function People:unsuppress(phone, options)
-  local country = check.options("unsuppress", options, LIFTS).country
-  local ended, back, info = self.box:unsuppress(M.address(self, "unsuppress", phone, nil, country), self.now())
+  options = check.options("unsuppress", options, LIFTS)
+  local address = M.address(self, "unsuppress", phone, nil, options.country)
+  local ended, back, info = self.box:unsuppress(address, self.now(), options.by)
   if not ended then return nil, back, info end
   for _, row in ipairs(back) do self:announce(row) end
   self.worker:wake()
