@@ -116,6 +116,7 @@ M.verbs.backtest = {
 M.verbs.log = {
   summary = "The rules that decided something: their versions, and when each first did",
   options = { calls.STORE },
+  examples = { "onemsg rules log" },
   run = function(call)
     local list, message, code = with(call, "desk", function(flow) return flow:rules_log() end)
     if not list then return nil, message, code end
