@@ -325,7 +325,7 @@ describe("outbox", function()
           local detail, about = row.detail, row.detail .. " in " .. text
           assert.is_nil(detail:find "^SCAN" and not detail:find("SCAN line", 1, true)
             and not detail:find("SCAN times", 1, true) and not detail:find "CONSTANT ROW" and not detail:find "channel"
-            and not detail:find "SCAN pause"
+            and not detail:find "SCAN pause" and not detail:find "SCAN park"
             and about or nil, about)
           local by_state = detail:find("confirmation_state (state=?)", 1, true)
           assert.is_true(not by_state or text:find("state = 'sending' AND owner", 1, true) ~= nil

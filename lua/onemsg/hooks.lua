@@ -93,6 +93,10 @@ local ranks = { unknown = 0, queued = 0, pending = 0, accepted = 1, sent = 2, fa
 local one_word = { undelivered = "failed", viewed = "read", unknown = "queued", pending = "queued" }
 local FAILED, DELIVERED = ranks.failed, ranks.delivered
 
+-- A template's category and quality are words about it as well: CATEGORY_MARKETING, QUALITY_RED.
+local SAID_OF_TEMPLATES = { template_category_update = { "new_category", "CATEGORY_" },
+                            message_template_quality_update = { "new_quality_score", "QUALITY_" } }
+
 local function status_word(value)
   local s = word(value, WORD_BYTES)
   return s and s:lower()
@@ -335,10 +339,13 @@ local function collector(received_at)
     end)
   end
 
-  function c.template(value, instance)
-    local name, status = word(value.message_template_name, ID_BYTES), status_word(value.event or value.status)
+  function c.template(value, instance, field)
+    local said = SAID_OF_TEMPLATES[field]
+    local name = word(value.message_template_name, ID_BYTES)
+    local status = status_word(said and value[said[1]] or not said and (value.event or value.status) or nil)
     local language = word(value.message_template_language, WORD_BYTES)
-    if not name or not status then return c.other("message_template_status_update") end
+    if not name or not status then return c.other(field) end
+    status = said and said[2] .. status or status
     room = room - 1
     found.templates[#found.templates + 1] = { name = name, status = status:upper():gsub("[%- ]", "_"), at = received_at,
       instance = instance, language = languages.code(language) or language, reason = word(value.reason, NAME_BYTES) }
@@ -354,8 +361,8 @@ local function collect_changes(c, changes, instance)
       return
     elseif not value then
       c.other("changes")
-    elseif change.field == "message_template_status_update" then
-      c.template(value, instance)
+    elseif change.field == "message_template_status_update" or SAID_OF_TEMPLATES[change.field] then
+      c.template(value, instance, change.field)
     elseif value.statuses or value.messages or value.message_echoes or value.errors then
       c.statuses(value.statuses, "statuses", instance)
       c.messages(value.messages, instance)
@@ -393,7 +400,8 @@ end
 --             people), text, texts (where there are several, or the text is but a file's URL: a list of those that are
 --             texts), type, name, instance, moved_to (digits: the customer says that this is their number from now on) }
 --   people    { phone (digits), bsuid, username, instance }: names that one item has for one person, where there are at least two
---   templates { name, language, status (upper case), reason, at, instance }: a template was paused, approved, …
+--   templates { name, language, status (upper case), reason, at, instance }: a template was paused, approved, …; its
+--             category (CATEGORY_MARKETING) or quality (QUALITY_RED) is another
 --   errors    { code, error, at, instance }: of the account, not of one message
 --   others    { kind = count } of what was not understood; ignored is their sum. Answer such a body with 200 all the
 --             same: it was read, and a repeat would not help (PLATFORM.md 3.1).

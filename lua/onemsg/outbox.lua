@@ -16,6 +16,7 @@ local pause = require "onemsg.outbox.pause"
 local person = require "onemsg.outbox.person"
 local read = require "onemsg.outbox.read"
 local recipient = require "onemsg.outbox.recipient"
+local rules = require "onemsg.outbox.rules"
 local schema = require "onemsg.outbox.schema"
 local send = require "onemsg.outbox.send"
 local sql = require "onemsg.sql"
@@ -73,8 +74,8 @@ function Outbox:close()
   self.owned = false
 end
 
-for _, part in ipairs { amend, attention, audit, clock, evidence, gate, once, operator, pause, person, read, recipient, send,
-                        statuses, submit, witness } do
+for _, part in ipairs { amend, attention, audit, clock, evidence, gate, once, operator, pause, person, read, recipient, rules,
+                        send, statuses, submit, witness } do
   for name, method in pairs(part.methods) do Outbox[name] = method end
 end
 

@@ -136,7 +136,7 @@ function M.load(source, options)
   for at, rule in ipairs(result.confirm) do names[at] = rule.name end
   return setmetatable({
     version = result.version, name = name, rules = names, templates = result.templates,
-    uses = used(result, name, source), set = result,
+    source = source, uses = used(result, name, source), set = result,
   }, Ruleset)
 end
 

@@ -18,6 +18,7 @@ local planner = require "onemsg.workflow.plan"
 local recipients = require "onemsg.workflow.recipients"
 local witness = require "onemsg.workflow.witness"
 local worker = require "onemsg.workflow.worker"
+local backtest = require "onemsg.workflow.backtest"
 local check = require "onemsg.base.check"
 local content = require "onemsg.workflow.content"
 
@@ -315,7 +316,7 @@ function Flow:close()
 end
 Flow.__close = Flow.close
 
-for _, part in ipairs { operator, hooks, pauses, recipients } do
+for _, part in ipairs { operator, backtest, hooks, pauses, recipients } do
   for name, method in pairs(part.methods) do
     Flow[name] = function(self, ...)
       if self.closed then return closed() end

@@ -66,8 +66,8 @@ function M.run(call)
     call.out:line("%s %s is paused since %s %s", pause.kind, pause.name, output.time(pause.at), pauses.sentence(pause))
   end
   for _, park in ipairs(stats.parked or {}) do
-    call.out:line("template %s in %s is set aside until %s: %s", park.template, park.language,
-      output.time(park.until_at), park.reason)
+    call.out:line("template %s in %s is set aside%s: %s", park.template, park.language,
+      park.until_at < 1e10 and " until " .. output.time(park.until_at) or "", park.reason)
   end
   return true
 end

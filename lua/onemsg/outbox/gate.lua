@@ -153,10 +153,14 @@ end
 -- A template that was refused is set aside until a time. Then one of its messages tries, and the others wait on until its
 -- answer: it is set aside anew, or all are due.
 
+--- Until when a template is set aside that only a person, its platform's word or the rules take up again.
+M.FOREVER = 1e10
+
 local IS_PARKED = "SELECT 1 AS yes FROM park WHERE channel = $1 AND template = $2 AND language = $3 AND until_at > $4"
 local PARK = [[
   INSERT INTO park(channel, template, language, until_at, reason) VALUES ($1, $2, $3, $4, $5)
-  ON CONFLICT (channel, template, language) DO UPDATE SET until_at = $4, reason = $5]]
+  ON CONFLICT (channel, template, language) DO UPDATE SET until_at = $4, reason = $5
+  WHERE park.until_at < ]] .. ("%.0f"):format(M.FOREVER)
 local PARK_QUEUED = [[
   UPDATE confirmation SET due_at = $4, held = $5, place = place + $6
   WHERE state = 'queued' AND channel = $1 AND template = $2 AND language = $3 AND due_at < $4]]
@@ -211,6 +215,36 @@ function Gate:unpark(row, now)
     { UNPARK, row.channel, row.template, row.language } }
   if not results then return nil, err, info end
   return #results[2] > 0
+end
+
+local KEEP_ASIDE = ([[
+  UPDATE confirmation SET due_at = p.until_at, held = p.reason, place = place + %.0f FROM park p
+  WHERE EXISTS (SELECT 1 FROM park WHERE until_at >= %.0f) AND confirmation.channel = $1 AND confirmation.state = 'queued'
+    AND confirmation.due_at <= $2 AND p.channel = confirmation.channel AND p.template = confirmation.template
+    AND p.language = confirmation.language AND p.until_at >= %.0f]]):format(M.PARK_SHIFT, M.FOREVER, M.FOREVER)
+
+--- The statement before a claim by which messages of a template that is set aside for good stay aside, however they came to
+-- be due: nobody tries such a template.
+function M.keep_aside(channel, now) return { KEEP_ASIDE, channel, now } end
+
+local FOR_GOOD = ("SELECT channel, template, language FROM park WHERE until_at >= %.0f"):format(M.FOREVER)
+
+--- The templates that are set aside for good.
+function Gate:parked_for_good()
+  local results, err, info = self.db:read { { FOR_GOOD } }
+  if not results then return nil, err, info end
+  results[1].changes = nil
+  return results[1]
+end
+
+local FOR_A_TIME = ([[
+  SELECT 1 AS yes FROM park WHERE channel = $1 AND template = $2 AND language = $3 AND until_at < %.0f]]):format(M.FOREVER)
+
+--- The same as unpark, for a template that is set aside for a time only.
+function Gate:unpark_for_a_time(row, now)
+  local results, err, info = self.db:read { { FOR_A_TIME, row.channel, row.template, row.language } }
+  if not results then return nil, err, info end
+  return #results[1] > 0 and self:unpark(row, now)
 end
 
 local RESUME_QUEUED = [[

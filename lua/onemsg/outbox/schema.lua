@@ -142,6 +142,10 @@ local NEWS = {
     )]],
   "CREATE INDEX word_open ON word(received_at) WHERE acted_at IS NULL",
   "CREATE INDEX word_age ON word(received_at)",
+  -- The texts of rules that decided something.
+  [[CREATE TABLE ruleset (
+      version TEXT PRIMARY KEY, name TEXT NOT NULL, source TEXT NOT NULL, at DOUBLE PRECISION NOT NULL
+    )]],
   -- What was not understood of the hooks: how often, and the latest of each kind.
   [[CREATE TABLE oddity (
       kind TEXT PRIMARY KEY, n INTEGER NOT NULL, at DOUBLE PRECISION NOT NULL, sample TEXT NOT NULL

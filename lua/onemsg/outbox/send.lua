@@ -58,6 +58,7 @@ function Send:claim(row, n, cost, now, lease, gap)
   local several = self.several
   local unit = {
     pause.set_aside(row.name, now),
+    gate.keep_aside(row.name, now),
     several and { CLAIM_HELD, row.name, owner, now + lease, now, now - gap, n, row.revision }
       or { CLAIM_ALONE, row.name, owner, now + lease, now, now - gap, n },
     gate.charge(row, owner, cost, now + lease, several),
@@ -72,7 +73,7 @@ function Send:claim(row, n, cost, now, lease, gap)
     return nil, amend.refusal(err, info)
   end
   if several then table.remove(results, 1) end
-  return results[2], results[5], results[7]
+  return results[3], results[6], results[8]
 end
 
 local TAKE_BACK = [[

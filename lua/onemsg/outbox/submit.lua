@@ -7,6 +7,7 @@ local read = require "onemsg.outbox.read"
 local person = require "onemsg.outbox.person"
 local phones = require "onemsg.base.phone"
 local recipient = require "onemsg.outbox.recipient"
+local rules = require "onemsg.outbox.rules"
 
 local M = { methods = {} }
 local Submit = M.methods
@@ -74,6 +75,7 @@ local function submission(box, plan, now, gap)
     unit[#unit + 1] = { read.TICKET, part.id }
     tickets[n] = #unit
   end
+  unit[#unit + 1] = rules.keep(box, plan.ruleset, now) -- the text that decided, with what it decided
   return unit, tickets
 end
 
@@ -96,6 +98,7 @@ function Submit:submitted(begun, seconds)
   if results then
     local rows = {}
     for n, at in ipairs(begun.tickets) do rows[n] = results[at][1] end
+    self.kept_rules = begun.plan.ruleset and begun.plan.ruleset.version
     return rows, false
   end
   err, info = amend.refusal(err, info)

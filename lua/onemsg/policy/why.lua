@@ -8,6 +8,8 @@ local M = {}
 local function utc(at) return os.date("!%Y-%m-%d %H:%M:%S UTC", math.floor(at)) end
 
 --- The sentence without a stop and without the state in front of it.
+local NEVER = 1e10 -- seconds: a time as late as this only says that nobody knows when
+
 local function bare(text, state)
   text = (text or ""):gsub("^" .. state .. ": ", ""):gsub("%s*%.?%s*$", "")
   return text
@@ -86,6 +88,7 @@ end
 --- What keeps a queued message, the most telling first.
 local function waiting(one, know, time)
   if know.paused then return ("It is paused: %s."):format(bare(know.paused, "")) end
+  if one.held and one.due_at >= NEVER then return ("It waits: %s."):format(bare(one.held, "")) end
   if one.held then return ("It waits until %s: %s."):format(time(one.due_at), bare(one.held, "")) end
   if know.behind then return ("It waits behind %s, to the same person."):format(know.behind) end
   local channel = know.channel or {}

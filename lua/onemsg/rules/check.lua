@@ -27,7 +27,7 @@ local FIELDS = {
   otherwise = true, quiet = true, ttl = true, give_up_after = true, text = true, test = true,
 }
 local TEMPLATE_FIELDS = { language = true, languages = true, namespace = true, body = true, header = true,
-  buttons = true, ttl = true, text = true }
+  buttons = true, ttl = true, text = true, allow_marketing = true }
 local NEVER_FIELDS = { on = true, when = true }
 local OTHERWISE_FIELDS = { after = true, send = true, text = true, on_unknown = true, quiet = true }
 local QUIET_FIELDS = { from = true, to = true, zone = true }
@@ -281,6 +281,7 @@ local READY = {
   give_up_after = function(self, value) return self:duration("give_up_after", value) end,
   header = function(self, value) return self:deep("header", value) end,
   buttons = function(self, value) return self:deep("buttons", self:want("buttons", value, "table", "{ … }")) end,
+  allow_marketing = function(self, value) return self:want("allow_marketing", value, "boolean", "true") end,
   test = function(self, value) return self:want("test", value, "boolean", "true") end,
   also = function(self, value) return self:want("also", value, "boolean", "true") end,
   template = function(self, value) return self:want("template", value, "string", '"action_success"') end,

@@ -244,9 +244,11 @@ function Hand:replay(id, options)
     return nil, ("invalid: the rules skip it: %s"):format(part.reason), { outcome = "invalid" }
   end
   local changed
+  changed, err, info = self.box:keep_rules(plan.ruleset, now)
+  if not changed then return nil, err, info end
   changed, err, info = self.box:replay(row.state, part, ("replayed by %s: %s"):format(by or "hand", part.reason), now, by)
   if not changed then return nil, err, info end
-  self.box:unpark(changed, now)
+  self.box:unpark_for_a_time(changed, now)
   self.box:change_gate(changed.channel, function(gate)
     return gate.breaker == "open" and { next_at = now } or nil
   end)
