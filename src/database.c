@@ -142,6 +142,14 @@ static int database_engine(lua_State *L) {
   return 1;
 }
 
+/* core.database_file(db) -> the path of the SQLite file behind an open handle | nil */
+static int database_file(lua_State *L) {
+  const struct database *database = check_database(L);
+  bool file = database->store != NULL && database->driver == &om_sql_sqlite;
+  lua_pushstring(L, file ? database->name : NULL);
+  return 1;
+}
+
 static int close_database(lua_State *L, bool wait) {
   struct database *database = check_database(L);
   struct om_sql_store *store = database->store;
@@ -241,7 +249,8 @@ void om_database_open(lua_State *L, int module, int core) {
                                   {"__tostring", database_tostring},
                                   {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", sql_open}, {NULL, NULL}};
-  static const luaL_Reg inner[] = {{"detach", database_detach}, {NULL, NULL}};
+  static const luaL_Reg inner[] = {
+      {"detach", database_detach}, {"database_file", database_file}, {NULL, NULL}};
   static const struct om_class class = {DATABASE, "database", meta, methods, inner};
   om_class_open(L, &class, core);
   om_add_functions(L, module, functions);

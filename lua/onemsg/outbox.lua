@@ -22,6 +22,7 @@ local sql = require "onemsg.sql"
 local states = require "onemsg.policy.states"
 local statuses = require "onemsg.outbox.statuses"
 local submit = require "onemsg.outbox.submit"
+local witness = require "onemsg.outbox.witness"
 
 local M = {}
 
@@ -55,7 +56,7 @@ function M.open(store, names, named, ways)
   end
   local box = setmetatable({ db = db, owned = db ~= store, names = names, ways = ways or {}, token = token(),
     claims = 0, place = 0, open_claims = {}, ties = {}, tied_to = {}, tied = 0 }, Outbox)
-  local ok, err, info = schema.migrate(db, schema.steps(states.changes()))
+  local ok, err, info = schema.migrate(db, schema.steps(states.changes()), box.token)
   box.named = named -- see outbox.gate
   if ok and named then ok, err, info = box:look() end
   if not ok then
@@ -72,7 +73,7 @@ function Outbox:close()
 end
 
 for _, part in ipairs { amend, attention, audit, clock, evidence, gate, once, operator, pause, person, read,
-                        recipient, send, statuses, submit } do
+                        recipient, send, statuses, submit, witness } do
   for name, method in pairs(part.methods) do Outbox[name] = method end
 end
 

@@ -16,6 +16,7 @@ local pauses = require "onemsg.workflow.pauses"
 local phones = require "onemsg.base.phone"
 local planner = require "onemsg.workflow.plan"
 local recipients = require "onemsg.workflow.recipients"
+local witness = require "onemsg.workflow.witness"
 local worker = require "onemsg.workflow.worker"
 local check = require "onemsg.base.check"
 local content = require "onemsg.workflow.content"
@@ -57,6 +58,9 @@ end
 --   event_ignore = { "attempts", "meta.sent_at" }   fields in which a repeat of an event may differ from the first
 --   window = 64   sends in flight of this workflow; lease = what a send may take (the channel's timeout +
 --                 connect_timeout + 10 s), and not less; give_up_after = "6h" where the rule names none
+--   witness       path of a file of this machine that remembers what left, for a store that forgets: a restored backup, a
+--                 standby without the last commits; default: beside the SQLite file; with PostgreSQL $STATE_DIRECTORY/witness
+--                 (ONE_MSG_WITNESS). Needed only to work and drain. false: none
 --   now, steady, sleep, random   wall clock, a clock that only rises (default: now is both), wait and random source, for
 --                 simulations
 -- @treturn ?table workflow
@@ -305,6 +309,7 @@ end
 function Flow:close()
   if self.closed then return end
   self.closed = true
+  if self.worker then witness.close(self.worker) end
   if self.box then self.box:close() end
   if self.log_file then self.log_file:close() end
 end

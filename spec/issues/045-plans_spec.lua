@@ -4,13 +4,14 @@
 local outbox = require "onemsg.outbox"
 local simulation = require "support.simulation"
 local sql = require "onemsg.sql"
+local witness = require "onemsg.outbox.witness"
 
 local VERBS = { SELECT = true, UPDATE = true, INSERT = true, DELETE = true, WITH = true }
 
 -- Tables that stay small whatever is stored: a row for each channel, template, pause, kind of oddity, unheard word.
 local SMALL = { channel = true, park = true, pause = true, p = true, oddity = true, meta = true }
 -- Rows of the statement itself.
-local NOTHING = { CONSTANT = true, line = true, times = true }
+local NOTHING = { CONSTANT = true, line = true, times = true, c = true, json_each = true }
 -- Indexes that hold only what is under way, in the order in which it is due.
 local UNDER_WAY = { "confirmation_lease", "confirmation_give_up", "confirmation_fallback", "confirmation_attend",
   "confirmation_retry", "confirmation_handed", "status_held", "echo_age", "word_open", "person_late" }
@@ -23,6 +24,8 @@ local MAY = {
   { "ORDER BY received_at, at, message_id, status", "ORDER BY", "the statuses of one confirmation" },
   { "FROM status s WHERE s.id IS NULL AND s.at", "ORDER BY", "what is kept for unknown messages, of some seconds" },
   { "FROM word WHERE acted_at IS NULL", "ORDER BY", "words that nobody has acted upon" },
+  { "FROM departure WHERE +store = $1", "SCAN", "backwards, from the newest: a page" },
+  { "FROM departure ORDER BY rowid", "SCAN", "the oldest: some rows" },
   { "FROM audit ORDER BY place DESC, id DESC LIMIT", "SCAN", "the newest ones, by an index" },
   { "FROM oddity", "ORDER BY", "some kinds" },
   { "WHERE message_id = $1", "UNION", "a message's owners: one or two" },
@@ -87,6 +90,7 @@ describe("the store's statements", function()
     path = simulation.store_path()
     box = assert(outbox.open("sqlite:" .. path, { "main", "latam" }, true))
     db = assert(sql.open("sqlite:" .. path))
+    assert(db:unit { { witness.SCHEMA } }) -- its statements are explained here as well
   end)
   after_each(function()
     db:close()

@@ -31,7 +31,7 @@ end
 
 --- Removes a store's files.
 function M.remove(path)
-  for _, suffix in ipairs { "", "-wal", "-shm" } do os.remove(path .. suffix) end
+  for _, suffix in ipairs { "", "-wal", "-shm", "-witness", "-witness-wal", "-witness-shm" } do os.remove(path .. suffix) end
 end
 
 --- A random source that gives the same numbers on every Lua.
@@ -134,6 +134,7 @@ function M.new(options)
   end
   given.rules = type(options.rules) == "table" and options.rules or assert(rules.load(options.rules or M.RULES))
   given.store = require("support.stores").at(sim.path)
+  if given.witness == nil and given.store:find "^postgres:" then given.witness = sim.path .. "-witness" end
   given.now, given.steady = function() return sim.time end, steady_of(sim)
   given.sleep = function(seconds) sim.time = sim.time + math.max(seconds, 0.001) end
   given.random = given.random or M.random(7)

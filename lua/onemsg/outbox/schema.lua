@@ -23,6 +23,7 @@ local function confirmation(changes)
     held TEXT,                         -- why it waits, if for more than its turn
     give_up_at DOUBLE PRECISION,
     attempts INTEGER NOT NULL,
+    departures INTEGER NOT NULL DEFAULT 0, -- times it was about to leave; never less: see onemsg.outbox.witness
     owner TEXT,                        -- the claim or submit that touched it last
     lease_until DOUBLE PRECISION,
     left_at DOUBLE PRECISION,          -- when it may last have left for the recipient
@@ -233,12 +234,14 @@ end
 
 --- Brings a database to the newest step. Safe when several processes do so at once: each step is one unit that only
 -- one of them can do, by the step's number in the table meta.
+-- @tparam string identity of the store, if it is made now: copies of it have it too
 -- @treturn ?boolean true
 -- @treturn string with nil: "config: …" (made by a newer onemsg, or with other tables) or "store: …"
-function M.migrate(db, steps)
+function M.migrate(db, steps, identity)
   local ok, err, info = db:unit {
     { "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)" },
     { "INSERT INTO meta(name, value) VALUES ('schema', '0') ON CONFLICT (name) DO NOTHING" },
+    { "INSERT INTO meta(name, value) VALUES ('identity', $1) ON CONFLICT (name) DO NOTHING", identity },
   }
   if not ok then return nil, err, info end
   while true do

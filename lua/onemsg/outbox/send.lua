@@ -4,6 +4,7 @@ local amend = require "onemsg.outbox.amend"
 local gate = require "onemsg.outbox.gate"
 local pause = require "onemsg.outbox.pause"
 local recipient = require "onemsg.outbox.recipient"
+local witness = require "onemsg.outbox.witness"
 
 local M = { methods = {} }
 local Send = M.methods
@@ -20,7 +21,7 @@ local LOG_ONE, LOG_AT, or_null = amend.LOG_ONE, amend.LOG_AT, amend.or_null
 -- state, a planner would walk through all that is queued.)
 local CLAIM = [[
   UPDATE confirmation SET was = state, state = 'sending', step = step + 1, reason = '', held = NULL,
-    attempts = attempts + 1, owner = $2, lease_until = $3, left_at = $4, changed_at = $4
+    attempts = attempts + 1, departures = departures + 1, owner = $2, lease_until = $3, left_at = $4, changed_at = $4
   WHERE lease_until IS NULL AND id IN (
     SELECT c.id FROM confirmation c
     WHERE c.channel = $1 AND c.state = 'queued' AND c.due_at <= $4 AND c.give_up_at > $4
@@ -70,8 +71,13 @@ local TAKE_BACK = [[
     left_at = NULL, lease_until = NULL, changed_at = $3
   WHERE state = 'sending' AND owner = $1 RETURNING *]]
 
---- What a claim took that failed, and was stored all the same (a disk that failed at the very commit): none of it was
--- sent, so it is queued again.
+--- None of what a claim took is sent: take_back() queues it again.
+function Send:give_back(owner)
+  self.open_claims[#self.open_claims + 1] = owner
+end
+
+--- What was given back, and what a claim took that failed, and was stored all the same (a disk that failed at the very
+-- commit): none of it was sent, so it is queued again.
 -- @treturn ?table rows
 function Send:take_back(now)
   local rows = {}
@@ -98,11 +104,12 @@ local RECORD = [[
 
 --- Begins to record what came of a claimed message.
 -- @tparam table row as claim() gave it
--- @tparam table change state, reason; due_at, held, left_at, message_id, job_id, code, faulted_at, fallback_at
+-- @tparam table change state, reason; due_at, held, left_at, message_id, job_id, code, faulted_at, fallback_at; with
+--   departures also fallback
 -- @treturn table for recorded()
 function Send:record(row, change, now, from)
   local accepted_at = change.state == "accepted" and now or nil
-  local pending, err, info = self.db:async {
+  local unit = {
     { RECORD, row.id, row.owner, row.attempts, from or "sending", change.state, change.reason, or_null(change.held),
       change.due_at or row.due_at, or_null(change.left_at), or_null(change.message_id), or_null(change.job_id),
       or_null(change.code), or_null(change.faulted_at), or_null(accepted_at), or_null(change.fallback_at), now,
@@ -111,6 +118,8 @@ function Send:record(row, change, now, from)
     change.attend_at and amend.statements.first_look(row.id, change.attend_at, change.stall_at)
       or from and change.state == "queued" and amend.statements.not_left(row.id) or nil,
   }
+  if change.departures then unit[#unit + 1] = witness.catch_up(row.id, change) end
+  local pending, err, info = self.db:async(unit)
   if not pending then return nil, err, info end
   return { pending = pending, row = row, change = change, now = now, from = from }
 end

@@ -25,7 +25,7 @@ local TELLING = 20   -- bytes of a text that is recognised inside of another one
 -- @treturn number the end, for what has no text
 function M.window(row, began)
   local left = row.left_at or began
-  return (began or left) - M.SKEW, left + (row.job_id and M.JOB_WINDOW or M.WINDOW), left + M.WINDOW
+  return math.min(began or left, left) - M.SKEW, left + (row.job_id and M.JOB_WINDOW or M.WINDOW), left + M.WINDOW
 end
 
 --- How one text fits a message: "the text" (it is the filled-in template, perhaps with a header around it), "all values"

@@ -93,6 +93,16 @@ local function fallback_at(row, state, now)
   return nil
 end
 
+--- What becomes of a confirmation that has left before, which the store has forgotten (onemsg.outbox.witness).
+-- @tparam table departure n, way, at
+function M.forgotten(row, departure, now)
+  local way = departure.way == 1 and not row.fallback or nil
+  return { state = "unknown", departures = departure.n, left_at = departure.at, held = nil,
+    fallback = way and "unknown", fallback_at = not way and fallback_at(row, "unknown", now) or nil,
+    reason = ("it left before, %s ago; the store is older than that: a backup, or a standby without the last commits%s"):format(
+      seconds(math.max(0, now - departure.at)), way and ". Another way was used as well" or "") }
+end
+
 --- What becomes of a confirmation that was sent, and of its channel.
 -- @tparam table row as claimed
 -- @tparam table answer receipt or nil, err, info of channel:send

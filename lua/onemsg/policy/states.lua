@@ -5,7 +5,7 @@
 --      │       │ └────────┼─► queued        proven not to have left, or refused in a way that a retry helps
 --      │       │          ├─► rejected      refused
 --      │       │          └─► unknown       nobody knows: evidence or a person ends it
---      │       └─► expired, cancelled, skipped
+--      │       └─► expired, cancelled, skipped, or unknown: the store forgot that it left
 --      └─► skipped
 --
 -- The store's CHECK is made of this table: the database refuses every other change.
@@ -16,7 +16,8 @@ local M = {}
 -- person ends it, and what a person ended may be replayed.
 M.legal = {
   new       = { "queued", "skipped" },
-  queued    = { "sending", "skipped", "expired", "cancelled", "delivered", "read" }, -- an earlier message arrived
+  queued    = { "sending", "skipped", "expired", "cancelled", "unknown", -- the store forgot that it left
+                "delivered", "read" }, -- an earlier message arrived
   sending   = { "accepted", "unknown", "rejected", "queued" },
   accepted  = { "sent", "delivered", "read", "failed", "stalled" },
   sent      = { "delivered", "read", "failed", "stalled" },

@@ -28,7 +28,7 @@ M.TAKES = { channel = "table userdata", channels = "table", rules = "string tabl
   now = "function", steady = "function", sleep = "function", random = "function", lease = "duration", window = "number",
   rate = "number", burst = "number", gap = "duration", give_up_after = "duration", stalled_after = "duration",
   stop_words = "table", start_words = "table", event_ignore = "table", only_to = "table", spawn = "function",
-  fallback_timeout = "duration", fallback_window = "number" }
+  fallback_timeout = "duration", fallback_window = "number", witness = "string boolean" }
 
 local function refuse(sentence, ...)
   check.misuse("workflow.open: " .. sentence:format(...))
@@ -45,6 +45,7 @@ local function checked(options)
     if options[name] and options[name] < 1 then refuse("%s must be a second or more", name) end
   end
   if options.fallback_window and options.fallback_window < 1 then refuse("fallback_window must be 1 or more") end
+  if options.witness == true or options.witness == "" then refuse("witness is a path, or false: no witness") end
   for name, run in pairs(options.fallback or {}) do
     if type(run) ~= "function" then refuse("fallback.%s must be a function, not a %s", tostring(name), type(run)) end
   end
@@ -100,6 +101,14 @@ local function read_lease(option, channels, names, core)
     return nil, ("config: lease is %g s, and a send may take longer: %s"):format(option, sentence)
   end
   return option or least
+end
+
+--- The path of the witness; false: none; nil: nobody said, so it is where the store says.
+local function read_witness(option, core)
+  if option ~= nil then return option end
+  local variable = core.getenv "ONE_MSG_WITNESS"
+  if variable == "false" then return false end
+  return variable
 end
 
 --- The rules as something with :current(now).
@@ -173,6 +182,7 @@ function M.read(options, core)
     texts = {}, event_ignore = content.fields("workflow.open: event_ignore",
       options.event_ignore or content.written(core.getenv "ONE_MSG_EVENT_IGNORE")),
   }
+  flow.witness = read_witness(options.witness, core)
   flow.now, flow.steady = flow.clock.now, flow.clock.steady
   flow.ways = {}
   for name in pairs(flow.fallback) do flow.ways[#flow.ways + 1] = name end

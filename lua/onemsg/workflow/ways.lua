@@ -9,6 +9,7 @@ local amend = require "onemsg.outbox.amend"
 local manners = require "onemsg.workflow.manners"
 local phones = require "onemsg.base.phone"
 local plain = require "onemsg.base.utf8"
+local witness -- at the first way: it needs followup, which needs this
 
 local M = {}
 
@@ -117,6 +118,20 @@ local function notice_of(row, otherwise)
     row.phone, row.person)
 end
 
+--- Notes that it is about to begin, and asks whether it had begun already, which the store may have forgotten.
+local function may_begin(worker, row, name, lease)
+  witness = witness or require "onemsg.workflow.witness"
+  local departure = witness.handing_over(worker, row, worker.flow.now())
+  if departure == false then return true end
+  if not departure then
+    worker.ways.open[row.id] = lease -- it was not begun: due again
+  else
+    worker:write(row, { fallback = "unknown", fallback_lease = NONE, departures = departure.n, note = name
+      .. ": unknown; it had left before, one way or another, which the store forgot. It is not called again" })
+  end
+  return false
+end
+
 --- Marks it as handed over, on disk; then begins it. Unless they are not to be reached now.
 local function begin(worker, row)
   local flow, ways = worker.flow, worker.ways
@@ -128,11 +143,13 @@ local function begin(worker, row)
   local notice = notice_of(row, otherwise)
   ways.begun = ways.begun + 1
   local marked = worker:write(row, { fallback = "handed_over", fallback_lease = lease, fallback_at = NONE,
-    retry_at = NONE, note = ("%s: handed over"):format(otherwise.send), guard = amend.UNDELIVERED })
+    retry_at = NONE, departures = row.departures + 1, guard = amend.UNDELIVERED,
+    note = ("%s: handed over"):format(otherwise.send) })
   if not marked then
     ways.open[row.id] = worker.ill and lease -- it may be marked all the same, by a commit that failed
     return
   end
+  if not may_begin(worker, marked, otherwise.send, lease) then return end
   flow.counted.fallbacks = flow.counted.fallbacks + 1
   local way = { id = row.id, name = otherwise.send, over_at = flow.steady() + flow.fallback_timeout }
   ways.running[row.id], ways.count = way, ways.count + 1

@@ -16,6 +16,7 @@ local pace = require "onemsg.pace"
 local quiet = require "onemsg.workflow.quiet"
 local planner = require "onemsg.workflow.plan"
 local ways = require "onemsg.workflow.ways"
+local witness = require "onemsg.workflow.witness"
 local log = require "onemsg.workflow.log"
 local only_to = require "onemsg.workflow.only_to"
 local NONE = require "onemsg.outbox.amend".NONE
@@ -34,6 +35,7 @@ local PATIENCE = 5  -- seconds that a store which refuses everything is waited f
 --- @tparam table flow see onemsg.workflow
 function M.new(flow)
   core = core or require "onemsg.core"
+  flow.witness = witness.place(flow, core)
   return setmetatable({
     flow = flow,
     done = { [0] = 0 },     -- the group of pendings that ended (see send_each), read up to `taken`
@@ -244,7 +246,7 @@ function Worker:serve(gate, now)
     return now + TROUBLE
   end
   for _, row in ipairs(err) do self.flow:announce(row) end -- skipped
-  self:send(rows, gate, trying)
+  self:send(witness.departing(self, rows, gate, now), gate, trying)
   return #rows == wanted and now or now + IDLE -- fewer: the rest waits for its turn behind the same recipient
 end
 
@@ -259,6 +261,7 @@ function Worker:look()
   local back, err = flow.box:take_back(now)
   if not back then return self:trouble(err) end
   for _, row in ipairs(back) do flow:announce(row) end
+  if not witness.is_ready(self, now) then return end
   local agenda
   local in_flight = self.count > 0 or #self.answered > 0
   agenda, err = flow.box:look(in_flight)
@@ -380,6 +383,7 @@ local function alone(self, loop, ...)
   if self.running then
     return nil, "conflict: this workflow is at work already; open another for more", { outcome = "invalid" }
   end
+  if self.flow.witness == nil then return nil, witness.MISSING, { outcome = "invalid" } end
   local before = self.recorded
   self.running = true
   local ok, trouble = pcall(loop, self, ...)
