@@ -57,3 +57,17 @@ example "a colleague pays" {
   event  = { type = "payment.succeeded", customer = { email = "joe@ourcompany.example" } },
   expect = { confirm = false, rule = "Staff" },
 }
+example "Ana orders a kettle" {
+  event  = { type = "order.paid", order = { number = "7", total = 50 },
+             customer = { first_name = "Ana", phone = "+1 202 072 1300", whatsapp_ok = true } },
+  expect = { confirm = "Order", action = "order 7", next_step = "We ship it on the next working day." },
+}
+example "Ana orders a kitchen" {
+  event  = { type = "order.paid", order = { number = "8", total = 4000 },
+             customer = { first_name = "Ana", phone = "+1 202 072 1300", whatsapp_ok = true } },
+  expect = { confirm = "Big order" },
+}
+example "Ana changes her password" {
+  event  = { type = "password.changed", customer = { first_name = "Ana", phone = "+1 202 072 1300", whatsapp_ok = true } },
+  expect = { confirm = "Profile update", language = "en" },
+}

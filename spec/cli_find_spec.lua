@@ -1,7 +1,7 @@
 -- What an operator finds, counts, takes along and queues again: list --find, --csv, --since a day; stats --by; replay of many.
 local cjson = require "cjson"
 local commands = require "support.command"
-local csv = require "onemsg.cli.csv"
+local csv = require "onemsg.base.csv"
 local server = require "support.server"
 
 local RULES = [[

@@ -1,7 +1,7 @@
 -- onemsg suppress, unsuppress, suppressed: opt-outs by hand and from a list.
 local cjson = require "cjson"
 local commands = require "support.command"
-local csv = require "onemsg.cli.csv"
+local csv = require "onemsg.base.csv"
 local server = require "support.server"
 
 local RULES = [[

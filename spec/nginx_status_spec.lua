@@ -150,8 +150,15 @@ describe("nginx: serve_status", function()
         assert.equal(200, status)
         assert.is_truthy(text:find(event.id, 1, true), q)
       end
-      assert.equal(404, (page "?q=no+such+thing"))
-      local status, text = page "?q=442079460999"
+      local status, text = page "?q=no+such+thing"
+      assert.equal(404, status)
+      assert.is_truthy(text:find("Nothing here with this text.", 1, true))
+      for _, q in ipairs { event.id:sub(2), phone:sub(-6), "PAYMENT+" .. event.id } do
+        status, text = page("?q=" .. q)
+        assert.equal(200, status)
+        assert.is_truthy(text:find(event.id, 1, true), q)
+      end
+      status, text = page "?q=442079460999"
       assert.equal(200, status)
       assert.is_truthy(text:find("Nothing here for this person.", 1, true))
     end)
@@ -192,6 +199,26 @@ describe("nginx: serve_status", function()
           headers["referrer-policy"], headers["cache-control"] })
         for link in text:gmatch '[hs]r[ec]f?="([^"]*)"' do assert.matches("^%?", link) end
       end
+    end)
+
+    it("seven days by hour and outcome, and what failed with its meaning; a table for a spreadsheet; itself again", function()
+      local event, good = settled("40", "rejected"), settled("00", "accepted")
+      local text, status, headers
+      assert(support.eventually(function() -- half a minute old at most
+        status, text = page "?days=7"
+        return status == 200 and text:find("not arrived", 1, true) and text:find("<td class=\"line\">", 1, true)
+      end))
+      assert.is_truthy(text:find("<svg viewBox", 1, true) and text:find("bad-bar", 1, true) and text:find("going-bar", 1, true))
+      assert.is_truthy(text:find("Until 1MSG took it", 1, true))
+      assert.is_nil(text:find("<script", 1, true))
+      assert.is_nil(text:find(" style=", 1, true))
+      status, text, headers = page "?format=csv"
+      assert.same({ 200, "text/csv; charset=utf-8" }, { status, headers["content-type"] })
+      assert.is_truthy(text:find("^changed_at,state,id,"))
+      assert.is_truthy(text:find("accepted," .. good.id, 1, true))
+      assert.is_nil(text:find(event.customer.phone, 1, true))
+      assert.equal("30", select(3, page "?refresh=30").refresh)
+      assert.equal("5", select(3, page "?refresh=1").refresh)
     end)
 
     it("programs the same as JSON", function()
@@ -240,6 +267,36 @@ describe("nginx: serve_status", function()
       here:state(late.id, "queued")
       assert.equal(303, (press(late.id, "cancel")))
       assert.equal("cancelled", (here:state(late.id, "cancelled")))
+    end)
+
+    it("pauses a rule, suppresses a person, and lets go on, each with its word and by name", function()
+      local one = settled("00", "accepted")
+      local function with(word, more)
+        return function(form) form.token = form.token .. "&word=" .. word .. (more or "") end
+      end
+      local status, text = press(one.id, "pause", with("yes", "&rule=Payment"))
+      assert.equal(400, status)
+      assert.is_truthy(text:find("Write the word pause to confirm that. Nothing was changed.", 1, true))
+      local _, headers
+      status, _, headers = press(one.id, "pause", with("pause", "&rule=Payment"))
+      assert.same({ 303, "?" }, { status, headers.location })
+      local waiting = service.payment "00"
+      here:event(waiting)
+      _, text = page()
+      assert.is_truthy(text:find("Messages of the rule <bdi>Payment</bdi> are paused</b> <bdi>by anna</bdi>", 1, true))
+      _, text = page("?id=" .. waiting.id)
+      assert.is_truthy(text:find("It is paused: by anna.", 1, true))
+      assert.equal(0, fake:count(waiting.customer.phone))
+      assert.equal(303, (press(one.id, "resume", with("", "&rule=Payment"))))
+      assert.equal("accepted", (here:state(waiting.id, "accepted")))
+      assert.equal(303, (press(one.id, "suppress", with("suppress", "&id=" .. one.id))))
+      local again = service.payment "00"
+      again.customer.phone = one.customer.phone
+      here:event(again)
+      local why
+      _, why = here:state(again.id, "skipped")
+      assert.equal("suppressed: by anna", why.reason)
+      assert.equal(400, (press(one.id, "pause", with "pause")))
     end)
 
     it("says 409 when somebody was faster, 400 for nonsense", function()

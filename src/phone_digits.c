@@ -120,6 +120,14 @@ static bool is_decimal(const char *text, size_t len) {
   return len > 2 && is_digit(text[len - 1]) && text[len - 2] == '.' && is_digit(text[len - 3]);
 }
 
+/* "-12020721369": a number's text, and no phone's. */
+static bool is_negative(const char *text, size_t len) {
+  size_t at = 0;
+  while (at < len && text[at] == ' ')
+    at++;
+  return at + 1 < len && text[at] == '-' && is_digit(text[at + 1]);
+}
+
 /* How many bytes "tel:" of RFC 3966 takes at the front. */
 static size_t scheme(const char *text, size_t len) {
   static const char word[] = "tel:";
@@ -148,5 +156,5 @@ enum om_phone_fault om_phone_digits_read(const char *text, size_t len, struct om
     return OM_PHONE_EMPTY;
   if (n->count > OM_PHONE_READ_DIGITS)
     return OM_PHONE_LONG;
-  return is_decimal(text, len) ? OM_PHONE_DECIMAL : OM_PHONE_OK;
+  return is_decimal(text, len) || is_negative(text, len) ? OM_PHONE_DECIMAL : OM_PHONE_OK;
 }

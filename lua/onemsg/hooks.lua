@@ -229,6 +229,8 @@ local function is_another(chat_id, author, author_id)
     or bsuid and other_bsuid and bsuid ~= other_bsuid
 end
 
+local CHANGED_NUMBER = { user_changed_number = true, customer_changed_number = true } -- Meta's system messages
+
 --- One message, written by the customer or (from_me) by the business, normalised or raw.
 local function message_of(item, instance, received_at, echo)
   item = object(item)
@@ -243,8 +245,10 @@ local function message_of(item, instance, received_at, echo)
   if from_me or is_another(chat_id, author, author_id) then -- it is the business
     author, author_id, author_name = nil, nil, nil
   end
+  local system = object(item.system) or {}
   return {
     id = id, from_me = from_me, at = time_of(item) or received_at, instance = instance,
+    moved_to = not from_me and CHANGED_NUMBER[system.type] and (digits(system.wa_id) or digits(system.new_wa_id)) or nil,
     phone = digits(chat_id) or digits(customer) or digits(author), chat_id = chat_id, group = in_group(chat_id),
     bsuid = bsuid_of(author_id, user_id, chat_id, customer, author),
     username = username_of(author_name, chat_id),
@@ -387,7 +391,7 @@ end
 --             instance }
 --   messages  { id, from_me, at, phone (digits, the customer's), chat_id, bsuid, username, group (true: of several
 --             people), text, texts (where there are several, or the text is but a file's URL: a list of those that are
---             texts), type, name, instance }
+--             texts), type, name, instance, moved_to (digits: the customer says that this is their number from now on) }
 --   people    { phone (digits), bsuid, username, instance }: names that one item has for one person, where there are at least two
 --   templates { name, language, status (upper case), reason, at, instance }: a template was paused, approved, …
 --   errors    { code, error, at, instance }: of the account, not of one message

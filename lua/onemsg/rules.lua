@@ -16,6 +16,7 @@ local file = require "onemsg.rules.file"
 local sandbox = require "onemsg.rules.sandbox"
 local scanner = require "onemsg.rules.source"
 local text = require "onemsg.rules.text"
+local warn = require "onemsg.rules.warn"
 local words = require "onemsg.rules.words"
 local complaint = require "onemsg.rules.complaint"
 local cost = require "onemsg.rules.cost"
@@ -51,6 +52,16 @@ local function used(set, name, source)
   return uses
 end
 
+-- What the text of a script shows before it runs: what Lua takes in silence, or says something else of.
+local function slip(scan)
+  if scan.slipped then return scan.slipped.sentence, scan.slipped.line end
+  if scan.twice then
+    return format("'%s' stands twice in one { … }, and already in line %d: write it once; two values of a field "
+      .. "are one_of(…), two conditions between(…) or a function, two lists one list", text.name(scan.twice.word),
+      scan.twice.first), scan.twice.line
+  end
+end
+
 -- Everything after the script has run: what it declared is judged, and its examples are run.
 local function build(scan, environment, version, scope)
   local unfinished = words.unfinished(environment.declared)
@@ -62,6 +73,7 @@ local function build(scan, environment, version, scope)
   if #set.confirm == 0 then complaint.complain("it holds no confirm: nothing would ever be sent") end
   set.version, set.scope = version, scope
   example.run(set, environment.declared, scan)
+  set.declared, set.scan = environment.declared, scan
   return set
 end
 
@@ -71,6 +83,9 @@ local function make(source, name)
   local environment = words.new()
   local chunk, scope, line = sandbox.compile(source, name, environment)
   if not chunk then return nil, scope, line end
+  local scan = scanner.scan(source)
+  local slipped, at_line = slip(scan)
+  if slipped then return nil, slipped, at_line end
   local pool = cost.pool(cost.LOAD)
   local ok, result, where = sandbox.run(chunk, nil, cost.LOAD, scope, pool)
   cost.script = cost.spent
@@ -79,7 +94,7 @@ local function make(source, name)
   scope.kept = kept.of(scope.source, { environment.own, environment.declared })
   pool.limits = cost.EXAMPLES
   cost.begin(cost.EXAMPLES, pool)
-  ok, result = pcall(build, scanner.scan(source), environment, scanner.version(source), scope)
+  ok, result = pcall(build, scan, environment, scanner.version(source), scope)
   cost.finish(pool)
   if ok then return result end
   local sentence, at = complaint.complaint(result)
@@ -152,6 +167,10 @@ function Ruleset:decide(event)
   if type(event) ~= "table" then error("decide: the event must be a table, not " .. text.kind(event), 2) end
   return decide.decide(self.set, event)
 end
+
+--- What a script says that is allowed, and perhaps not what was meant.
+-- @treturn table list of { line, text }, a sentence each, in the order of their lines
+function Ruleset:warnings() return warn.of(self.set) end
 
 --- Is any rule, never or confirm, for events of this type?
 function Ruleset:concerns(event_type) return decide.concerns(self.set, event_type) end

@@ -51,8 +51,8 @@ describe("who is forgotten", function()
       end
     end
     for _, suffix in ipairs(POSTGRES and {} or { "", "-wal", "-shm" }) do look("file" .. suffix, files.read(sim.path .. suffix) or "") end
-    for _, name in ipairs { "confirmation", "history", "status", "earlier", "lost", "echo", "word", "oddity", "person", "once_key",
-                            "suppression", "audit", "forgotten" } do
+    for _, name in ipairs { "confirmation", "history", "status", "earlier", "lost", "echo", "word", "oddity", "person",
+                            "once_key", "suppression", "audit", "forgotten" } do
       for _, row in ipairs(assert(flow.box.db:read { { "SELECT * FROM " .. name } })[1]) do
         for column, value in pairs(row) do look(name .. "." .. column, tostring(value)) end
       end
@@ -76,7 +76,8 @@ describe("who is forgotten", function()
     sim:advance(120)
     local id = flow:show("first").message_id
     flow:hooks(('{"ack":[{"id":"%s","phone":"%s","status":"delivered"}]}'):format(id, PHONE))
-    flow:hooks(('{"messages":[{"id":"out","body":"Dear Zwxyq","fromMe":true,"time":%d,"chatId":"%s@c.us"}]}'):format(sim.time, PHONE))
+    flow:hooks(('{"messages":[{"id":"out","body":"Dear Zwxyq","fromMe":true,"time":%d,"chatId":"%s@c.us"}]}'):format(sim.time,
+      PHONE))
     flow:hooks(('{"strange":[{"phone":"%s"}]}'):format(PHONE))
     flow:hooks(('{"messages":[{"id":"in","body":"STOP","fromMe":false,"time":%d,"chatId":"%s@c.us"}]}'):format(sim.time, PHONE))
     assert(flow:submit(event("late", "paid")))
@@ -99,7 +100,8 @@ describe("who is forgotten", function()
       assert.matches("^conflict: event.id first", select(2, flow:submit(event("first", "paid", { name = "Other" }))))
       assert.is_true(assert(flow:submit(event("both", "both", { skip = true, phone = "(300) 123-9967" }))).duplicate)
       -- late news is dropped
-      local _, counts = assert(flow:hooks(('{"ack":[{"id":"%s","phone":"%s","bsuid":"%s","status":"read"}]}'):format(id, PHONE, BSUID)))
+      local _, counts = assert(flow:hooks(('{"ack":[{"id":"%s","phone":"%s","bsuid":"%s","status":"read"}]}'):format(id, PHONE,
+        BSUID)))
       assert.same({ 1, 0 }, { counts.forgotten, counts.new })
       assert.same({}, traces())
       assert.matches("^conflict:.*forgotten", select(2, flow:replay "late"))
@@ -111,7 +113,8 @@ describe("who is forgotten", function()
       for n, name in ipairs { { phone = PHONE }, { phone = false, bsuid = BSUID }, { phone = false, username = NAME } } do
         assert.equal("skipped", flow:explain(event("x" .. n, "paid", name)).state)
         local again = assert(flow:submit(event("again-" .. n, "paid", name)))
-        assert.same({ "skipped", "suppressed: they wanted nothing more, before they were forgotten" }, { again.state, again.reason })
+        assert.same({ "skipped", "suppressed: they wanted nothing more, before they were forgotten" }, { again.state,
+          again.reason })
       end
     end)
   end
@@ -121,7 +124,8 @@ describe("who is forgotten", function()
       return select(2, flow:hooks(('{"messages":[{"id":"s","body":"START","fromMe":false,"time":%d,"chatId":"%s@c.us"}]}'):format(
         sim.time, PHONE))).started
     end } do
-      flow:hooks(('{"messages":[{"id":"in%d","body":"STOP","fromMe":false,"time":%d,"chatId":"%s@c.us"}]}'):format(n, sim.time, PHONE))
+      flow:hooks(('{"messages":[{"id":"in%d","body":"STOP","fromMe":false,"time":%d,"chatId":"%s@c.us"}]}'):format(n,
+        sim.time, PHONE))
       assert.equal(1, assert(flow:forget { phone = PHONE }).suppressions)
       sim:advance(10)
       assert.equal(1, lift())

@@ -1,6 +1,6 @@
 --- onemsg audit: who changed what by hand, and when.
 local calls = require "onemsg.cli.call"
-local csv = require "onemsg.cli.csv"
+local csv = require "onemsg.base.csv"
 local output = require "onemsg.cli.output"
 
 local M = {

@@ -1,6 +1,6 @@
 --- onemsg list: confirmations, the newest change first.
 local calls = require "onemsg.cli.call"
-local csv = require "onemsg.cli.csv"
+local csv = require "onemsg.base.csv"
 local output = require "onemsg.cli.output"
 local phones = require "onemsg.base.phone"
 

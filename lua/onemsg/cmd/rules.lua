@@ -16,13 +16,19 @@ end
 M.verbs.check = {
   summary = "Read the rules and run their examples",
   arguments = { FILE },
-  examples = { "onemsg rules check examples/rules.lua" },
+  options = { { "strict", false, "a warning is a failure: exit code 1" } },
+  examples = { "onemsg rules check examples/rules.lua", "onemsg rules check --strict" },
   run = function(call)
     local set, err = open(call)
     if not set then return call:fail(err) end
-    call.out:object { name = set.name, version = set.version, rules = set.rules }
+    local warnings = set:warnings()
+    call.out:object { name = set.name, version = set.version, rules = set.rules, warnings = warnings }
     call.out:line("ok  %s, version %s: %d rules, their examples hold", set.name, set.version, #set.rules)
     for _, name in ipairs(set.rules) do call.out:line("    %s", name) end
+    for _, one in ipairs(warnings) do call.out:line("warning: %s:%d: %s", set.name, one.line, one.text) end
+    if call.options.strict and warnings[1] then
+      return nil, ("%d warnings in %s"):format(#warnings, set.name), calls.USAGE
+    end
     return true
   end,
 }

@@ -1,6 +1,6 @@
 --- onemsg suppress: nothing more is sent to somebody, or to everybody in a list of opt-outs.
 local calls = require "onemsg.cli.call"
-local csv = require "onemsg.cli.csv"
+local csv = require "onemsg.base.csv"
 
 local M = {
   summary = "Send nothing more to somebody; what waits for them is skipped",

@@ -1,6 +1,6 @@
 --- onemsg suppressed: to whom nothing is sent, and why.
 local calls = require "onemsg.cli.call"
-local csv = require "onemsg.cli.csv"
+local csv = require "onemsg.base.csv"
 local output = require "onemsg.cli.output"
 local phones = require "onemsg.base.phone"
 

@@ -108,6 +108,26 @@ function People:suppress(about, now)
   return results[2]
 end
 
+-- What somebody asked for goes with them; the number that they left stays suppressed, whoever gets it.
+local FOLLOW = [[
+  INSERT INTO suppression(channel, person, phone, reason, code, until_at, created_at, source)
+  SELECT s.channel, ]] .. person.of "$2" .. [[, $3, s.reason, s.code, s.until_at, s.created_at, s.source FROM suppression s
+  WHERE s.person = ]] .. person.of "$1" .. [[ AND s.source <> 'failure' AND s.lifted_at IS NULL
+    AND (s.until_at IS NULL OR s.until_at > $4)
+  ON CONFLICT (channel, person) DO UPDATE SET reason = excluded.reason, code = excluded.code, phone = excluded.phone,
+    until_at = excluded.until_at, created_at = excluded.created_at, lifted_at = NULL, source = excluded.source
+  WHERE suppression.until_at IS NOT NULL AND (excluded.until_at IS NULL OR excluded.until_at > suppression.until_at)]]
+
+--- A person has another number from now on: their suppressions hold for it as well, and what waits for it is skipped.
+-- @treturn ?table the confirmations that were skipped
+function People:follow(from, to, now)
+  local key = phones.key(to)
+  local results, err, info = self.db:unit {
+    { FOLLOW, phones.key(from), key, to, now }, { SKIP_PERSON, now, key, "" }, { LOG_SKIPPED, now } }
+  if not results then return nil, amend.refusal(err, info) end
+  return results[2]
+end
+
 -- Lifted ----------------------------------------------------------------------------------------------------------
 
 -- What was skipped only for that comes back, unless it would be told twice: another way was used, or another confirmation

@@ -11,6 +11,7 @@ local text = require "onemsg.rules.text"
 local duration = require "onemsg.base.duration"
 local complaint = require "onemsg.rules.complaint"
 local cost = require "onemsg.rules.cost"
+local utf8 = require "onemsg.base.utf8"
 local zones = require "onemsg.base.zone"
 
 local M = {}
@@ -188,6 +189,10 @@ function Case:on(value)
     if at > MAX_NAMES then self:fail("on", format("on has more than %d event types", MAX_NAMES)) end
     if type(name) ~= "string" or not find(name, "^[^%c%*]*%*?$") or not find(name, "%S") then
       self:fail("on", format('on has %s: write an event type such as "payment.succeeded", "payment.*", or "*"',
+        text.plain(name)))
+    end
+    if name ~= utf8.trim(name) or find(name, "\194\160") or find(name, "\226\128[\139-\143\168-\175]") then
+      self:fail("on", format("on has %s, with a blank or an invisible sign that no event type has: type it anew",
         text.plain(name)))
     end
     if name == "*" then

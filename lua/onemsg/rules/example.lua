@@ -136,6 +136,9 @@ local function run_one(set, declared, scan, names)
   local decisions = decide.decide(set, event, nil, pool)
   cost.settle(pool)
   cost.charge(#set.ordered)
+  for _, one in ipairs(decisions) do
+    if one.rule then set.shown[one.rule] = true end
+  end
   local decision = chosen(decisions, expect, fail)
   for _, field in ipairs(order) do
     local expected, actual = expect[field], got(decision, field)
@@ -158,6 +161,7 @@ function M.run(set, declared, scan)
   for _, form in pairs(set.templates) do
     for _, name in ipairs(form.body) do names[name] = true end
   end
+  set.shown = {} -- names of rules that an example shows at work
   for _, one in ipairs(declared.example) do run_one(set, one, scan, names) end
 end
 

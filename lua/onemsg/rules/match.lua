@@ -24,8 +24,9 @@ local PER_STEP = 4 -- values of an event that are copied in a step
 -- What each opaque value stands for that a script gets from over(), missing …
 local made = setmetatable({}, { __mode = "k" })
 
--- `price`: how many values the test compares with, 1 where it looks one up.
-local function condition(test, say, kind, price)
+-- `price`: how many values the test compares with, 1 where it looks one up. `meant`: from, to (numbers), values (a list),
+-- for who compares conditions with each other.
+local function condition(test, say, kind, price, meant)
   local token = setmetatable({}, {
     __newindex = function() error("a condition cannot be changed", 2) end,
     __call = function(self) -- missing() is as good as missing
@@ -34,7 +35,7 @@ local function condition(test, say, kind, price)
     end,
     __metatable = false,
   })
-  made[token] = { test = test, say = say, kind = kind, price = price or 1 }
+  made[token] = { test = test, say = say, kind = kind, price = price or 1, meant = meant or {} }
   return token
 end
 
@@ -81,28 +82,39 @@ end
 local words = {}
 M.words = words
 
+-- A decimal comma gives a word one number more than it takes.
+local function no_more(count, most, name, sample)
+  if count > most then
+    error(format("%s takes %s: a decimal is written with a point, as in %s", name, most == 1 and "one number"
+      or "two numbers", sample), 3)
+  end
+end
+
 --- over(n): a number greater than n.
-function words.over(n)
+function words.over(n, ...)
   want_number(n, "over", "over(0)")
+  no_more(1 + select("#", ...), 1, "over", "over(19.90)")
   return condition(function(value) value = as_number(value) return value ~= nil and value > n end,
-    "over " .. text.plain(n))
+    "over " .. text.plain(n), nil, nil, { over = n })
 end
 
 --- under(n): a number less than n.
-function words.under(n)
+function words.under(n, ...)
   want_number(n, "under", "under(100)")
+  no_more(1 + select("#", ...), 1, "under", "under(19.90)")
   return condition(function(value) value = as_number(value) return value ~= nil and value < n end,
-    "under " .. text.plain(n))
+    "under " .. text.plain(n), nil, nil, { under = n })
 end
 
 --- between(low, high): a number from low to high, both included.
-function words.between(low, high)
+function words.between(low, high, ...)
   want_number(low, "between", "between(1, 10)")
   want_number(high, "between", "between(1, 10)")
+  no_more(2 + select("#", ...), 2, "between", "between(9.50, 19.90)")
   if low > high then error("between: the first number is greater than the second", 2) end
   return condition(
     function(value) value = as_number(value) return value ~= nil and value >= low and value <= high end,
-    format("between %s and %s", text.plain(low), text.plain(high)))
+    format("between %s and %s", text.plain(low), text.plain(high)), nil, nil, { from = low, to = high })
 end
 
 --- one_of(a, b, …) or one_of { a, b, … }: equal to one of them.
@@ -110,7 +122,8 @@ function words.one_of(...)
   local values = want_list("one_of", 'one_of("a", "b")', { string = true, number = true, boolean = true }, ...)
   local set = {}
   for _, value in ipairs(values) do set[value] = true end
-  return condition(function(value) return value == value and set[value] == true end, "one of " .. listed(values))
+  return condition(function(value) return value == value and set[value] == true end, "one of " .. listed(values), nil, nil,
+    { values = values })
 end
 
 --- starts_with(a, …): a text that begins with one of them.
@@ -150,12 +163,14 @@ local function compile_one(path, want)
   if made[want] then
     one.test, one.kind, one.unmet, one.price = made[want].test, made[want].kind, "not " .. made[want].say,
       made[want].price
+    one.meant = made[want].meant
     return one
   elseif kind == "function" then
     one.call, one.unmet = want, "and its function says no"
     return one
   elseif kind == "string" or kind == "number" or kind == "boolean" then
     one.test, one.unmet = function(value) return value == want end, "not " .. text.plain(want)
+    one.meant = { values = { want } }
     return one
   elseif kind == "table" then
     if #want > 0 then return nil, format("%s has a list: write one_of(%s)", path, listed(want)) end
@@ -301,6 +316,38 @@ function M.explain(one, value)
     return path .. " is " .. text.plain(value, true) .. ", " .. one.unmet
   end
   return path .. " is " .. text.plain(value, one.secret) .. ", " .. one.unmet
+end
+
+--- Does everything that meets one condition meet another of the same field?
+local function implies(one, other)
+  if one.call or other.call or one.whole or other.whole then return false end
+  if one.unmet == other.unmet and one.kind == other.kind then return true end
+  if other.kind == "present" then return one.kind ~= "missing" end
+  local meant = one.meant
+  if one.kind or other.kind or not meant then return false end
+  if meant.values then
+    for _, value in ipairs(meant.values) do
+      if not other.test(value) then return false end
+    end
+    return true
+  end
+  local wide = other.meant or {}
+  local low, high = meant.over or meant.from, meant.under or meant.to
+  if wide.over then return low ~= nil and (low > wide.over or meant.over == wide.over) end
+  if wide.under then return high ~= nil and (high < wide.under or meant.under == wide.under) end
+  return wide.from ~= nil and low ~= nil and high ~= nil and low >= wide.from and high <= wide.to
+end
+
+--- Does every event that meets `narrow` meet `wide`? Both are lists of compile; nil: every event.
+function M.covers(wide, narrow)
+  for _, wanted in ipairs(wide or {}) do
+    local met = false
+    for _, one in ipairs(narrow or {}) do
+      met = met or one.path == wanted.path and implies(one, wanted)
+    end
+    if not met then return false end
+  end
+  return true
 end
 
 --- True for a value that over(), missing … made.

@@ -105,9 +105,14 @@ local HINTS = { -- the first that is found
   { "unfinished string", "the closing quote is missing" },
   { "unfinished long", "the closing brackets are missing" },
   { "near '?<eof>", "the script ends in the middle: is a bracket or a quote not closed?" },
+  { "'}' expected near '='", 'a name with a dot is written ["plan.kind"] = …, and between two conditions stands a comma' },
+  { "'}' expected near ':'", "a value is set with =, as in on = \"order.paid\"" },
+  { "'?<name>'? expected near", "a value is set with =, as in on = \"order.paid\"" },
+  { "'%)' expected near '='", "behind its name a declaration has { }, not ( )" },
   { "'[%)}]' expected", "is a comma missing at the end of the line above?" },
   { "near '='", "outside of { } nothing is set with '=': is a { missing?" },
   { "syntax error near", "a declaration looks like: confirm \"Name\" { on = \"…\" }" },
+  { "unexpected symbol near '}'", "is there a } too many?" },
   { "unexpected symbol", "is a quote or a comma missing?" },
 }
 

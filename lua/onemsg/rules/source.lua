@@ -72,12 +72,74 @@ function M.token(source, at)
   return "symbol", symbol, at + #symbol
 end
 
+-- What a word of Lua does to the brackets around it: functions stand in tables, and what is set in them is no field.
+local OPENS = { ["{"] = "}", ["("] = ")", ["["] = "]", ["function"] = "end", ["if"] = "end", ["do"] = "end",
+  ["repeat"] = "until" }
+local CLOSES = { ["}"] = true, [")"] = true, ["]"] = true, ["end"] = true, ["until"] = true }
+
+-- The fields of the tables that are open, so that a key which stands twice in one is seen: Lua takes the last.
+local Open = {}
+Open.__index = Open
+
+local COMPARES = { ["=="] = "= …", ["~="] = "= function(value) return value ~= … end", ["<"] = "= under(…)",
+  ["<="] = "= between(…, …)", [">"] = "= over(…)", [">="] = "= between(…, …)" }
+
+-- What no field of a table can mean: a comparison in its place, nothing as its value, a word behind a value.
+function Open:slip(kind, text, line)
+  if not self[self.depth] or self.slipped then return end
+  local word, value = self.word, self.value
+  if kind == "symbol" and COMPARES[text] and word and self.bare then
+    self.slipped = { line = line, sentence = format("'%s %s' is a comparison: here stands %s %s", word, text, word,
+      COMPARES[text]) }
+  elseif kind == "name" and (text == "or" or text == "and") and value and value ~= "nil" then
+    self.slipped = { line = line, sentence = format("'%s' behind a value means nothing here: for one of several values write "
+      .. "one_of(\"a\", \"b\"), for a second condition a comma", text) }
+  elseif (text == "," or text == ";" or text == "}") and kind == "symbol" and value == "nil" then
+    self.slipped = { line = line, sentence = format("'%s = nil' says nothing: write missing for a field that an event must "
+      .. "not have, or leave it away", word or "?") }
+  end
+end
+
+-- Follows what stands in a table: `bare` while a name stands where a field begins, `value` when one literal followed '='.
+function Open:follow(kind, text, before)
+  local first = before == "{" or before == "," or before == ";"
+  if kind == "name" and first then
+    self.word, self.bare, self.value = text, true, nil
+  elseif before == "=" and (kind == "text" or kind == "number" or kind == "name" and text == "nil") then
+    self.bare, self.value = false, kind == "name" and "nil" or kind
+  elseif text ~= "=" or kind ~= "symbol" then
+    self.bare, self.value = false, nil
+  end
+end
+
+function Open:token(kind, text, line, before)
+  self:slip(kind, text, line)
+  self:follow(kind, text, before)
+  if kind ~= "name" and kind ~= "symbol" then return end
+  local closing = OPENS[text]
+  if closing then
+    self.depth = self.depth + 1
+    self[self.depth] = text == "{" and {} or false
+  elseif CLOSES[text] and self.depth > 0 then
+    self[self.depth], self.depth = nil, self.depth - 1
+  end
+end
+
+function Open:field(word, line)
+  local fields = self[self.depth]
+  if not fields then return end
+  if fields[word] and not self.twice then self.twice = { word = word, line = line, first = fields[word] } end
+  fields[word] = fields[word] or line
+end
+
 --- Reads a script.
 -- @tparam string source
--- @treturn table `fields`, a list of { word, line } for every `word =` and `["word"] =` in order
+-- @treturn table `fields`, a list of { word, line } for every `word =` and `["word"] =` in order; `twice`: the first
+--   field that stands twice in one { … }, { word, line, first }; `slipped`: { line, sentence } of what can't be meant
 function M.scan(source)
   local fields, line, at, counted = {}, 1, 1, 1
   local before_kind, before_text, before_line, wrapped
+  local open = setmetatable({ depth = 0 }, Open)
   local size = #source
   while at <= size do
     local start = find(source, "%S", at)
@@ -92,15 +154,17 @@ function M.scan(source)
       if kind == "symbol" then
         if text == "=" and (before_kind == "name" or wrapped) then
           fields[#fields + 1] = { before_text, before_line }
+          open:field(before_text, before_line)
         end
         wrapped = text == "]" and before_kind == "text"
       end
+      open:token(kind, text, line, before_kind == "symbol" and before_text)
       if not wrapped then before_kind, before_text, before_line = kind, text, line end
       if kind ~= "symbol" then wrapped = false end
     end
     at = behind
   end
-  return { fields = fields }
+  return { fields = fields, twice = open.twice, slipped = open.slipped }
 end
 
 --- What keeps a source from being a text, and its line: zero bytes, bytes that are not UTF-8. nil when it is one.
@@ -109,7 +173,9 @@ function M.no_text(source)
   if not find(source, "%z") and not find(source, "[\128-\255]") then return nil end
   for content in (source .. "\n"):gmatch("([^\n]*)\n") do
     line = line + 1
-    if find(content, "%z") then return "this is not a text: it holds zero bytes", line end
+    if find(content, "%z") then
+      return "this is not a text: it holds zero bytes (saved as UTF-16 it would: save the file as UTF-8)", line
+    end
     if not plain.valid(content) then
       return "this is not UTF-8: save the file as UTF-8 (it may be Latin-1 or Windows-1252 as it is)", line
     end
@@ -117,25 +183,33 @@ function M.no_text(source)
 end
 
 -- What word processors and messengers make of what was typed.
-local TYPED = { ['"'] = "“”„‟«»″＂", ["'"] = "‘’‚‛′´＇", ["-"] = "‐‑‒–—―−", [","] = "，、", ["="] = "＝",
+local TYPED = { ['"'] = "“”„‟«»″＂", ["'"] = "‘’‚‛′´＇‹›", ["-"] = "‐‑‒–—―−", [","] = "，、", ["="] = "＝",
   ["{"] = "｛", ["}"] = "｝", ["("] = "（", [")"] = "）" }
 local MEANT = {}
 for typed, letters in pairs(TYPED) do
   for letter in letters:gmatch "[\194-\239][\128-\191]+" do MEANT[letter] = typed end
 end
 
+MEANT["`"] = "'"
+
 local function is_blank(letter)
-  return letter == "\194\160" or letter == "\226\128\175" or letter == "\227\128\128" or letter == "\239\187\191"
-    or letter:find "^\226\128[\128-\143]$"
+  return letter == "\194\160" or letter == "\194\173" or letter == "\226\128\175" or letter == "\227\128\128"
+    or letter == "\239\187\191" or letter:find "^\226\128[\128-\143\168-\174]$" or letter:find "^\226\129[\159-\164]$"
 end
 
 --- A letter outside of texts and comments that no script has: what is wrong with it, and its line; nil when there is none.
 function M.odd(source)
+  if not find(source, "[`\128-\255]") then return nil end
   local at, size = 1, #source
   while at <= size do
     at = find(source, "%S", at)
     if not at then return nil end
-    local letter = match(source, "^[\194-\244][\128-\191]+", at)
+    local letter = match(source, "^[\194-\244][\128-\191]+", at) or match(source, "^`", at)
+    if not letter and find(source, "^[\"']", at) then -- a text that isn't closed on its line, or not as it was opened
+      local said = match(source, "^[^\r\n]*", at)
+      letter = M.token(source, at) == "text" and select(3, M.token(source, at)) == at + #said and not find(said, "[\"']$")
+        and match(said, "\226\128[\152-\159]")
+    end
     if letter then
       local line = 1
       for _ in sub(source, 1, at):gmatch "\n" do line = line + 1 end

@@ -32,6 +32,9 @@ local KINDS = {
   ["function"] = "a function",
 }
 
+--- A name that stands in a script, for people: cut, without control characters.
+function M.name(word) return (letters.cut(letters.repair(word, MAX_SHOWN), 60):gsub("%c", " ")) end
+
 --- What kind of thing a value is, for people.
 function M.kind(value) return KINDS[type(value)] or "a " .. type(value) end
 
@@ -179,6 +182,20 @@ local function compile_field(inner)
   end
 end
 
+-- Braces as other programs want them, and how it is written here; nil when there are none.
+local function foreign(source)
+  local name = match(source, "%f[{]{{%s*([%w_%-%.]+)%s*[|}]")
+  if name then
+    return format("%s has two braces around a name: write {%s}%s", M.plain(source), name,
+      find(name, "^%d+$") and " for a field of the event; what {{1}} stands for is said by body, in the template" or "")
+  end
+  name = match(source, "[%$%%]{%s*([%w_%-%.]+)%s*[|}]")
+  if name then
+    return format("%s has a sign before the brace: write {%s}; for an amount write money(\"{%s}\", \"USD\")",
+      M.plain(source), name, name)
+  end
+end
+
 --- Compiles a text with {field|default} in it. `{{` and `}}` stand for single braces.
 -- @tparam string|number source
 -- @treturn[1] string the text itself, when it has no fields
@@ -189,6 +206,8 @@ end
 function M.compile(source)
   if type(source) == "number" then source = M.number(source) or "" end
   if #source > M.MAX_SOURCE then return nil, format("the text is longer than %d bytes", M.MAX_SOURCE) end
+  local abroad = find(source, "{", 1, true) and foreign(source)
+  if abroad then return nil, abroad end
   local pieces, dynamic, at = {}, false, 1
   while at <= #source do
     local brace = find(source, "[{}]", at)

@@ -34,6 +34,12 @@ for word in ([[_G _VERSION bit bit32 collectgarbage coroutine debug dofile ffi g
   ABSENT[word] = true
 end
 
+-- Words of other languages, and what is written here.
+local ABROAD = { True = "true", TRUE = "true", yes = "true", Yes = "true", False = "false", FALSE = "false", no = "false",
+  None = "missing", null = "missing", NULL = "missing", Null = "missing", undefined = "missing", empty = "missing",
+  AND = "a comma", OR = "one_of(…)", contains = "a function", more_than = "over(…)", greater = "over(…)", less = "under(…)",
+  any_of = "one_of(…)" }
+
 -- A word that takes a name and then a table.
 local function named(word, list, state)
   local taken = {} -- name = line
@@ -102,7 +108,8 @@ function M.new()
         if named_here < MAX_KNOWN then
           for word in pairs(own) do known[word] = true end
         end
-        unknown[name] = format("unknown word '%s'%s", name, suggest.phrase(name, known))
+        unknown[name] = format("unknown word '%s'%s", name, ABROAD[name] and ": write " .. ABROAD[name]
+          or suggest.phrase(name, known))
       end
       return complain(unknown[name], line)
     end,

@@ -120,7 +120,7 @@ local function naming(names)
   end
 end
 
---- Forgets a person, by all their names: of their confirmations, and all others of the same events, the tombstones stay (id, state,
+--- Forgets a person, by all their names: of their confirmations, and all others of the same events, tombstones stay (id, state,
 -- times, a keyed digest of the event), so that the same id stays a duplicate or a conflict. What is queued is cancelled; later
 -- statuses are dropped. An endless suppression survives as a digest: it holds when they are named again. Neither the file nor
 -- its log holds them afterwards. Waits for the disk: not in nginx. May be repeated; who was interrupted repeats it.

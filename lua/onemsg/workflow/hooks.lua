@@ -106,6 +106,11 @@ local function words_of_customers(flow, messages, now)
   for _, one in ipairs(messages) do
     local message, at = one.item, written_at(one.item, now)
     local address = not message.from_me and not message.group and phones.of_item(message)
+    if address and message.moved_to then
+      local rows, err, info = flow.box:follow(address, message.moved_to, now)
+      if not rows then return nil, err, info end
+      for _, row in ipairs(rows) do flow:announce(row) end
+    end
     local stop = address and word_of(flow.stop_word, message)
     if stop then
       local rows, err, info = flow.box:suppress({ channel = one.channel, phone = address, source = "stop",

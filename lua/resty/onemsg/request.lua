@@ -137,12 +137,16 @@ function M.bearer()
   return (ngx.var.http_authorization or ""):match "^[Bb][Ee][Aa][Rr][Ee][Rr] +(%S+)%s*$"
 end
 
---- The password of "Authorization: Basic …", or nil.
-function M.password()
+local function basic()
   local coded = (ngx.var.http_authorization or ""):match "^[Bb][Aa][Ss][Ii][Cc] +(%S+)%s*$"
-  local pair = coded and ngx.decode_base64(coded)
-  return pair and pair:match "^[^:]*:(.*)$"
+  return coded and ngx.decode_base64(coded) or ""
 end
+
+--- The password of "Authorization: Basic …", or nil.
+function M.password() return basic():match "^[^:]*:(.*)$" end
+
+--- The name beside it, as somebody gave it, or nil.
+function M.user() return basic():match "^([%w._@-]+):" end
 
 -- Answers ---------------------------------------------------------------------------------------------------------
 

@@ -142,9 +142,9 @@ local function open()
   end
   local their_alert = options.on_alert
   options.on_alert = function(alert)
-    local reason = tostring(alert.reason or "")
-    local good = alert.alert == "resumed" or alert.alert == "rules" and not reason:find "^config:"
-    request.say(("%s%s: %s"):format(alert.alert, alert.channel and " " .. alert.channel or "", reason),
+    local reason, about = tostring(alert.reason or ""), alert.channel or alert.rule or alert.template
+    local good = alert.alert == "resumed" or alert.alert == "paused" or alert.alert == "rules" and not reason:find "^config:"
+    request.say(("%s%s: %s"):format(alert.alert, about and " " .. about or "", reason),
       good and ngx.NOTICE or ngx.ERR)
     if alert.missing then request.say("no_way: " .. alert.missing, ngx.WARN) end
     if their_alert then their_alert(alert) end

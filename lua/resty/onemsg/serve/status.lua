@@ -2,9 +2,13 @@
 -- open = true, whoever nginx lets through; settle, replay and cancel always need operator_token.
 --
 --     GET  …/                     newest first; ?state=unknown, ?before=TIME for older ones
---     GET  …/?id=ID               one of them; ?q=TEXT finds by id or by phone
+--     GET  …/?id=ID               one of them; ?q=TEXT finds by id, by phone, or by any text
+--     GET  …/?days=7              by hour and outcome, and why not
 --     POST …/?id=ID               action=arrived | not_arrived | replay | cancel, and the token of the form
---     &format=json                the same for programs; phones are masked here, too
+--     POST …/                     action=pause | resume (rule, template or channel), suppress (id), with the word
+--     &format=json                the same for programs; phones are masked here, too. format=csv: a list for a spreadsheet
+--     &refresh=30                 the list again every so many seconds
+local csv = require "onemsg.base.csv"
 local json = require "onemsg.base.json"
 local utf8 = require "onemsg.base.utf8"
 local onemsg = require "onemsg"
@@ -19,6 +23,9 @@ local worker = require "resty.onemsg.worker"
 local M = {}
 
 local PAGE = 50         -- confirmations on one page
+local CSV_MOST = 1000   -- in one table
+local CSV_COLUMNS = { "changed_at", "state", "id", "type", "rule", "recipient", "channel", "template", "language", "message_id",
+  "code", "attempts", "reason" }
 local FORM_BYTES = 16384
 local COOKIE = "onemsg_form"
 local OVERLAP_S = 1e-6  -- pages overlap by so much, so that no two with one time of change fall between them
@@ -63,7 +70,7 @@ end
 local function new_page(settings, args)
   local nonce = hex(random(settings, 12))
   headers(nonce)
-  return { nonce = nonce, now = ngx.now(), json = args.format == "json", settings = settings }
+  return { nonce = nonce, now = ngx.now(), json = args.format == "json", csv = args.format == "csv", settings = settings }
 end
 
 local function problem(page, status, sentence)
@@ -109,11 +116,26 @@ local function show(page, flow, id)
   return request.answer(200, html.TYPE, html.one(page, confirmation))
 end
 
+--- The same as a table for a spreadsheet.
+local function csv_of(found)
+  local lines = { csv.line(CSV_COLUMNS) }
+  for _, one in ipairs(found) do
+    masked(one)
+    local row = {}
+    for n, name in ipairs(CSV_COLUMNS) do row[n] = one[name] or "" end
+    row[1] = os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(one.changed_at))
+    lines[#lines + 1] = csv.line(row)
+  end
+  ngx.header["Content-Disposition"] = 'attachment; filename="confirmations.csv"'
+  return request.answer(200, "text/csv; charset=utf-8", table.concat(lines, "\r\n") .. "\r\n")
+end
+
 local function list(page, flow, args)
   local before = tonumber(args.before)
   local found, err, status = ask(flow, "list",
-    { state = text(args.state), phone = page.phone, before = before, limit = PAGE })
+    { state = text(args.state), phone = page.phone, find = page.find, before = before, limit = page.csv and CSV_MOST or PAGE })
   if not found then return problem(page, status, err) end
+  if page.csv then return csv_of(found) end
   local stats
   stats, err = store_stats.read()
   if not stats then return problem(page, request.status_of(err), err) end
@@ -132,7 +154,7 @@ local function list(page, flow, args)
       page.older and (',"older":"%.17g"'):format(page.older) or ""))
   end
   page.state, page.before, page.problem = text(args.state), before, stats.rules.problem
-  return request.answer(200, html.TYPE, html.list(page, rows, stats))
+  return request.answer(page.find and not first and 404 or 200, html.TYPE, html.list(page, rows, stats))
 end
 
 --- A text that may be an id or a phone: the one whose id it is, else all to this phone.
@@ -143,11 +165,12 @@ local function find(page, flow, args)
   if err then return problem(page, status, err) end
   if one then return show(page, flow, q) end
   page.phone = recipients.find(flow, q)
-  if not page.phone then
-    return problem(page, 404, "There is no confirmation with the id " .. q
-      .. ". A person is found by a phone with all its digits, a bsuid, or @username.")
+  -- the last digits of a phone, or an order number, may look like another one
+  local none = page.phone and #(ask(flow, "list", { phone = page.phone, limit = 1 }) or {}) == 0
+  if not page.phone or none and #(ask(flow, "list", { find = q, limit = 1 }) or {}) > 0 then
+    page.phone, page.find = nil, q
   end
-  return list(page, flow, {})
+  return list(page, flow, { before = args.before, state = args.state })
 end
 
 local ACTIONS = {
@@ -156,6 +179,39 @@ local ACTIONS = {
   replay      = function(flow, id) return ask(flow, "replay", id) end,
   cancel      = function(flow, id) return ask(flow, "cancel", id) end,
 }
+
+--- What needs a word, so that no slip of a finger does it.
+local WORDS = { pause = "pause", suppress = "suppress" }
+
+--- Actions that are about more than one confirmation: what becomes of the form, or nil, sentence, status.
+local WIDE = {
+  pause = function(flow, form, by)
+    return ask(flow, "pause", { rule = text(form.rule), template = text(form.template), channel = text(form.channel), by = by })
+  end,
+  resume = function(flow, form, by)
+    return ask(flow, "resume", { rule = text(form.rule), template = text(form.template), channel = text(form.channel), by = by })
+  end,
+  suppress = function(flow, form, by)
+    local one, err, status = ask(flow, "show", text(form.id) or "")
+    if not one then return nil, err or "There is no such confirmation.", status or 404 end
+    if not one.recipient then return nil, "invalid: this confirmation is to nobody", 400 end
+    return ask(flow, "suppress", one.recipient, { reason = "by " .. by })
+  end,
+}
+
+local function act_wide(page, flow, form, by)
+  if WORDS[form.action] and text(form.word) ~= WORDS[form.action] then
+    return problem(page, 400, ("Write the word %s to confirm that. Nothing was changed."):format(WORDS[form.action]))
+  end
+  local done, err, status = WIDE[form.action](flow, form, by)
+  if not done then return problem(page, status, err) end
+  store_stats.forget()
+  if page.json then
+    return request.answer(200, "application/json", json.encode(type(done) == "table" and done or { skipped = done }) .. "\n")
+  end
+  ngx.header["Location"] = text(form.id) and "?id=" .. ngx.escape_uri(form.id) or "?"
+  return request.answer(303, "text/plain", "")
+end
 
 local function act(page, flow, id, action)
   if not id or not ACTIONS[action] then
@@ -180,6 +236,7 @@ local function post(page, flow, args, by_browser)
       return problem(page, 403, "This form is too old, or came from elsewhere. Open the confirmation again.")
     end
   end
+  if WIDE[form.action] then return act_wide(page, flow, form, request.user() or "operator") end
   return act(page, flow, text(args.id), form.action)
 end
 
@@ -209,6 +266,12 @@ function M.serve(settings)
   if method == "POST" then return post(page, flow, args, by_browser) end
   if is_operator and not page.json then page.token = form_token(settings, cookie_of(settings)) end
   page.may_sign_in = not is_operator and #settings.operator_tokens > 0
+  if tonumber(args.refresh) then ngx.header["Refresh"] = ("%d"):format(math.min(3600, math.max(5, tonumber(args.refresh)))) end
+  if text(args.days) then
+    local week, why = store_stats.week()
+    if not week then return problem(page, request.status_of(why), why) end
+    return request.answer(200, html.TYPE, html.week(page, week))
+  end
   if text(args.id) then return show(page, flow, args.id) end
   if text(args.q) then return find(page, flow, args) end
   return list(page, flow, args)

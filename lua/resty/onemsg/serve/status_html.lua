@@ -1,6 +1,8 @@
 --- resty.onemsg.serve.status_html: the operator's page as HTML: tables in, a text out. Everything from outside goes
 -- through escape(), and into <bdi>, so that neither markup nor the writing direction of a name changes the page.
 -- All links are relative to the one path: "?id=…".
+local overview = require "resty.onemsg.serve.overview"
+local pauses = require "onemsg.workflow.pauses"
 local states = require "onemsg.policy.states"
 
 local M = {}
@@ -60,7 +62,11 @@ td.id,dd,.said{overflow-wrap:anywhere}td.id{font-weight:550;min-width:180px;max-
 time,.line{white-space:nowrap}h1{font-size:21px;margin:0 0 4px;overflow-wrap:anywhere}h2{font-size:15px;margin:0 0 10px}
 dl{display:grid;grid-template-columns:150px 1fr;gap:7px 16px;margin:0}dt{color:var(--soft)}dd{margin:0}
 .two{display:grid;grid-template-columns:3fr 2fr;gap:20px;align-items:start}
-@media(max-width:760px){.two{grid-template-columns:1fr}dl{grid-template-columns:110px 1fr}}
+@media(max-width:760px){.two{grid-template-columns:1fr}dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 9px}
+main,header>div{padding-left:14px;padding-right:14px}header>div{flex-wrap:wrap}header form{flex:1 1 100%}
+thead{display:none}table,tbody{display:block}tr{display:flex;flex-wrap:wrap;gap:2px 10px;padding:10px 14px;align-items:center;
+border-bottom:1px solid var(--line)}td{display:block;padding:0;border:0}td:empty{display:none}td.id{max-width:none;
+min-width:0}td.soft{flex:1 1 100%}time,.line{white-space:normal}}
 .said{background:var(--good-b);border-radius:4px 14px 14px 14px;padding:10px 14px;margin:0 0 6px;white-space:pre-wrap}
 ol{list-style:none;margin:0;padding:0}li{border-left:2px solid var(--line);padding:0 0 14px 16px;position:relative}
 li:last-child{padding-bottom:0}li::before{content:"";position:absolute;left:-6px;top:7px;width:10px;height:10px;
@@ -99,14 +105,29 @@ local function frame(page, title, body)
   return table.concat {
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>', escape(title), " · onemsg</title>",
     '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="robots" content="noindex">',
-    '<style nonce="', page.nonce, '">', STYLE, "</style></head><body>",
+    '<style nonce="', page.nonce, '">', STYLE, overview.STYLE, "</style></head><body>",
     '<header><div><a href="?">onemsg</a><form method="get" role="search"><input name="q" type="search" value="',
-    escape(page.q or ""), '" placeholder="Order or payment number, or phone" aria-label="Find by id or phone" ',
+    escape(page.q or ""), '" placeholder="Order, name, phone or its last digits" aria-label="Find by any text" ',
     'autocomplete="off"><button>Find</button></form></div></header><main>', body,
     "<footer>Times are UTC. ", page.token and "Signed in as operator." or page.may_sign_in
       and 'Read only. <a href="?sign_in=1">Sign in</a> to settle, replay or cancel.' or "Read only.",
     "</footer></main></body></html>\n",
   }
+end
+
+--- A button that changes something; `word`: what has to be written for that.
+local function form(page, action, label, hidden, word)
+  if not page.token then return "" end
+  local out = { ('<form class="acts" method="post" action="?"><input type="hidden" name="token" value="%s">'):format(page.token) }
+  for name, value in pairs(hidden) do
+    out[#out + 1] = ('<input type="hidden" name="%s" value="%s">'):format(name, escape(value))
+  end
+  if word then
+    out[#out + 1] = ('<label class="soft">write <b>%s</b> to confirm <input name="word" size="10" autocomplete="off" '
+      .. "required></label>"):format(word)
+  end
+  out[#out + 1] = ('<button name="action" value="%s">%s</button></form>'):format(action, label)
+  return table.concat(out)
 end
 
 -- The list ----------------------------------------------------------------------------------------------------------
@@ -126,6 +147,10 @@ local function alarms(page, stats)
   for _, park in ipairs(stats.parked) do
     out[#out + 1] = ('<p class="alarm wait">Messages of template %s (%s) are set aside: %s</p>'):format(
       foreign(park.template), escape(park.language), foreign(park.reason))
+  end
+  for _, pause in ipairs(stats.paused) do
+    out[#out + 1] = ('<div class="alarm wait"><b>Messages of the %s %s are paused</b> %s.%s</div>'):format(pause.kind,
+      foreign(pause.name), foreign(pauses.sentence(pause)), form(page, "resume", "Go on", { [pause.kind] = pause.name }))
   end
   if page.problem then
     out[#out + 1] = '<p class="alarm bad"><b>The rules file is not at work as it is now.</b> '
@@ -166,14 +191,23 @@ function M.list(page, rows, stats)
     and '<div class="card"><table><thead><tr><th>Changed<th>State<th>Id<th>Rule<th>Phone<th>Why</tr></thead><tbody>'
       .. table.concat(out) .. "</tbody></table></div>"
     or '<div class="card pad">Nothing here' .. (page.state and " that is " .. escape(page.state) or "")
-      .. (page.phone and " for this person" or "") .. ".</div>"
-  local older = page.older and not page.phone and ('<p><a href="?before=%.17g%s">Older ones</a></p>'):format(page.older,
-    page.state and "&amp;state=" .. escape(ngx.escape_uri(page.state)) or "") or ""
+      .. (page.phone and " for this person" or page.find and " with this text" or "") .. ".</div>"
+  local filter = (page.state and "&amp;state=" .. escape(ngx.escape_uri(page.state)) or "")
+    .. (page.find and "&amp;q=" .. escape(ngx.escape_uri(page.find)) or "")
+  local older = page.older and not page.phone and ('<a href="?before=%.17g%s">Older ones</a> · '):format(page.older, filter) or ""
+  local links = '<p class="links">' .. older .. '<a href="?days=7">Seven days</a> · <a href="?format=csv' .. filter
+    .. '">For a spreadsheet</a> · <a href="?refresh=30' .. filter .. '">Refresh by itself</a></p>'
   local waiting = stats.oldest_due and page.now - stats.oldest_due > 60
     and ('<p class="alarm wait">%d could leave now; the oldest has waited for %s.</p>'):format(stats.due,
       span(page.now - stats.oldest_due)) or ""
   return frame(page, page.state or "Confirmations",
-    alarms(page, stats) .. waiting .. tabs(page, stats) .. body .. older)
+    alarms(page, stats) .. waiting .. tabs(page, stats) .. body .. links)
+end
+
+--- Today and seven days.
+function M.week(page, week)
+  return frame(page, "Seven days", overview.html(week, page.now, COLOUR,
+    { escape = escape, foreign = foreign, pill = pill, span = span }) .. '<p><a href="?">All confirmations</a></p>')
 end
 
 -- One ---------------------------------------------------------------------------------------------------------------
@@ -267,6 +301,8 @@ function M.one(page, one)
   return frame(page, one.id, table.concat {
     '<div class="card pad"><h1>', foreign(one.id), "</h1><p>", pill(one.state), " ", meaning, "</p>",
     facts(page, one), buttons(page, one),
+    one.rule and form(page, "pause", "Pause this rule", { rule = one.rule }, "pause") or "",
+    one.recipient and form(page, "suppress", "Send nothing more to this person", { id = one.id }, "suppress") or "",
     '</div><div class="two"><div><div class="card pad"><h2>History</h2>', steps(page, one), "</div>",
     news(page, one), "</div>", texts(one), "</div>" })
 end

@@ -1,4 +1,4 @@
---- onemsg.cli.csv: tables as spreadsheets write and read them (RFC 4180; commas, semicolons or tabs). Pure.
+--- onemsg.base.csv: tables as spreadsheets write and read them (RFC 4180; commas, semicolons or tabs). Pure.
 local document = require "onemsg.base.document"
 local utf8 = require "onemsg.base.utf8"
 
