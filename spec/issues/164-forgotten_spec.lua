@@ -50,7 +50,9 @@ describe("who is forgotten", function()
         if text:find(trace, 1, true) then found[#found + 1] = where .. ": " .. trace end
       end
     end
-    for _, suffix in ipairs(POSTGRES and {} or { "", "-wal", "-shm" }) do look("file" .. suffix, files.read(sim.path .. suffix) or "") end
+    for _, suffix in ipairs(POSTGRES and {} or { "", "-wal", "-shm" }) do
+      look("file" .. suffix, files.read(sim.path .. suffix) or "")
+    end
     for _, name in ipairs { "confirmation", "history", "status", "earlier", "lost", "echo", "word", "oddity", "person",
                             "once_key", "suppression", "audit", "forgotten" } do
       for _, row in ipairs(assert(flow.box.db:read { { "SELECT * FROM " .. name } })[1]) do

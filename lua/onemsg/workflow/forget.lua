@@ -80,7 +80,7 @@ local TAKES = { phone = "string number", bsuid = "string", username = "string", 
 
 -- All names of whom is meant, and the ids of events: nil, err, info.
 local function whom(flow, by)
-  local key, ids = nil, {}
+  local ids, key = {}
   if by.id then
     local row, err, info = flow.box:row(by.id)
     if err then return nil, err, info end
