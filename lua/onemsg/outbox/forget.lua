@@ -185,7 +185,7 @@ local LIFT = "DELETE FROM forgotten WHERE digest = $1 AND source <> 'message' AN
 -- @tparam string source "stop": only what they wrote; "": all of it
 function M.lift(digest, key, source, at) return digest and { LIFT, digest(key), source, at } end
 
-local IS_KEPT = "SELECT f.source AS reason FROM forgotten f WHERE f.digest = $1 AND f.source <> 'message' AND f.channel IN ('', $2)"
+local IS_KEPT = "SELECT f.source FROM forgotten f WHERE f.digest = $1 AND f.source <> 'message' AND f.channel IN ('', $2)"
 
 --- The question whether somebody who is not named in the store wanted nothing more.
 function M.kept_statement(digest, key, channel) return { IS_KEPT, digest(key), channel } end
