@@ -24,6 +24,7 @@ describe("workflow under kill -9", function()
     fake = server.fake { set = { pace_ms = 0 } }
     directory = server.directory()
     path = directory .. "/store.db"
+    require("support.stores").at(path) -- a database server is this process's, not a child's
   end)
   after_each(function()
     fake:stop()

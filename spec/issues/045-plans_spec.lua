@@ -35,6 +35,9 @@ local MAY = {
   { "ORDER BY changed_at DESC", "ORDER BY", "a person's list by what no index is for" },
 }
 
+-- What PostgreSQL alone is asked.
+local OTHERS = { "FOR UPDATE SKIP LOCKED", "set_config", "clock_timestamp" }
+
 local function clean(text) return (text:gsub("%s+", " "):gsub("^ ", "")) end
 
 --- What is wrong with a line of a plan, or nil.
@@ -60,6 +63,9 @@ local function constants()
   local texts, formats, seen = {}, {}, {}
   local function take(text, where)
     if not VERBS[text:match "^%s*(%u+)%s" or ""] then return end
+    for _, word in ipairs(OTHERS) do
+      if text:find(word, 1, true) then return end
+    end
     local into = text:find("%s", 1, true) and formats or texts
     into[clean(text)] = where
   end

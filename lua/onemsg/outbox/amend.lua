@@ -158,6 +158,16 @@ function M.statements.lost(id) return { KEEP_LOST, id } end
 --- The same for a row at hand.
 function M.statements.before(row, now) return { THIS_EARLIER, row.message_id, row.channel, row.id, now } end
 
+-- Unless it is another confirmation's.
+local LATE_EARLIER = [[
+  INSERT INTO earlier(message_id, channel, id, at)
+  SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS DOUBLE PRECISION)
+  WHERE NOT EXISTS (SELECT 1 FROM confirmation c WHERE c.message_id = $1 AND c.channel = $2)
+  ON CONFLICT (message_id, channel) DO NOTHING]]
+
+--- The id of an earlier message of a confirmation, which is heard only now.
+function M.statements.late(row, message_id, now) return { LATE_EARLIER, message_id, row.channel, row.id, now } end
+
 --- What speaks of a confirmation's present message, and what it is before there is one: every new message begins so.
 M.OF_MESSAGE = { rank = 0, asks = 0, checks = 0, confirmed = 0, textless = 0, hint = NONE, attend_at = NONE,
                  attend_until = NONE, stall_at = NONE, retry_at = NONE }

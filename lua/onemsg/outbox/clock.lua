@@ -23,6 +23,15 @@ function Times:write_clock(text)
   return self.db:unit { { WRITE, text } }
 end
 
+local DATABASE_TIME = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION) AS at"
+
+--- What the clock of a store for several machines says.
+function Times:time()
+  local results, err, info = self.db:read { { DATABASE_TIME } }
+  if not results then return nil, err, info end
+  return results[1][1].at
+end
+
 -- Times from the future -----------------------------------------------------------------------------------------------
 -- What was stored by a clock that was ahead, and believed, would wait until that time comes: a lease, a gap, a due time.
 

@@ -17,24 +17,28 @@ local LOG_ONE, LOG_AT, or_null = amend.LOG_ONE, amend.LOG_AT, amend.or_null
 
 -- One statement: whoever is due, is first in the recipient's line, has nobody in flight to the same recipient, and
 -- nobody who left within the gap. Others' messages are passed over, so nobody waits behind another recipient.
--- (Outside, lease_until says "still queued" once more, for databases whose statements don't see one instant; by the
--- state, a planner would walk through all that is queued.)
+-- Outside, it says "still queued and due" once more: PostgreSQL, after it waited for a row, asks that alone again.
+-- (state || '') keeps a planner from walking through all that is queued; and what is first, or last, in an index is asked for
+-- by its order, or PostgreSQL walks through the index once for each candidate.
 local CLAIM = [[
   UPDATE confirmation SET was = state, state = 'sending', step = step + 1, reason = '', held = NULL,
     attempts = attempts + 1, departures = departures + 1, owner = $2, lease_until = $3, left_at = $4, changed_at = $4
-  WHERE lease_until IS NULL AND id IN (
+  WHERE lease_until IS NULL AND (state || '') = 'queued' AND due_at <= $4%s AND id IN (
     SELECT c.id FROM confirmation c
     WHERE c.channel = $1 AND c.state = 'queued' AND c.due_at <= $4 AND c.give_up_at > $4
-      AND NOT EXISTS (SELECT 1 FROM confirmation b WHERE b.channel = c.channel AND b.person = c.person
-        AND b.state IN ('queued', 'sending') AND (b.place, b.id) < (c.place, c.id))
-      AND NOT EXISTS (SELECT 1 FROM confirmation f WHERE f.channel = c.channel AND f.person = c.person
-        AND f.state = 'sending')
-      AND NOT EXISTS (SELECT 1 FROM confirmation l WHERE l.person = c.person AND l.channel = c.channel
-        AND l.left_at IS NOT NULL AND l.left_at > $5)
+      AND c.id = (SELECT b.id FROM confirmation b WHERE b.channel = c.channel AND b.person = c.person
+        AND b.state IN ('queued', 'sending') ORDER BY b.channel, b.person, b.place, b.id LIMIT 1)
+      AND (SELECT f.id FROM confirmation f WHERE f.channel = c.channel AND f.person = c.person
+        AND f.state = 'sending' LIMIT 1) IS NULL
+      AND COALESCE((SELECT l.left_at FROM confirmation l WHERE l.person = c.person AND l.channel = c.channel
+        AND l.left_at IS NOT NULL ORDER BY l.person DESC, l.channel DESC, l.left_at DESC LIMIT 1), $5) <= $5
       ]] .. recipient.MAY_LEAVE .. "\n      " .. gate.MAY_TRY .. [[
 
     ORDER BY c.due_at, c.place LIMIT $6)
   RETURNING *]]
+local CLAIM_ALONE = CLAIM:format ""
+-- With the gate in hand, or nothing: see outbox.gate.
+local CLAIM_HELD = gate.holding("$1", "$7") .. CLAIM:format " AND EXISTS (SELECT 1 FROM held_gate)"
 
 local LOG_CLAIM = [[
   INSERT INTO history(id, step, at, state, reason, version)
@@ -51,18 +55,23 @@ function Send:claim(row, n, cost, now, lease, gap)
   local owner = self:next_owner()
   local skip, log_skipped = recipient.skip_due(row.name, now)
   local try, others_wait = gate.trying(row.name, owner, now, now + lease)
-  local results, err, info = self.db:unit {
+  local several = self.several
+  local unit = {
     pause.set_aside(row.name, now),
-    { CLAIM, row.name, owner, now + lease, now, now - gap, n },
-    gate.charge(row, owner, cost, now + lease),
+    several and { CLAIM_HELD, row.name, owner, now + lease, now, now - gap, n, row.revision }
+      or { CLAIM_ALONE, row.name, owner, now + lease, now, now - gap, n },
+    gate.charge(row, owner, cost, now + lease, several),
     { LOG_CLAIM, owner },
     skip, log_skipped,
     try, others_wait,
   }
+  if several then table.insert(unit, 1, gate.PLAN_BY_ORDER) end
+  local results, err, info = self.db:unit(unit)
   if not results then
     if not err:find("^conflict:") then self.open_claims[#self.open_claims + 1] = owner end
     return nil, amend.refusal(err, info)
   end
+  if several then table.remove(results, 1) end
   return results[2], results[5], results[7]
 end
 
@@ -145,6 +154,23 @@ local function record_late(box, begun, now_there)
   return box:recorded(late)
 end
 
+local LATE_ID = [[
+  UPDATE confirmation SET message_id = $2 WHERE id = $1 AND owner = $3 AND attempts = $4 AND message_id IS NULL
+    AND state NOT IN ('queued', 'sending') RETURNING *]]
+
+--- A person, or evidence, ended the doubt before the answer was heard, and perhaps it is being sent again: the id that comes
+-- late is still that of a message of this confirmation, and what is reported of it belongs here.
+-- @treturn ?table the row as it is now
+local function keep_late_id(box, begun, now_there)
+  local row, id = begun.row, begun.change.message_id
+  local results, err, info = box.db:unit { { LATE_ID, row.id, id, row.owner, row.attempts } }
+  if results and results[1][1] then return results[1][1] end
+  if results then results, err, info = box.db:unit { amend.statements.late(row, id, begun.now) } end
+  if results or amend.is_taken(info) then return now_there end -- another's: it can't be followed
+  err, info = amend.refusal(err, info)
+  return nil, err, info
+end
+
 --- The id that came with the answer is another confirmation's: 1MSG gave it twice, or it names something else. The message
 -- was accepted all the same; it can't be followed.
 local function record_without_id(box, begun)
@@ -169,8 +195,14 @@ function Send:recorded(begun)
   if not err:find("^conflict:") then return nil, err, info end
   local now_there, read_err, read_info = self:row(begun.row.id)
   if not now_there then return nil, read_err or "store: the confirmation is gone", read_info end
-  if now_there.owner ~= begun.row.owner or begun.late then return now_there, false end
-  if now_there.state == "unknown" then return record_late(self, begun, now_there) end
+  local mine = now_there.owner == begun.row.owner
+  if mine and not begun.late and now_there.state == "unknown" then return record_late(self, begun, now_there) end
+  local id = begun.change.message_id
+  if id and now_there.message_id ~= id then
+    now_there, read_err, read_info = keep_late_id(self, begun, now_there)
+    return now_there, now_there and false or read_err, read_info
+  end
+  if not mine or begun.late then return now_there, false end
   return now_there, true -- recorded before; the answer to that was lost
 end
 
@@ -179,7 +211,7 @@ end
 local EXPIRE = [[
   UPDATE confirmation SET was = state, state = 'expired', step = step + 1, reason = $2, held = NULL, changed_at = $1,
     fallback_at = CASE WHEN otherwise IS NULL THEN NULL ELSE $1 END
-  WHERE lease_until IS NULL AND id IN (
+  WHERE lease_until IS NULL AND (state || '') = 'queued' AND id IN (
     SELECT id FROM confirmation WHERE state = 'queued' AND give_up_at <= $1 ORDER BY give_up_at LIMIT $3)
   RETURNING *]]
 

@@ -7,6 +7,8 @@
 -- back makes nothing stand still.
 -- The difference that is believed, and the one in doubt, stand in the store, for the processes of one start of one
 -- machine: one that begins after a jump does not believe it either, and all of them come to believe it at one time.
+-- A store for several machines has a clock of its own. There `now` is that one's: a machine's wall clock decides nothing, and
+-- a jump of the store's is believed as a wall clock's is.
 local M = {}
 
 local Clock = {}
@@ -16,6 +18,7 @@ M.TOLERANCE = 1  -- seconds; a smaller step changes nothing that anybody would n
 M.HOLD = 60      -- seconds
 M.YOUNG = 600    -- seconds since the machine started in which its clock may not have been set yet
 local EVERY = 1  -- seconds between two comparisons of the clocks
+local TOGETHER = 0.5 -- seconds; a store that took longer to say what time it is has said nothing
 
 local BOOT = "/proc/sys/kernel/random/boot_id"
 
@@ -43,7 +46,7 @@ function M.new(options, core)
     self.read = function() return options.now(), options.now() end
     return self
   end
-  self.jumps = true
+  self.jumps, self.real = true, not options.now
   self.boot = not options.now and boot_id() or nil
   self.read = options.now and function() return options.now(), steady() end or core.clocks
   local wall
@@ -64,14 +67,16 @@ local function span(seconds)
   return seconds < 5400 and ("%.0f s"):format(seconds) or ("%.1f h"):format(seconds / 3600)
 end
 
+function Clock:name() return self.theirs and "the store's clock" or "the wall clock" end
+
 function Clock:say(sentence, ...)
   self.news[#self.news + 1] = { alert = "clock", reason = sentence:format(...) }
 end
 
 function Clock:suspect(offset, since)
   self.doubt = { offset = offset, since = since }
-  self:say("the wall clock jumped %s %s; that is believed when it has held for %.0f s, and until then time goes on as before",
-    span(offset - self.offset), offset > self.offset and "ahead" or "back", M.HOLD)
+  self:say("%s jumped %s %s; that is believed when it has held for %.0f s, and until then time goes on as before",
+    self:name(), span(offset - self.offset), offset > self.offset and "ahead" or "back", M.HOLD)
 end
 
 function Clock:believe(offset, at)
@@ -79,20 +84,25 @@ function Clock:believe(offset, at)
   self.offset, self.doubt = offset, nil
   self.beliefs, self.moved = self.beliefs + 1, by
   if by > 0 then self.ahead_at = at end
-  self:say("the wall clock, which jumped %s %s, is believed", span(by), by > 0 and "ahead" or "back")
+  self:say("%s, which jumped %s %s, is believed", self:name(), span(by), by > 0 and "ahead" or "back")
 end
 
 --- Compares the clocks.
 function Clock:watch()
-  if not self.jumps then return end
+  if not self.jumps or self.theirs then return end
   local wall, at = self.read()
-  local offset, doubt = wall - at, self.doubt
   self.looked = at
+  self:compare(wall - at, at)
+end
+
+--- A clock is ahead of the steady one by so much now.
+function Clock:compare(offset, at)
+  local doubt = self.doubt
   if close_to(offset, self.offset) then
     self.offset = offset
     if doubt then
       self.doubt = nil
-      self:say "the wall clock is back; nothing was done by what it said in between"
+      self:say("%s is back; nothing was done by what it said in between", self:name())
     end
   elseif not doubt or not close_to(offset, doubt.offset) then
     self:suspect(offset, at)
@@ -129,9 +139,32 @@ local function parse(text)
   return { boot = boot, offset = tonumber(offset), doubt = tonumber(doubt), since = tonumber(since) }
 end
 
+--- Asks the store what time it is.
+-- @tparam ?boolean first it is believed at once
+function Clock:ask(box, first)
+  local before = self.steady()
+  if not first and before - self.looked < EVERY then return true end
+  local time, err, info = box:time()
+  if not time then return nil, err, info end
+  local after = self.steady()
+  if first then
+    self.offset = time - (before + after) / 2
+  elseif after - before <= TOGETHER then
+    self:compare(time - (before + after) / 2, after)
+  end
+  self.looked = after
+  return true
+end
+
 --- When a workflow is opened: what others believe counts.
 -- @treturn ?boolean true; nil, err, info when the store failed
 function Clock:open(box)
+  if self.real and box.several then
+    self.theirs, self.boot = true, nil
+    local ok, err, info = self:ask(box, true)
+    if ok then ok, err, info = self:ask(box, true) end -- the first one also made the connection
+    return ok, err, info
+  end
   if not self.boot then return true end
   local text, err, info = box:read_clock()
   if err then return nil, err, info end
@@ -157,6 +190,7 @@ end
 
 --- Tells others what is believed and what is in doubt, and learns it from them. Part of a look of the worker.
 function Clock:share(box)
+  if self.theirs then return self:ask(box) end
   if not self.boot then return true end
   local doubt = self.doubt
   if doubt then

@@ -182,7 +182,7 @@ end
 -- @tparam number ahead by how many seconds the store is ahead, as its newest change says
 local function set_back(worker, now, ahead)
   local flow, clock = worker.flow, worker.flow.clock
-  if not clock.jumps or clock:jumped() then return true end
+  if not clock.jumps or clock.theirs or clock:jumped() then return true end
   -- Since `now` this process may have been stopped, while others went on: then it is behind, and nobody ahead.
   local read_at = flow.now()
   ahead, now = ahead - (read_at - now), read_at

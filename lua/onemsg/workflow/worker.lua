@@ -29,6 +29,7 @@ Worker.__index = Worker
 for name, method in pairs(health.methods) do Worker[name] = method end
 
 local IDLE = 0.25   -- seconds between two looks at a store where nothing is due
+local NEXT = 0.02   -- seconds, at most, until a gate is asked again that another machine had in hand
 local TROUBLE = 1   -- seconds until a store that failed is asked again
 local PATIENCE = 5  -- seconds that a store which refuses everything is waited for at the end
 
@@ -241,7 +242,9 @@ function Worker:serve(gate, now)
   local rows, err, trying = self.flow.box:claim(gate, wanted, pace.cost(gate, now, self.flow.limits), now, self.flow.lease,
     self.flow.gap)
   if not rows then
-    if err:find("^conflict:") then return now end -- another process was faster
+    if err:find("^conflict:") then -- somebody was faster
+      return self.flow.box.several and now + NEXT * self.flow.random() or now
+    end
     self:trouble(err)
     return now + TROUBLE
   end
