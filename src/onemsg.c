@@ -10,6 +10,7 @@
 #include "child.h"
 #include "core.h"
 #include "database.h"
+#include "forget.h"
 #include "hmac.h"
 #include "ready.h"
 #include "signals.h"
@@ -204,6 +205,7 @@ static int open_part(lua_State *L, void (*open)(lua_State *, int, int), const ch
     om_core_open(L, 1, 2);
     om_child_open(L, 2);
     om_backup_open(L, 2);
+    om_forget_open(L, 2);
     om_signals_open(L, 2);
   }
   adapt_to_nginx(L, 2, part);

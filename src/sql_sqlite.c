@@ -25,9 +25,10 @@
 
 /* The cache holds the upper parts of the indexes of a million confirmations. A log that grew while
  * somebody read for long is cut down to 32 MiB. Quoted words that are no names are mistakes. */
-static const char set_up[] = "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-                             "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=33554432;"
-                             "PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY";
+static const char set_up[] =
+    "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;"
+    "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=33554432;"
+    "PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY";
 
 enum { BEGIN_READ, BEGIN_WRITE, COMMIT, ROLLBACK, SAVEPOINT, RELEASE, UNDO };
 

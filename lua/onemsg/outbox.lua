@@ -9,6 +9,7 @@ local attention = require "onemsg.outbox.attention"
 local audit = require "onemsg.outbox.audit"
 local clock = require "onemsg.outbox.clock"
 local evidence = require "onemsg.outbox.evidence"
+local forget = require "onemsg.outbox.forget"
 local gate = require "onemsg.outbox.gate"
 local once = require "onemsg.outbox.once"
 local operator = require "onemsg.outbox.operator"
@@ -74,8 +75,8 @@ function Outbox:close()
   self.owned = false
 end
 
-for _, part in ipairs { amend, attention, audit, clock, evidence, gate, once, operator, pause, person, read, recipient, rules,
-                        send, statuses, submit, witness } do
+for _, part in ipairs { amend, attention, audit, clock, evidence, forget, gate, once, operator, pause, person, read,
+                        recipient, rules, send, statuses, submit, witness } do
   for name, method in pairs(part.methods) do Outbox[name] = method end
 end
 

@@ -13,6 +13,7 @@ local manners = require "onemsg.workflow.manners"
 local operator = require "onemsg.workflow.operator"
 local outbox = require "onemsg.outbox"
 local pauses = require "onemsg.workflow.pauses"
+local forgotten = require "onemsg.workflow.forget"
 local phones = require "onemsg.base.phone"
 local planner = require "onemsg.workflow.plan"
 local recipients = require "onemsg.workflow.recipients"
@@ -55,6 +56,7 @@ end
 --   log           function(line, entry), a path, or "stderr": the delivery log as JSON lines
 --   only_to = { "+1 202 072 1300", … }   whoever else is `skipped`, and reached on no other way: for systems that are tried
 --                 out; default ONE_MSG_ONLY_TO, commas between
+--   hash_key      key of the digests that forget leaves; default ONE_MSG_HASH_KEY, or a file STORE.key beside a SQLite store
 --   rate = 20, burst = 20   messages a second and channel, over all processes of the store; gap = 6 s per recipient
 --   event_ignore = { "attempts", "meta.sent_at" }   fields in which a repeat of an event may differ from the first
 --   window = 64   sends in flight of this workflow; lease = what a send may take (the channel's timeout +
@@ -164,7 +166,8 @@ end
 --- The ticket of an event that was submitted before.
 -- @tparam table options of submit
 local function repeated(flow, rows, text, id, options)
-  local same = content.same(rows[1].event, text, flow.event_ignore, options.ignore)
+  local same = forgotten.same(flow, rows[1].event, text, options.ignore)
+  if same == nil then same = content.same(rows[1].event, text, flow.event_ignore, options.ignore) end
   if not same and not options.first then return conflict(id) end
   local ticket = ticket_of(rows, true)
   ticket.differs = not same or nil
@@ -234,7 +237,7 @@ function Flow:submit(event, options)
   local plan, err, info = planner.plan(self, event, now)
   if not plan then return nil, err, info end
   local begun
-  begun, err, info = self.box:submit(plan, now, self.gap)
+  begun, err, info = self.box:submit(plan, now, self.gap, forgotten.digest(self))
   if not begun then return nil, err, info end
   begun.options = options
   local landing = setmetatable({ flow = self, begun = begun }, Landing)
@@ -268,7 +271,7 @@ function Flow:explain(event)
     local why = holder and outbox.ONCE .. holder
     if part.state == "queued" and not why then
       local suppressed
-      suppressed, err, info = self.box:suppression(part.phone, part.channel, self.now())
+      suppressed, err, info = self.box:suppression(part.phone, part.channel, self.now(), forgotten.digest(self))
       if err then return nil, err, info end
       why = suppressed and "suppressed: " .. suppressed.reason
     end
@@ -316,7 +319,7 @@ function Flow:close()
 end
 Flow.__close = Flow.close
 
-for _, part in ipairs { operator, backtest, hooks, pauses, recipients } do
+for _, part in ipairs { operator, backtest, forgotten, hooks, pauses, recipients } do
   for name, method in pairs(part.methods) do
     Flow[name] = function(self, ...)
       if self.closed then return closed() end

@@ -26,6 +26,8 @@ local MAY = {
   { "FROM word WHERE acted_at IS NULL", "ORDER BY", "words that nobody has acted upon" },
   { "FROM departure WHERE +store = $1", "SCAN", "backwards, from the newest: a page" },
   { "FROM departure ORDER BY rowid", "SCAN", "the oldest: some rows" },
+  { "SELECT id, event, changed_at FROM confirmation WHERE state = 'skipped'", "ORDER BY", "to forget somebody" },
+  { "SELECT channel, source, until_at, lifted_at FROM suppression", "SCAN", "to forget somebody" },
   { "FROM audit ORDER BY place DESC, id DESC LIMIT", "SCAN", "the newest ones, by an index" },
   { "FROM oddity", "ORDER BY", "some kinds" },
   { "WHERE message_id = $1", "UNION", "a message's owners: one or two" },

@@ -110,6 +110,9 @@ local function plain(text)
   return again or text
 end
 
+--- A canonical text as it is compared: its numbers in one spelling.
+M.plain = plain
+
 --- Do two canonical texts have the same content? 19.9 and 19.90 are one number.
 function M.same(a, b)
   return a == b or plain(a) == plain(b)

@@ -4,6 +4,7 @@
 -- reached another way; else somebody asked for silence, and that holds for every way.
 local amend = require "onemsg.outbox.amend"
 local audit = require "onemsg.outbox.audit"
+local forget = require "onemsg.outbox.forget"
 local once = require "onemsg.outbox.once"
 local person = require "onemsg.outbox.person"
 local phones = require "onemsg.base.phone"
@@ -67,10 +68,13 @@ function M.skip_due(channel, now) return { SKIP_DUE, now, channel, M.AHEAD }, { 
 local SUPPRESSED = "SELECT s.* FROM suppression s WHERE " .. ON:format(person.of "$1", "$2", "$3") .. " LIMIT 1"
 
 --- Why a recipient is not addressed on a channel; nil without an error: nothing speaks against it.
-function People:suppression(phone, channel, now)
-  local results, err, info = self.db:read { { SUPPRESSED, phones.key(phone), channel, now } }
+function People:suppression(phone, channel, now, digest)
+  local key = phones.key(phone)
+  local results, err, info = self.db:read { { SUPPRESSED, key, channel, now },
+    digest and forget.kept_statement(digest, key, channel) or nil }
   if not results then return nil, err, info end
-  return results[1][1]
+  if results[1][1] or not results[2] then return results[1][1] end
+  return results[2][1] and { reason = forget.WANTED_NOTHING }
 end
 
 -- A shorter or older one never replaces a longer one, and what happened before a person lifted it does not count.
@@ -147,20 +151,26 @@ local LIFT_FOR_DELIVERY = [[
   UPDATE suppression SET until_at = $3 WHERE person = $1 AND channel = $2 AND code IS NOT NULL AND until_at > $3]]
 
 --- Ends suppressions; what they had skipped is queued again.
-local function lift(box, statement, key, channel, now, why, line)
+-- @tparam table more further statements; with digests, the first is one that lifts as well
+local function lift(box, statement, key, channel, now, why, more)
   local back, log = come_back(key, channel, now, why)
-  local results, err, info = box.db:unit { statement, back, log, line }
+  local results, err, info = box.db:unit { statement, back, log, more[1], more[2] }
   if not results then return nil, amend.refusal(err, info) end
-  return results[1].changes, results[2]
+  return results[1].changes + (more.digests and results[4].changes or 0), results[2]
+end
+
+local function others(digest, key, source, at, line)
+  local of_forgotten = forget.lift(digest, key, source, at)
+  return of_forgotten and { of_forgotten, line, digests = true } or { line }
 end
 
 --- Ends all suppressions of a recipient.
 -- @treturn ?number how many there were
 -- @treturn table the rows that came back
-function People:unsuppress(phone, now, by)
+function People:unsuppress(phone, now, by, digest)
   local key = phones.key(phone)
   return lift(self, { LIFT, key, now }, key, "", now, "lifted by " .. (by or "hand"),
-    audit.line(self, now, by, "unsuppress", phones.mask(phone)))
+    others(digest, key, "", now, audit.line(self, now, by, "unsuppress", phones.mask(phone))))
 end
 
 local LIFT_STOP = LIFT .. " AND source = 'stop' AND created_at <= $3 AND (channel = $4 OR channel = '' OR $4 = '')"
@@ -169,9 +179,10 @@ local LIFT_STOP = LIFT .. " AND source = 'stop' AND created_at <= $3 AND (channe
 -- @tparam number at when they wrote it
 -- @treturn ?number how many there were
 -- @treturn table the rows that came back
-function People:start(phone, channel, at, now)
+function People:start(phone, channel, at, now, digest)
   local key = phones.key(phone)
-  return lift(self, { LIFT_STOP, key, now, at, channel }, key, channel, now, "they asked for it")
+  return lift(self, { LIFT_STOP, key, now, at, channel }, key, channel, now, "they asked for it",
+    others(digest, key, "stop", at))
 end
 
 --- The statements that end what a failure brought: the message arrived after all. The second returns the rows that come

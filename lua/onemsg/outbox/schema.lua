@@ -186,6 +186,12 @@ local GATES = {
       kind TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, person TEXT, at DOUBLE PRECISION NOT NULL,
       PRIMARY KEY (kind, name)
     )]],
+  -- Digests of what must be known of people who were forgotten: that they wanted nothing more (source as in suppression;
+  -- channel '' fits every one), and which messages were theirs (source message).
+  [[CREATE TABLE forgotten (
+      digest TEXT NOT NULL, channel TEXT NOT NULL, source TEXT NOT NULL, at DOUBLE PRECISION NOT NULL,
+      PRIMARY KEY (digest, channel)
+    )]],
   -- What was changed by hand.
   [[CREATE TABLE audit (
       id TEXT PRIMARY KEY, at DOUBLE PRECISION NOT NULL, place BIGINT NOT NULL,

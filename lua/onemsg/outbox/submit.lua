@@ -1,6 +1,7 @@
 --- onemsg.outbox.submit: an event's confirmations go into the store, whole, or not at all when its id is known. For
 -- onemsg.outbox.
 local amend = require "onemsg.outbox.amend"
+local forget = require "onemsg.outbox.forget"
 local gate = require "onemsg.outbox.gate"
 local once = require "onemsg.outbox.once"
 local read = require "onemsg.outbox.read"
@@ -52,10 +53,11 @@ local function insertion(box, plan, part, parts, now, gap, owner)
 end
 
 --- The unit that stores an event's confirmations, whole or, when the id is known already, not at all.
-local function submission(box, plan, now, gap)
+local function submission(box, plan, now, gap, digest)
   local owner, unit, tickets = box:next_owner(), {}, {}
   local first = {} -- key → the confirmation that takes it for all of this event's that have the same
   for n, part in ipairs(plan.parts) do
+    if part.phone then forget.named_again(unit, digest, part.phone, phones.key(part.phone)) end
     unit[#unit + 1] = insertion(box, plan, part, n == 1 and #plan.parts or 1, now, gap, owner)
     if plan.resolved then unit[#unit + 1] = { RESOLVED, part.id, plan.resolved } end
     if part.once and part.state == "queued" then
@@ -82,9 +84,10 @@ end
 --- Begins to store a plan (onemsg.workflow.plan).
 -- @tparam table plan id, text, type, parts = { { id, state, reason, rule, … }, … }
 -- @tparam number gap seconds between two messages to one recipient
+-- @tparam ?function digest of who may have been forgotten (onemsg.workflow.forget)
 -- @treturn table a pending: submitted(pending) waits for it
-function Submit:submit(plan, now, gap)
-  local unit, tickets = submission(self, plan, now, gap)
+function Submit:submit(plan, now, gap, digest)
+  local unit, tickets = submission(self, plan, now, gap, digest)
   local pending, err, info = self.db:async(unit)
   if not pending then return nil, err, info end
   return { pending = pending, tickets = tickets, plan = plan }

@@ -47,6 +47,12 @@ local function without(text, ...)
   return canonical.text(event)
 end
 
+--- A canonical text as it is compared.
+-- @tparam ?table ignored fields
+function M.plain(text, ignored)
+  return canonical.plain(ignored and #ignored > 0 and without(text, ignored) or text)
+end
+
 --- Are two canonical texts the same event?
 -- @tparam string one
 -- @tparam string other

@@ -4,6 +4,7 @@ local check = require "onemsg.base.check"
 local core -- at the first hook: loading this loads no C
 local fold = require "onemsg.workflow.fold"
 local gate = require "onemsg.outbox.gate"
+local forgotten = require "onemsg.workflow.forget"
 local hooks = require "onemsg.hooks"
 local news = require "onemsg.policy.delivery"
 local phones = require "onemsg.base.phone"
@@ -50,6 +51,19 @@ end
 local function written_at(message, now)
   local at = message.at or now
   return math.min(at % 1 == 0 and at + 1 or at, now)
+end
+
+--- Drops what is about messages of people who are forgotten, and names that come with nothing else.
+-- @treturn ?number how many
+local function drop_forgotten(flow, found)
+  local known, left = #found.events + #found.messages, 0
+  for _, kind in ipairs { "events", "messages" } do
+    local kept, err, info = forgotten.sift(flow, found[kind])
+    if not kept then return nil, err, info end
+    found[kind], left = kept, left + #kept
+  end
+  if left < known and left == 0 then found.people = {} end
+  return known - left
 end
 
 --- All that has to be on disk before the hook is acknowledged.
@@ -106,7 +120,7 @@ local function words_of_customers(flow, messages, now)
       for _, row in ipairs(rows) do flow:announce(row) end
       stopped = stopped + 1
     elseif address and word_of(flow.start_word, message) then
-      local ended, back, info = flow.box:start(address, one.channel, at, now)
+      local ended, back, info = flow.box:start(address, one.channel, at, now, forgotten.digest(flow))
       if not ended then return nil, back, info end
       for _, row in ipairs(back) do flow:announce(row) end
       if ended > 0 then started = started + 1 end
@@ -243,6 +257,9 @@ function M.methods.hooks(flow, body, options)
   for _, kind in ipairs { "events", "messages", "templates", "errors" } do
     found[kind] = of_ours(flow, found[kind], given, counts)
   end
+  local dropped, failed, lost = drop_forgotten(flow, found)
+  if not dropped then return nil, failed, lost end
+  if dropped > 0 then counts.forgotten = dropped end
   counts.messages = #found.messages
   local kept, store_err, info = flow.box:keep(to_keep(found, body, now))
   if not kept then return nil, store_err, info end

@@ -3,6 +3,7 @@
 local log = require "onemsg.workflow.log"
 local manners = require "onemsg.workflow.manners"
 local pauses = require "onemsg.workflow.pauses"
+local forgotten = require "onemsg.workflow.forget"
 local states = require "onemsg.policy.states"
 local planner = require "onemsg.workflow.plan"
 local suggest = require "onemsg.base.suggest"
@@ -223,6 +224,7 @@ function Hand:replay(id, options)
     if err then return nil, err, info end
     return unknown_id(id)
   end
+  if forgotten.is_forgotten(row) then return wrong_state(row, "whom it was for is forgotten") end
   if not states.replayable[row.state] then
     return wrong_state(row, row.state == "unknown" and "settle it first: it may have arrived"
       or "only what is skipped, rejected, failed, expired or cancelled can be replayed")

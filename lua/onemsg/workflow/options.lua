@@ -28,7 +28,7 @@ M.TAKES = { channel = "table userdata", channels = "table", rules = "string tabl
   now = "function", steady = "function", sleep = "function", random = "function", lease = "duration", window = "number",
   rate = "number", burst = "number", gap = "duration", give_up_after = "duration", stalled_after = "duration",
   stop_words = "table", start_words = "table", event_ignore = "table", only_to = "table", spawn = "function",
-  fallback_timeout = "duration", fallback_window = "number", witness = "string boolean" }
+  fallback_timeout = "duration", fallback_window = "number", witness = "string boolean", hash_key = "string" }
 
 local function refuse(sentence, ...)
   check.misuse("workflow.open: " .. sentence:format(...))
@@ -179,7 +179,7 @@ function M.read(options, core)
     start_word = optout.matcher(options.start_words or optout.START_WORDS),
     spawn = options.spawn or function(run) run() end, beside = options.spawn ~= nil,
     fallback_timeout = options.fallback_timeout or ways.TIMEOUT, fallback_window = options.fallback_window or ways.WINDOW,
-    texts = {}, event_ignore = content.fields("workflow.open: event_ignore",
+    hash_key = options.hash_key, texts = {}, event_ignore = content.fields("workflow.open: event_ignore",
       options.event_ignore or content.written(core.getenv "ONE_MSG_EVENT_IGNORE")),
   }
   flow.witness = read_witness(options.witness, core)

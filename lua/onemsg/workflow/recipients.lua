@@ -100,7 +100,8 @@ end
 function People:unsuppress(phone, options)
   options = check.options("unsuppress", options, LIFTS)
   local address = M.address(self, "unsuppress", phone, nil, options.country)
-  local ended, back, info = self.box:unsuppress(address, self.now(), options.by)
+  local ended, back, info = self.box:unsuppress(address, self.now(), options.by,
+    require "onemsg.workflow.forget".digest(self))
   if not ended then return nil, back, info end
   for _, row in ipairs(back) do self:announce(row) end
   self.worker:wake()

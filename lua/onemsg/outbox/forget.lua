@@ -1,0 +1,212 @@
+--- onemsg.outbox.forget: what is left of a confirmation whose person is forgotten. For onemsg.outbox.
+-- Its tombstone: id, type, state, rule, times, and of the event a keyed digest, so that the same id is a duplicate or a conflict
+-- as before. An endless suppression, and the ids of messages, survive as digests too (the table forgotten). The key is not in
+-- the store.
+local amend = require "onemsg.outbox.amend"
+local audit = require "onemsg.outbox.audit"
+local person = require "onemsg.outbox.person"
+
+local M = { methods = {} }
+local Forget = M.methods
+
+M.MARK = "forgotten " -- an event that begins so is a digest; no JSON does
+local BATCH = 50
+local unpack = table.unpack or unpack -- luacheck: ignore
+local PAGE = 1000
+
+local OF_PERSON = "SELECT * FROM confirmation WHERE person = $1"
+local OF_ADDRESS = "SELECT * FROM confirmation WHERE phone = $1"
+local HEAD = "SELECT * FROM confirmation WHERE id = $1"
+local EARLIER = "SELECT message_id FROM earlier WHERE id = $1"
+
+--- The confirmations of people by their keys, and of events by their ids, with all others of the same events.
+function Forget:of_people(names, ids)
+  local found, rows, unit = {}, {}, {}
+  local function take(results)
+    for _, list in ipairs(results) do
+      for _, row in ipairs(list) do
+        if not found[row.id] then found[row.id], rows[#rows + 1] = row, row end
+      end
+    end
+  end
+  for _, name in ipairs(names) do unit[#unit + 1], unit[#unit + 2] = { OF_PERSON, name }, { OF_ADDRESS, name } end
+  for _, id in ipairs(ids) do unit[#unit + 1] = { HEAD, id } end
+  local results, err, info
+  for first = 1, #unit, amend.CHUNK do
+    results, err, info = self.db:read { unpack(unit, first, math.min(first + amend.CHUNK - 1, #unit)) }
+    if not results then return nil, err, info end
+    take(results)
+  end
+  for n = 1, #rows do
+    local head = rows[n].id:match "^(.*)~%d+$"
+    local first = head and found[head] or not head and rows[n]
+    if head and not first then
+      results, err, info = self.db:read { { HEAD, head } }
+      if not results then return nil, err, info end
+      take(results)
+      first = results[1][1]
+    end
+    for part = 2, first and first.parts or 1 do
+      results, err, info = self.db:read { { HEAD, first.id .. "~" .. part } }
+      if not results then return nil, err, info end
+      take(results)
+    end
+  end
+  return rows
+end
+
+local WITHOUT_PERSON = [[
+  SELECT id, event, changed_at FROM confirmation WHERE state = 'skipped' AND changed_at >= $1 AND person IS NULL
+    AND (changed_at > $1 OR id > $2) ORDER BY changed_at, id LIMIT $3]]
+
+--- The ids of events that were skipped before anybody knew whom they were about, and that name somebody.
+-- @tparam function names_them(event's text) → boolean
+function Forget:that_name(names_them)
+  local ids, at, id = {}, 0, ""
+  repeat
+    local results, err, info = self.db:read { { WITHOUT_PERSON, at, id, PAGE } }
+    if not results then return nil, err, info end
+    for _, row in ipairs(results[1]) do
+      at, id = row.changed_at, row.id
+      if row.event:sub(1, #M.MARK) ~= M.MARK and names_them(row.event) then ids[#ids + 1] = row.id end
+    end
+  until #results[1] < PAGE
+  return ids
+end
+
+local TOMBSTONE = [[
+  UPDATE confirmation SET was = CASE WHEN state = 'queued' THEN state ELSE was END,
+    state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END, step = step + 1, event = $3, reason = $4,
+    changed_at = $5, phone = NULL, person = NULL, message = NULL, resolved = NULL, held = NULL, message_id = NULL, job_id = NULL,
+    otherwise = NULL, way = NULL, fallback_at = NULL, fallback_lease = NULL, quiet = NULL, once = NULL, suppressed_at = NULL,
+    contradiction = NULL, hint = NULL, attend_at = NULL, attend_until = NULL, stall_at = NULL, retry_at = NULL
+  WHERE id = $1 AND step = $2 AND state <> 'sending']]
+local SILENCE = "UPDATE history SET reason = '' WHERE id = $1"
+local GONE = {
+  "DELETE FROM status WHERE message_id IN (SELECT message_id FROM confirmation WHERE id = $1)",
+  "DELETE FROM status WHERE message_id IN (SELECT message_id FROM earlier WHERE id = $1)",
+  "DELETE FROM earlier WHERE id = $1", "DELETE FROM lost WHERE id = $1",
+  "DELETE FROM once_key WHERE value IN (SELECT once FROM confirmation WHERE id = $1) AND id = $1",
+}
+local KEEP_DIGEST = [[
+  INSERT INTO forgotten(digest, channel, source, at) VALUES ($1, $2, $3, $4) ON CONFLICT (digest, channel) DO NOTHING]]
+
+local function bury(unit, row, messages, digest, event_digest, now)
+  local ids = { row.message_id }
+  for _, one in ipairs(messages) do ids[#ids + 1] = one.message_id end
+  for _, id in pairs(ids) do unit[#unit + 1] = { KEEP_DIGEST, digest(id), "", "message", now } end
+  for _, text in ipairs(GONE) do unit[#unit + 1] = { text, row.id } end
+  unit[#unit + 1] = { TOMBSTONE, row.id, row.step, M.MARK .. event_digest, "forgotten", now, expect = 1 }
+  unit[#unit + 1] = { SILENCE, row.id }
+  unit[#unit + 1] = { amend.LOG_ONE, row.id }
+end
+
+--- Forgets confirmations, in units of some dozens, each whole: who is killed in between begins again and finds the rest.
+-- @tparam table rows of of_people
+-- @tparam function digest(text) → text
+-- @tparam function content(row) → the text of its event that a repeat is compared by
+-- @treturn ?number how many were queued, and are cancelled
+function Forget:bury(rows, digest, content, now)
+  local cancelled = 0
+  for first = 1, #rows, BATCH do
+    local questions, unit = {}, {}
+    local last = math.min(first + BATCH - 1, #rows)
+    for n = first, last do questions[#questions + 1] = { EARLIER, rows[n].id } end
+    local messages, err, info = self.db:read(questions)
+    if not messages then return nil, err, info end
+    for n = first, last do
+      local row = rows[n]
+      bury(unit, row, messages[n - first + 1], digest, digest(content(row)), now)
+      if row.state == "queued" then cancelled = cancelled + 1 end
+    end
+    local done
+    done, err, info = self.db:unit(unit)
+    if not done then return nil, amend.refusal(err, info) end
+  end
+  return cancelled
+end
+
+local SUPPRESSIONS = "SELECT channel, source, until_at, lifted_at FROM suppression WHERE person = $1 OR phone = $1"
+local STRAY = {
+  "DELETE FROM suppression WHERE person = $1 OR phone = $1", "DELETE FROM lost WHERE person = $1 OR phone = $1",
+  "DELETE FROM status WHERE recipient = $1 AND id IS NULL", "DELETE FROM echo WHERE phone = $1",
+  "DELETE FROM person WHERE person = $1 OR name = $1",
+}
+local SAMPLES = "UPDATE oddity SET sample = '' WHERE sample LIKE $1"
+
+--- Forgets all names of a person, and what is kept under them. Their endless suppressions stay as digests.
+-- @treturn ?number how many suppressions stay
+function Forget:forget_names(names, digest, by, about, now)
+  local questions, unit, kept = {}, {}, {}
+  for n, name in ipairs(names) do questions[n] = { SUPPRESSIONS, name } end
+  local found, err, info = self.db:read(questions)
+  if not found then return nil, err, info end
+  for _, list in ipairs(found) do
+    for _, row in ipairs(list) do
+      if not row.until_at and not row.lifted_at then kept[row.channel] = row.source end
+    end
+  end
+  local count = 0
+  for channel, source in pairs(kept) do
+    count = count + 1
+    for _, name in ipairs(names) do unit[#unit + 1] = { KEEP_DIGEST, digest(name), channel, source, now } end
+  end
+  for _, name in ipairs(names) do
+    for _, text in ipairs(STRAY) do unit[#unit + 1] = { text, name } end
+    unit[#unit + 1] = { SAMPLES, "%" .. name:gsub("@.*", "") .. "%" }
+  end
+  unit[#unit + 1] = audit.line(self, now, by, "forget", about)
+  local done
+  done, err, info = self.db:unit(unit)
+  if not done then return nil, amend.refusal(err, info) end
+  return count
+end
+
+M.WANTED_NOTHING = "they wanted nothing more, before they were forgotten"
+local KNOWN_AGAIN = "DELETE FROM forgotten WHERE digest = $1 AND source <> 'message'"
+local AGAIN = [[
+  INSERT INTO suppression(channel, phone, reason, code, until_at, created_at, source, person)
+  SELECT f.channel, CAST($2 AS TEXT), ']] .. M.WANTED_NOTHING .. [[', NULL, NULL, f.at, f.source,
+    ]] .. person.of "$3" .. [[ FROM forgotten f WHERE f.digest = $1 AND f.source <> 'message'
+  ON CONFLICT (channel, person) DO NOTHING]]
+
+--- Adds to a unit that somebody is named again: what they wanted before they were forgotten holds as it did.
+-- @tparam ?function digest nil: nobody was ever forgotten here
+function M.named_again(unit, digest, phone, key)
+  if not digest then return end
+  local one = digest(key)
+  unit[#unit + 1] = { AGAIN, one, phone, key }
+  unit[#unit + 1] = { KNOWN_AGAIN, one }
+end
+
+local LIFT = "DELETE FROM forgotten WHERE digest = $1 AND source <> 'message' AND ($2 = '' OR source = $2) AND at <= $3"
+
+--- The statement by which what somebody wanted before they were forgotten ends. nil: nobody was ever forgotten here.
+-- @tparam string source "stop": only what they wrote; "": all of it
+function M.lift(digest, key, source, at) return digest and { LIFT, digest(key), source, at } end
+
+local IS_KEPT = "SELECT f.source FROM forgotten f WHERE f.digest = $1 AND f.source <> 'message' AND f.channel IN ('', $2)"
+
+--- The question whether somebody who is not named in the store wanted nothing more.
+function M.kept_statement(digest, key, channel) return { IS_KEPT, digest(key), channel } end
+
+local IS_FORGOTTEN = "SELECT digest FROM forgotten WHERE digest = $1 AND source = 'message'"
+
+--- Which messages were of people who are forgotten?
+-- @treturn ?table as a set
+function Forget:forgotten_messages(ids, digest)
+  local unit, set = {}, {}
+  for n, id in ipairs(ids) do unit[n] = { IS_FORGOTTEN, digest(id) } end
+  for first = 1, #unit, amend.CHUNK do
+    local part = {}
+    for n = first, math.min(first + amend.CHUNK - 1, #unit) do part[#part + 1] = unit[n] end
+    local results, err, info = self.db:read(part)
+    if not results then return nil, err, info end
+    for n, rows in ipairs(results) do
+      if rows[1] then set[ids[first + n - 1]] = true end
+    end
+  end
+  return set
+end
+
+return M
