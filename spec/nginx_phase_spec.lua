@@ -10,7 +10,7 @@ local support = require "support.server"
 local PHASES = {
   { "init", "-" }, { "init_worker", "B" }, { "ssl_client_hello", "B" }, { "ssl_cert", "B" },
   { "ssl_session_store", "B" }, { "ssl_session_fetch", "B" }, { "server_rewrite", "W" }, { "set", "B" },
-  { "rewrite", "W" }, { "access", "W" }, { "content", "W" }, { "balancer", "B" }, { "header_filter", "B" },
+  { "rewrite", "W" }, { "access", "W" }, { "precontent", "W" }, { "content", "W" }, { "balancer", "B" }, { "header_filter", "B" },
   { "body_filter", "B" }, { "log", "B" }, { "timer", "W" }, { "exit_worker", "-" },
 }
 
@@ -33,7 +33,15 @@ describe("nginx: every function in every phase", function()
     for i, phase in ipairs(PHASES) do numbers[i] = ("%s = %d"):format(phase[1], i + 10) end
     server = nginx.start {
       fake = fake,
-      before = "package.path = '$root/spec/?.lua;' .. package.path",
+      -- precontent_by_lua is of a newer lua module than some have: a location's access phase goes by its name
+      before = [[
+        package.path = '$root/spec/?.lua;' .. package.path
+        local get_phase = ngx.get_phase
+        function ngx.get_phase()
+          local phase = get_phase()
+          return phase == "access" and ngx.var.uri == "/precontent" and "precontent" or phase
+        end
+      ]],
       init = [[
         channel_for = channel
         T = { channel = channel, onemsg = onemsg, text = text, options = OPTIONS, file = "$dir/results",
@@ -85,12 +93,17 @@ describe("nginx: every function in every phase", function()
         location = /timer {
           content_by_lua_block { ngx.timer.at(0, function() ]] .. probe "timer" .. [[ end) ngx.say "timer" }
         }
+        location = /precontent {
+          access_by_lua_block { ]] .. probe "precontent" .. [[ }
+          content_by_lua_block { ngx.say "precontent" }
+        }
         location = /balanced { proxy_pass http://behind/ping; }
         location = /tls { proxy_pass https://unix:$dir/tls.sock:/; proxy_ssl_protocols TLSv1.2; }
         location = /early { proxy_pass http://unix:$dir/early.sock:/; }
       ]],
     }
     assert.equal("content\n", (server:get "/phases"))
+    assert.equal("precontent\n", (server:get "/precontent"))
     assert.equal("timer\n", (server:get "/timer"))
     assert.equal("pong\n", (server:get "/balanced"))
     assert.equal("tls\n", (server:get "/tls"))

@@ -56,7 +56,7 @@ function M.init_worker()
 end
 
 --- This worker's workflow, for show, list, explain and the rest of onemsg.workflow.
--- Context: rewrite, access, content, timer; elsewhere only when the store is open already.
+-- Context: rewrite, access, precontent, content, timer; elsewhere only when the store is open already.
 -- @treturn ?table flow
 -- @treturn string with nil: "store: …", "config: …"
 function M.flow()
@@ -65,7 +65,7 @@ function M.flow()
 end
 
 --- Takes an event: on disk when it returns a ticket. As flow:submit of onemsg.workflow.
--- Context: rewrite, access, content, timer; with { wait = false } every phase from init_worker on.
+-- Context: rewrite, access, precontent, content, timer; with { wait = false } every phase from init_worker on.
 -- @tparam table event id and type are required
 -- @tparam ?table options wait = false: a pending (ready, wait) instead of a ticket; what comes before this worker has
 --   opened the store is kept until then

@@ -35,7 +35,7 @@ end
 -- A message of a wrong type, or an error of `messages` itself, is raised when all that was begun has been yielded.
 -- @param messages a list of what channel:send takes, or a function that returns the next or nil
 -- @param options window: sends in flight, 1 to 10000, default 64
--- nginx: wherever a light thread may wait (rewrite, access, content, timer).
+-- nginx: wherever a light thread may wait (rewrite, access, precontent, content, timer).
 function M.send_each(channel, messages, options)
   local window = window_of(messages, options)
   local next_message = source(messages)

@@ -12,7 +12,8 @@ local M = {}
 --- Phases in which a light thread may yield. Those of TLS may only in an nginx with OpenResty's patches, which cannot
 -- be told from here; without them a yield breaks the handshake, after the message has left.
 local CAN_WAIT = {
-  rewrite = true, server_rewrite = true, access = true, content = true, timer = true, preread = true,
+  rewrite = true, server_rewrite = true, access = true, precontent = true, content = true, timer = true,
+  preread = true,
 }
 
 --- Phases in which not even `async` makes sense, and why.
