@@ -288,6 +288,9 @@ describe("onemsg work, and what people ask and decide", function()
     local result = work "--quiet"
     assert.equal("", result.out)
     assert.truthy(result.err:find "ATTENTION stopped main: rejected: 401", result.err)
+    submit(event("b", 2))
+    assert.truthy(work().err:find("1 are still due: `onemsg stats` says what keeps them", 1, true)
+      or work().err:find("2 are still due", 1, true))
     assert.truthy(command:run("stats").out:find("channel main: stopped: rejected: 401", 1, true))
   end)
 

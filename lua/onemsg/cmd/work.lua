@@ -167,7 +167,11 @@ function M.run(call)
   local recorded
   recorded, err, info = work(flow, options, stopped)
   if heard then heard:finish() end
+  local stats = options.drain and flow:stats()
   flow:close()
+  if stats and stats.due > 0 then
+    call.out:note("%d are still due: `onemsg stats` says what keeps them; else give --drain more time", stats.due)
+  end
   if file then file:close() end
   if not recorded then return call:fail(err, info) end
   if not options.quiet then call.out:note("%s: %d answers recorded", core.stopped() and "stopped" or "done", recorded) end
