@@ -44,14 +44,31 @@ function M.code(err, info, changed)
   return M.NETWORK
 end
 
+-- What to look at when no answer came, by what libcurl says.
+local NETWORK_HINTS = {
+  { "resolve proxy", "Look at ONE_MSG_PROXY (or https_proxy): there is no such host." },
+  { "resolve host", "Look at ONE_MSG_BASE_URL, and at this machine's DNS." },
+  { "proxy", "Look at ONE_MSG_PROXY (or https_proxy), and whether that proxy lets 1MSG through." },
+  { "certificate", "Look at this machine's clock and its CA certificates (ONE_MSG_CA_FILE), and for a proxy that opens TLS." },
+  { "SSL", "Look at ONE_MSG_BASE_URL, and for a proxy or firewall that meddles with TLS." },
+  { "", "Look at the network, a firewall, a proxy (ONE_MSG_PROXY), and at ONE_MSG_BASE_URL." },
+}
+
+local function network_hint(err)
+  for _, pair in ipairs(NETWORK_HINTS) do
+    if err:find(pair[1], 1, true) then return pair[2] end
+  end
+end
+
 --- Ends a command with an error of the library: return call:fail(err, info, changed).
 -- @return nil, message, code
 function Call:fail(err, info, changed)
   local code = M.code(err, info, changed)
   info = type(info) == "table" and info or {}
+  local hint = info.hint or code == M.NETWORK and network_hint(err) or nil
   self.out:object { error = err, outcome = info.outcome, status = info.status, code = info.code, class = info.class,
-    retry = info.retry, retry_after = info.retry_after, hint = info.hint, exit = code }
-  return nil, err .. (info.hint and "\n  " .. info.hint or ""), code
+    retry = info.retry, retry_after = info.retry_after, hint = hint, exit = code }
+  return nil, err .. (hint and "\n  " .. hint or ""), code
 end
 
 --- The channel of the environment.

@@ -186,7 +186,9 @@ local function launch(dir, ports, options, modules)
     connections = math.min(16384, tonumber(output "ulimit -Hn") or 16384),
   }))
   local nginx = run "command -v nginx >/dev/null 2>&1" and "nginx" or "/usr/sbin/nginx"
-  return run(("cd %s && ulimit -n \"$(ulimit -Hn)\"; %s -c \"$PWD/nginx.conf\" -e \"$PWD/error.log\" 2>start.log")
+  -- the paths of another Lua (`luarocks path`) would hide what nginx's own needs
+  return run(("cd %s && ulimit -n \"$(ulimit -Hn)\"; unset LUA_PATH LUA_CPATH; "
+    .. "%s -c \"$PWD/nginx.conf\" -e \"$PWD/error.log\" 2>start.log")
     :format(quote(dir), nginx))
 end
 
