@@ -57,7 +57,7 @@ describe("nginx: init", function()
     local root = (output "pwd"):match "[^\n]+"
     file:write(([[
       load_module %s/ndk_http_module.so; load_module %s/ngx_http_lua_module.so;
-      pid %s/nginx.pid; error_log %s/error.log; events {} http { access_log off;
+      pid %s/nginx.pid; error_log %s/error.log warn; events {} http { access_log off;
         client_body_temp_path %s/t; proxy_temp_path %s/t; fastcgi_temp_path %s/t; uwsgi_temp_path %s/t; scgi_temp_path %s/t;
         lua_package_path "%s/lua/?.lua;;"; lua_package_cpath "%s/%s/luajit/?.so;;";
         init_by_lua_block { require("resty.onemsg").init { %s } }
@@ -87,6 +87,11 @@ describe("nginx: init", function()
     assert(ok, said)
     said, ok = try(good())
     assert(ok, said)
+    for _, words in ipairs { "off, and in brackets what switches it on: events by HTTP (ONE_MSG_EVENT_SECRET",
+                             "hooks (ONE_MSG_HOOK_SECRET)", "the operator's page (ONE_MSG_OPERATOR_TOKEN)",
+                             "the delivery log" } do
+      assert.is_truthy(said:find(words, 1, true), said)
+    end
     assert.is_nil(io.open(dir .. "/store.db"))
   end)
 

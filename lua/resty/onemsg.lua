@@ -42,7 +42,11 @@ end
 --   event_bytes = 1 MiB, event_items = 1000, hook_bytes = 3 MiB   limits of one request
 --   resolve, fallback, on_change, on_alert, log, rate, … of onemsg.workflow
 function M.init(options)
-  settings = require "resty.onemsg.settings".read(options or {})
+  local reader = require "resty.onemsg.settings"
+  settings = reader.read(options or {})
+  local starting = require "ngx.process".type() ~= "worker" -- which comes here with lua_code_cache off, at each request
+  local off = starting and reader.off(settings, options or {})
+  if off then ngx.log(ngx.WARN, "onemsg: ", off) end
 end
 
 --- Starts this worker's long light thread, which sends, retries, polls and expires (flow:work), until the worker is to

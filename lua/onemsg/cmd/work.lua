@@ -163,7 +163,13 @@ function M.run(call)
   end
   if err then call.out:note("ATTENTION no_way: %s; --fallback NAME=PROGRAM gives one", err) end
   if flow.only_to then call.out:note("only_to: messages go to the people named there alone; others are skipped") end
-  if not options.quiet and not options.drain then call.out:note("at work; SIGTERM or Ctrl-C stops it") end
+  if not options.quiet and not options.drain then
+    for _, one in ipairs { { "log", "no delivery log is kept" }, { "fallback", "there is no other way to reach a person" },
+                           { "alert", "nobody is told of trouble" } } do
+      if not options[one[1]] then call.out:note("off: %s (--%s)", one[2], one[1]) end
+    end
+    call.out:note("at work; SIGTERM or Ctrl-C stops it")
+  end
   local recorded
   recorded, err, info = work(flow, options, stopped)
   if heard then heard:finish() end

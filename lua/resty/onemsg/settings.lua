@@ -163,6 +163,24 @@ local function check_workflow(settings, more)
   return options
 end
 
+--- What is off, and how it is switched on: a sentence for the start's log; nil: nothing is.
+-- @tparam table settings of read()
+-- @tparam table options of init
+function M.off(settings, options)
+  local off = {}
+  if #settings.event_keys == 0 and #settings.event_tokens == 0 and next(settings.sender_keys) == nil then
+    off[#off + 1] = "events by HTTP (ONE_MSG_EVENT_SECRET, ONE_MSG_EVENT_TOKEN, or a sender's)"
+  end
+  if #settings.hook_secrets == 0 then off[#off + 1] = "hooks (ONE_MSG_HOOK_SECRET)" end
+  if #settings.operator_tokens == 0 and not settings.open then
+    off[#off + 1] = "the operator's page (ONE_MSG_OPERATOR_TOKEN)"
+  end
+  if not options.log then off[#off + 1] = 'the delivery log (log = "/var/log/onemsg/delivery.log")' end
+  if not options.fallback then off[#off + 1] = "other ways to reach a person (fallback = { sms = function(notice) … end })" end
+  if #off == 0 then return nil end
+  return "off, and in brackets what switches it on: " .. table.concat(off, "; ")
+end
+
 --- Reads and checks everything. Only in init_by_lua.
 -- @tparam table options see resty.onemsg.init
 -- @treturn table settings: workflow (options for workflow.open), channels, event_keys (signing secrets), event_tokens,
