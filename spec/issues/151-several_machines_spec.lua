@@ -37,9 +37,15 @@ describe("several nodes on one database", function()
   after_each(function() os.execute("rm -rf '" .. directory .. "'") end)
 
   local function open(target)
-    return assert(workflow.open { channel = channels.new(fake, { timeout = 1, connect_timeout = 1 }), rate = 1000, burst = 1000,
+    local options = { channel = channels.new(fake, { timeout = 1, connect_timeout = 1 }), rate = 1000, burst = 1000,
       rules = assert(rules.load(simulation.RULES)), store = assert(sql.open(target, { busy_timeout = 60 })),
-      witness = directory .. "/witness" })
+      witness = directory .. "/witness" }
+    while true do -- as `onemsg work` does while the database restarts
+      local flow, err, info = workflow.open(options)
+      if flow then return flow end
+      assert(info and info.retry, err)
+      sys.sleep(0.1)
+    end
   end
 
   local function child(job)
