@@ -26,12 +26,18 @@ local function pasted(secret)
   return (text:gsub("^v1,%s*", ""))
 end
 
---- The key in a secret: base64, with or without "whsec_" before it; blanks, quotes and "v1," around it are left out.
+--- The key in a secret: base64, with or without "whsec_" before it; blanks, quotes and "v1," around it are left out. Digits
+-- that somebody made with `openssl rand -hex` are refused: as base64 they would be another key than the sender's.
 -- @return bytes; or nil and a sentence, which does not contain the secret
 function M.key(secret)
   if type(secret) ~= "string" then return nil, "config: a signing secret must be a text such as whsec_…" end
   local text = pasted(secret)
-  if text:sub(1, #PREFIX) == PREFIX then text = text:sub(#PREFIX + 1) end
+  if text:sub(1, #PREFIX) == PREFIX then
+    text = text:sub(#PREFIX + 1)
+  elseif #text >= 16 and not text:find "[^%x]" and not (text:find "%l" and text:find "%u") then
+    return nil, "config: a signing secret of hexadecimal digits only is no base64, though it can be read as such; "
+      .. "write whsec_ before the base64 of its bytes, and give the sender the same"
+  end
   local key = load_core().unbase64(text)
   if not key or key == "" then
     return nil, "config: a signing secret must be whsec_ and base64; make one with: openssl rand -base64 32"

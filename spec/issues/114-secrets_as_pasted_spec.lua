@@ -18,12 +18,14 @@ describe("a signing secret", function()
       assert.equal(signature.key(SECRET), signature.key(pasted))
     end)
   end
-  for _, pasted in ipairs { "", " ", '""', "v1,", "whsec_", '"whsec_', "whsec_-_-_", "v2," .. SECRET, "not base64!" } do
+  for _, pasted in ipairs { "", " ", '""', "v1,", "whsec_", '"whsec_', "whsec_-_-_", "v2," .. SECRET, "not base64!",
+    ("0123456789abcdef"):rep(3), ("0123456789ABCDEF"):rep(2), '"' .. ("0f"):rep(32) .. '"' } do
     it(("%q is refused, and not shown"):format(pasted), function()
       local key, why = signature.key(pasted)
       assert.is_nil(key)
       assert.matches("^config: ", why)
       assert.is_nil(why:find(SECRET, 1, true))
+      assert.is_nil(why:find("0123456789", 1, true))
     end)
   end
 end)
