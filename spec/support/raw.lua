@@ -1,11 +1,13 @@
 --- Servers for faults that nginx can't do; see raw_server.lua (HTTP/1.1, plain) and h2_server.js (HTTP/2, TLS) for the
--- behaviours, talker.js for what one may say out of turn.
+-- behaviours, talker.js for what one may say out of turn, proxy.js for proxies.
 --
 --     local raw = require "support.raw"
 --     local s = raw.http("close", { answer = 1 })     -- the first request of a connection is answered, then this
 --     local s = raw.h2("goaway_older", { answer = 1 })
 --     local s = raw.talker("tls")                     -- plain, tls or h2
 --     s:say("408")    s:said()    s:hold()    s:release()
+--     local p = raw.proxy("http", { host = "::1" })   -- http, socks5, or relay with to = PORT
+--     p:mode("407")                                   -- a key of MODES in proxy.js; "tunnel" at first
 --     s.url, s.ca_file    s:count(phone)    s:journal()    s:stop()
 --
 -- A server ends by itself within a second or two after this process.
@@ -139,6 +141,20 @@ function M.talker(over)
   function it.say(_, kind) write(dir .. "/kind", kind) end
   function it.hold() write(dir .. "/held", "") end
   function it.release() os.remove(dir .. "/held") end
+  return it
+end
+
+--- A proxy, or a relay to a port of 127.0.0.1. Needs node.
+-- @tparam string kind "http", "socks5" or "relay"
+-- @tparam ?table options host: the address it listens at (127.0.0.1); to: where a relay leads
+-- @treturn table with url and mode(name); journal() has { target, mode } a connection
+function M.proxy(kind, options)
+  local dir, host = server.directory(), options and options.host or "127.0.0.1"
+  write(dir .. "/mode", "tunnel")
+  local more = (" --host '%s'"):format(host) .. (options and options.to and (" --to %d"):format(options.to) or "")
+  local it = start("node '" .. HERE .. "proxy.js'", kind .. more, nil, dir)
+  it.url = ("%s://%s:%d"):format(kind == "relay" and "http" or kind, host:find ":" and "[" .. host .. "]" or host, it.port)
+  function it.mode(_, name) write(dir .. "/mode", name) end
   return it
 end
 
