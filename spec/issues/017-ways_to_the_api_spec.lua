@@ -5,13 +5,13 @@ local raw = require "support.raw"
 local server = require "support.server"
 local socket = require "socket"
 
-local NEVER_LEFT = { "closes", "resets", "garbage", "yes and closes", "yes and garbage", "refuses", "407", "407 without end", "502",
-  "503", "an answer of its own" }
+local NEVER_LEFT = { "closes", "resets", "garbage", "yes and closes", "yes and garbage", "refuses", "407", "407 without end",
+  "502", "503", "an answer of its own" }
 local SILENT = { "silent", "yes and silent" }
 
 describe("a way to the API", function()
-  local fake, message = nil, channels.message
-  local next_phone = 12020700000 -- the fake goes by the last two digits: 00 is accepted
+  local fake
+  local next_phone = 12020700000 -- ends in 00: accepted by the fake
 
   setup(function() fake = server.fake { set = { pace_ms = 0 } } end)
   teardown(function() fake:stop() end)
@@ -21,12 +21,13 @@ describe("a way to the API", function()
     return ("%d"):format(next_phone)
   end
 
-  --- One message over a channel: its outcome, and that the API has it once or never.
+  --- One message over a channel: its outcome, and how often the API has it; nil is at most once.
   local function expect(outcome, channel, arrived, match)
     local to = phone()
-    local receipt, err, info = channel:send(message(to))
+    local receipt, err, info = channel:send(channels.message(to))
     assert.are.equal(outcome, (receipt or info).outcome, tostring(err))
-    assert.are.equal(arrived, fake:count(to))
+    local count = fake:count(to)
+    assert.is_true(arrived and count == arrived or not arrived and count <= 1, ("arrived %d times"):format(count))
     if match then assert.matches(match, err) end
     if err then
       assert.is_nil(err:find(fake.env.ONE_MSG_TOKEN, 1, true))
@@ -57,10 +58,10 @@ describe("a way to the API", function()
           assert.matches(":" .. fake.env[api]:match ":(%d+)" .. "$", proxy:journal()[1].target)
         end)
 
-        it("has its tunnel cut after it arrived: unknown, and the next arrives", function()
+        it("has its tunnel cut when it had left: unknown, and the next arrives", function()
           expect("accepted", channel, 1)
           proxy:mode "breaks before the answer"
-          expect("unknown", channel, 1)
+          expect("unknown", channel, nil)
           proxy:mode "tunnel"
           expect("accepted", channel, 1)
         end)
@@ -113,7 +114,7 @@ describe("a way to the API", function()
       for _ = 1, 5 do expect("accepted", channel, 1) end
       assert.are.equal(1, relay:count())
       relay:mode "breaks before the answer"
-      expect("unknown", channel, 1)
+      expect("unknown", channel, nil)
       relay:mode "tunnel"
       expect("accepted", channel, 1)
       channel:close()

@@ -2,9 +2,9 @@
 //
 //     node proxy.js http|socks5|relay --dir DIR [--host ::1] [--to PORT] [--owner PID]
 //
-// http takes CONNECT, socks5 SOCKS5 without a password; relay passes each connection on to 127.0.0.1:PORT. DIR/mode names what it
-// does next: a key of MODES. DIR/raw.jsonl gets a line for each connection, with the target that was asked for; DIR/raw.port holds the
-// port. It ends when the process OWNER is gone. Node's own modules only; started by raw.lua.
+// http takes CONNECT, socks5 SOCKS5 without a password; relay passes each connection on to 127.0.0.1:PORT. DIR/mode
+// names what it does next: a key of MODES. DIR/raw.jsonl gets a line for each connection, with the target that was asked
+// for; DIR/raw.port holds the port. It ends when the process OWNER is gone. Node's own modules only; started by raw.lua.
 "use strict";
 
 const fs = require("fs");
@@ -19,6 +19,9 @@ const journal = fs.openSync(file("raw.jsonl"), "a", 0o600);
 const mode = () => fs.readFileSync(file("mode"), "utf8");
 const note = (entry) => fs.writeSync(journal, JSON.stringify(entry) + "\n");
 
+const AUTHENTICATE = 'Proxy-Authenticate: Basic realm="p"\r\n';
+const STRAY = '{"sent":true,"id":"wamid.STRAY"}';
+
 // What is done with whoever asks for a tunnel: to the target and on, or not.
 const MODES = {
   tunnel: (c) => c.join(),
@@ -31,12 +34,12 @@ const MODES = {
   "yes and silent": (c) => c.socket.write(c.yes),
   "yes and garbage": (c) => c.socket.end(Buffer.concat([Buffer.from(c.yes), Buffer.from("HTTP/1.1 200 OK\r\n\r\n{}")])),
   refuses: (c) => c.socket.end(c.no),
-  407: (c) => c.socket.end(c.http(407, "Proxy Authentication Required", "Proxy-Authenticate: Basic realm=\"p\"\r\n")),
-  "407 without end": (c) => c.socket.write(c.http(407, "Proxy Authentication Required", "Proxy-Authenticate: Basic realm=\"p\"\r\n")),
+  407: (c) => c.socket.end(c.http(407, "Proxy Authentication Required", AUTHENTICATE)),
+  "407 without end": (c) => c.socket.write(c.http(407, "Proxy Authentication Required", AUTHENTICATE)),
   502: (c) => c.socket.end(c.http(502, "Bad Gateway", "")),
   503: (c) => c.socket.end(c.http(503, "Service Unavailable", "Retry-After: 60\r\n")),
   // what looks like the API's own answer, from somebody who never asked it
-  "an answer of its own": (c) => c.socket.end('HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: 32\r\n\r\n{"sent":true,"id":"wamid.STRAY"}'),
+  "an answer of its own": (c) => c.socket.end(`HTTP/1.1 403 Forbidden\r\nContent-Length: ${STRAY.length}\r\n\r\n${STRAY}`),
 };
 
 function join(socket, yes, host, port, first) {
@@ -68,10 +71,9 @@ const KINDS = {
       const end = head.indexOf("\r\n\r\n");
       if (end < 0) return;
       socket.off("data", take);
-      const [, host, port] = /^CONNECT (?:\[([^\]]+)\]|[^:]+):(\d+)/.exec(head.toString("latin1")).map((part, i, all) =>
-        i === 1 ? part || /^CONNECT ([^:]+)/.exec(all[0])[1] : part);
-      serve(socket, { host, port: +port }, { yes: "HTTP/1.1 200 Connection established\r\n\r\n", no: http(403, "Forbidden", ""), http },
-        head.subarray(end + 4));
+      const [, host, port] = /^CONNECT \[?([^\] ]+?)\]?:(\d+) /.exec(head.toString("latin1"));
+      const words = { yes: "HTTP/1.1 200 Connection established\r\n\r\n", no: http(403, "Forbidden", ""), http };
+      serve(socket, { host, port: +port }, words, head.subarray(end + 4));
     });
   },
   socks5(socket) {
@@ -83,7 +85,8 @@ const KINDS = {
       const host = name ? bytes.toString("latin1", 5, end) : bytes[3] === 4
         ? bytes.subarray(4, 20).toString("hex").match(/..../g).join(":") : [...bytes.subarray(4, 8)].join(".");
       const code = (n) => Buffer.from([5, n, 0, 1, 0, 0, 0, 0, 0, 0]);
-      serve(socket, { host, port: bytes.readUInt16BE(end) }, { yes: code(0), no: code(2), http: () => code(1) }, bytes.subarray(end + 2));
+      const words = { yes: code(0), no: code(2), http: () => code(1) };
+      serve(socket, { host, port: bytes.readUInt16BE(end) }, words, bytes.subarray(end + 2));
     });
   },
 };
