@@ -2,11 +2,11 @@
 -- Pure: no I/O, no clock (received_at is an argument), no state. A body is the work of a stranger: wrong types, nulls
 -- and floods end in counts or in "invalid: …", never in a raised error.
 local null = require "cjson".null
-local codes = require "onemsg.codes"
 local document = require "onemsg.base.document"
 local languages = require "onemsg.base.language"
-local phones = require "onemsg.base.phone"
-local utf8 = require "onemsg.base.utf8"
+local fold = require "onemsg.hooks.fold"
+local one = require "onemsg.hooks.items"
+local values = require "onemsg.hooks.values"
 
 local M = {}
 
@@ -14,113 +14,20 @@ M.BYTES = 3 * 1024 * 1024 -- longest body: what Meta itself may post
 M.DEPTH = 32              -- deepest JSON; a raw envelope needs about 10
 M.ITEMS = 5000            -- most events and messages in one body; more is refused, not cut
 local KINDS = 16          -- names of unknown kinds kept; the rest is counted as "other"
-local ID_BYTES, WORD_BYTES, NAME_BYTES = 512, 64, 200
-local TEXT_CHARS = 4096   -- of an inbound or echoed message; WhatsApp's own limit
+
+local word, digits, object, items = values.word, values.digits, values.object, values.items
+local bsuid_of, username_of, instance_of = values.bsuid_of, values.username_of, values.instance_of
+local ID_BYTES, WORD_BYTES, NAME_BYTES = one.ID_BYTES, values.WORD_BYTES, values.NAME_BYTES
 
 local decode = document.reader(M.DEPTH, "told")
-
--- Values --------------------------------------------------------------------------------------------------------
-
---- A short text, valid UTF-8 without control bytes, or nil. A whole number counts as its digits.
-local function word(value, bytes)
-  if type(value) == "number" and value == math.floor(value) and math.abs(value) < 2 ^ 53 then
-    value = ("%.0f"):format(value)
-  end
-  if type(value) ~= "string" or #value > bytes then return nil end
-  value = utf8.trim(value)
-  return value ~= "" and not value:find("%c") and utf8.valid(value) and value or nil
-end
-
---- Digits of "12025550123", 12025550123, "+12025550123", "12025550123@c.us", or nil.
-local function digits(value)
-  local s = word(value, 64)
-  s = s and (s:match("^%+?(%d+)$") or s:match("^%+?(%d+)@[cs][%w%.]+$"))
-  return s and #s >= 5 and #s <= 20 and s or nil
-end
-
---- The first business-scoped user id among some values, each of which may be anything.
-local function bsuid_of(...)
-  for n = 1, select("#", ...) do
-    local id = word((select(n, ...)), NAME_BYTES)
-    id = id and (id:match("^(.*)@lid$") or id)
-    if id and phones.is_bsuid(id) then return id end
-  end
-  return nil
-end
-
---- A username without its @, in small letters, or that of a chat id "maria@username".
-local function username_of(name, chat_id)
-  local text = word(name, NAME_BYTES) or chat_id and chat_id:match("^(.*)@username$")
-  local plain = text and text:match("^@?([%w._]+)$")
-  return plain and plain:lower()
-end
-
---- Unix seconds from a number or a string of digits, in s, ms or µs; nil where it is no time of this epoch.
-local function seconds(value)
-  if type(value) == "string" then
-    value = #value <= 24 and value:match("^%s*%d+%.?%d*%s*$") and tonumber(value)
-  end
-  if type(value) ~= "number" or value ~= value then return nil end
-  if value > 1e14 then value = value / 1e6 elseif value > 1e11 then value = value / 1e3 end
-  if value < 1e9 or value > 1e10 then return nil end
-  return value == math.floor(value) and math.floor(value) or value
-end
-
-local function time_of(item)
-  return seconds(item.timestamp) or seconds(item.time)
-end
-
-local function object(value)
-  return type(value) == "table" and value or nil
-end
-
---- The items of an array, of an object that stands where an array belongs, or none.
-local function items(value)
-  if type(value) ~= "table" then return {} end
-  if value[1] == nil and next(value) ~= nil then return { value } end
-  return value
-end
-
-local function instance_of(body)
-  local name = word(body.instanceId, NAME_BYTES) or word(body.instance_id, NAME_BYTES)
-  return name and name:gsub("^instance", "") or nil
-end
-
--- Statuses ------------------------------------------------------------------------------------------------------
-
-local ranks = { unknown = 0, queued = 0, pending = 0, accepted = 1, sent = 2, failed = 3, undelivered = 3,
-  delivered = 4, read = 5, viewed = 5, played = 6 }
-local one_word = { undelivered = "failed", viewed = "read", unknown = "queued", pending = "queued" }
-local FAILED, DELIVERED = ranks.failed, ranks.delivered
 
 -- A template's category and quality are words about it as well: CATEGORY_MARKETING, QUALITY_RED.
 local SAID_OF_TEMPLATES = { template_category_update = { "new_category", "CATEGORY_" },
                             message_template_quality_update = { "new_quality_score", "QUALITY_" } }
 
-local function status_word(value)
-  local s = word(value, WORD_BYTES)
-  return s and s:lower()
-end
-
 --- The rank of a status word, upper or lower case: 0 (queued) to 6 (played); nil for a word that changes no state
 -- (deleted, warning, anything unknown). PLATFORM.md 3.2.
-function M.rank(status)
-  return ranks[status_word(status) or ""]
-end
-
-local function earliest(a, b)
-  if a and b then return math.min(a, b) end
-  return a or b
-end
-
---- Which of two failures tells more: the one with a code, then the earlier, then by value; so that order never matters.
-local function better_failure(a, b)
-  if not a or not b then return a or b end
-  if (a.code ~= nil) ~= (b.code ~= nil) then return a.code and a or b end
-  if (a.at or math.huge) ~= (b.at or math.huge) then return (a.at or math.huge) < (b.at or math.huge) and a or b end
-  if a.code ~= b.code then return a.code < b.code and a or b end
-  return (a.error or "") >= (b.error or "") and a or b
-end
+M.rank = fold.rank
 
 --- Folds one event into the state of its message; the result does not depend on the order of events.
 -- @param state what an earlier fold returned, or nil; it is not changed
@@ -131,136 +38,7 @@ end
 --   notes = { word = first time or true } }
 -- @return true when status rose; duplicates and late events don't
 -- @return true when this event brought the first contradiction: failed and delivered for the same message
-function M.fold(state, event)
-  local new = { times = {}, notes = {} }
-  for key, value in pairs(state or {}) do
-    if key ~= "times" and key ~= "notes" then new[key] = value end
-  end
-  for key, value in pairs(state and state.times or {}) do new.times[key] = value end
-  for key, value in pairs(state and state.notes or {}) do new.notes[key] = value end
-
-  local name = status_word(event.status)
-  local rank = ranks[name or ""]
-  if not rank then
-    if name then
-      local before = new.notes[name]
-      new.notes[name] = earliest(type(before) == "number" and before or nil, event.at) or true
-    end
-    return new, false, false
-  end
-  name = one_word[name] or name
-  new.times[name] = earliest(new.times[name], event.at)
-  if rank == FAILED then
-    new.failure = better_failure(new.failure, { at = event.at, code = event.code, error = event.error })
-  end
-  local before = ranks[new.status or ""] or -1
-  if rank > before then new.status = name end
-  local contradiction = new.failure ~= nil and math.max(rank, before) >= DELIVERED
-  if contradiction then new.contradiction = true end
-  return new, rank > before, contradiction and not (state and state.contradiction or false)
-end
-
---- code, text of an item's error in any of its forms: errors = { … }, error = { … }, error = "a sentence".
-local function error_of(item)
-  local said = { errors = object(item.errors), error = item.error }
-  if type(said.error) ~= "table" and type(said.error) ~= "string" then said.error = nil end
-  if not said.errors and not said.error then return nil, nil end
-  return (codes.find(said)), codes.text(said)
-end
-
-local function category_of(item)
-  local pricing, conversation = object(item.pricing), object(item.conversation)
-  local origin = conversation and object(conversation.origin)
-  return word(item.category, WORD_BYTES) or word(pricing and pricing.category, WORD_BYTES)
-    or word(origin and origin.type, WORD_BYTES)
-end
-
---- Does a chat have several people, whose names are not one person's?
-local function in_group(chat_id)
-  return chat_id and (chat_id:find("@g%.us$") or chat_id:find("@broadcast$") or chat_id:find("@newsletter$")) and true or nil
-end
-
---- One status item of any shape as an event; nil where it has no status. id may be nil.
-local function event_of(item, instance, received_at)
-  item = object(item)
-  local status = item and status_word(item.status)
-  if not status then return nil end
-  local code, text = error_of(item)
-  local chat_id = word(item.chatId, NAME_BYTES)
-  return {
-    id = word(item.id, ID_BYTES), status = status, at = time_of(item) or received_at, instance = instance,
-    recipient = digits(item.phone) or digits(item.recipient_id) or digits(chat_id), chat_id = chat_id,
-    bsuid = bsuid_of(item.bsuid, item.recipient_user_id, item.phone, item.recipient_id, chat_id),
-    username = username_of(item.userName, chat_id),
-    code = code, error = text, category = category_of(item),
-  }
-end
-
--- Messages ------------------------------------------------------------------------------------------------------
-
--- Where a text can stand, what was written as such first: a media message has it in its caption, and a file's URL or
--- name in its body (PLATFORM.md 9).
-local places = { { "caption" }, { "image", "caption" }, { "video", "caption" }, { "document", "caption" },
-  { "text", "body" }, { "text" }, { "body" }, { "button", "text" }, { "interactive", "button_reply", "title" },
-  { "interactive", "list_reply", "title" }, { "interactive", "body", "text" } }
-
---- The text of a message, or a body that is the URL of a file where there is none; and the list of all its texts, where
--- that is another one than the text alone.
-local function texts_of(item)
-  local list, seen, url = {}, {}, nil
-  for _, place in ipairs(places) do
-    local value = item
-    for _, name in ipairs(place) do value = object(value) and value[name] end
-    if type(value) == "string" and value:find("%S") and not seen[value] then
-      seen[value] = true
-      local text = utf8.repair(value:gsub("%z", "?"), TEXT_CHARS)
-      if value:find("^%s*%a+://%S+%s*$") then url = url or text else list[#list + 1] = text end
-    end
-  end
-  local text = list[1] or url or type(item.body) == "string" and "" or nil
-  return text, (#list > 1 or text and text ~= "" and not list[1]) and list or nil
-end
-
-local function truth(value)
-  return value == true or value == 1 or value == "1" or value == "true"
-end
-
---- Is the author certainly not whose chat it is? Then what is said of the author are no names of the customer.
-local function is_another(chat_id, author, author_id)
-  local phone, bsuid = digits(chat_id), bsuid_of(chat_id)
-  local other_phone, other_bsuid = digits(author), bsuid_of(author_id, author)
-  return phone and other_phone and phone ~= other_phone and not phones.same(phone, other_phone)
-    or bsuid and other_bsuid and bsuid ~= other_bsuid
-end
-
-local CHANGED_NUMBER = { user_changed_number = true, customer_changed_number = true } -- Meta's system messages
-
---- One message, written by the customer or (from_me) by the business, normalised or raw.
-local function message_of(item, instance, received_at, echo)
-  item = object(item)
-  local id = item and word(item.id, ID_BYTES)
-  if not id then return nil end
-  local chat_id = word(item.chatId, NAME_BYTES)
-  local text, texts = texts_of(item)
-  local from_me = echo or truth(item.fromMe)
-  local customer, user_id = item.from, item.from_user_id
-  if from_me then customer, user_id = item.to, item.to_user_id or item.recipient_user_id end
-  local author, author_id, author_name = item.author, item.authorBsuid, item.authorUserName
-  if from_me or is_another(chat_id, author, author_id) then -- it is the business
-    author, author_id, author_name = nil, nil, nil
-  end
-  local system = object(item.system) or {}
-  return {
-    id = id, from_me = from_me, at = time_of(item) or received_at, instance = instance,
-    moved_to = not from_me and CHANGED_NUMBER[system.type] and (digits(system.wa_id) or digits(system.new_wa_id)) or nil,
-    phone = digits(chat_id) or digits(customer) or digits(author), chat_id = chat_id, group = in_group(chat_id),
-    bsuid = bsuid_of(author_id, user_id, chat_id, customer, author),
-    username = username_of(author_name, chat_id),
-    type = word(item.type, WORD_BYTES), text = text, texts = texts, name = word(item.senderName, NAME_BYTES),
-  }
-end
-
--- Bodies --------------------------------------------------------------------------------------------------------
+M.fold = fold.fold
 
 --- Collects one body; `found` is the table that parse returns.
 local function collector(received_at)
@@ -295,9 +73,9 @@ local function collector(received_at)
 
   function c.statuses(value, kind, instance)
     c.each(value, kind, found.events, function(item)
-      local event = event_of(item, instance, received_at)
+      local event = one.event_of(item, instance, received_at)
       if event and event.id then
-        if not in_group(event.chat_id) then c.person(event.recipient, event.bsuid, event.username, instance) end
+        if not one.in_group(event.chat_id) then c.person(event.recipient, event.bsuid, event.username, instance) end
         return event
       end
     end)
@@ -305,7 +83,7 @@ local function collector(received_at)
 
   function c.messages(value, instance, echo)
     c.each(value, "messages", found.messages, function(item)
-      local message = message_of(item, instance, received_at, echo)
+      local message = one.message_of(item, instance, received_at, echo)
       if message and not message.group then c.person(message.phone, message.bsuid, message.username, instance) end
       return message
     end)
@@ -334,7 +112,7 @@ local function collector(received_at)
 
   function c.errors(value, instance)
     c.each(value, "errors", found.errors, function(item)
-      local code, text = error_of { errors = { item } }
+      local code, text = one.error_of { errors = { item } }
       return (code or text) and { code = code, error = text, at = received_at, instance = instance }
     end)
   end
@@ -342,7 +120,7 @@ local function collector(received_at)
   function c.template(value, instance, field)
     local said = SAID_OF_TEMPLATES[field]
     local name = word(value.message_template_name, ID_BYTES)
-    local status = status_word(said and value[said[1]] or not said and (value.event or value.status) or nil)
+    local status = fold.word(said and value[said[1]] or not said and (value.event or value.status) or nil)
     local language = word(value.message_template_language, WORD_BYTES)
     if not name or not status then return c.other(field) end
     status = said and said[2] .. status or status
@@ -418,11 +196,11 @@ function M.parse(body, received_at)
   if type(body) ~= "table" then return nil, "invalid: the body is not a JSON object" end
   local c = collector(received_at)
   if body[1] ~= nil then -- an array of bodies, or of status items
-    for _, one in ipairs(body) do
+    for _, part in ipairs(body) do
       if c.full() then break end
-      if not object(one) then c.other("array")
-      elseif one.status ~= nil and one.id ~= nil then c.statuses({ one }, "array")
-      else collect(c, one) end
+      if not object(part) then c.other("array")
+      elseif part.status ~= nil and part.id ~= nil then c.statuses({ part }, "array")
+      else collect(c, part) end
     end
   else
     collect(c, body)
@@ -442,11 +220,11 @@ function M.report(id, decoded)
   local report, state = { id = id, hooks = {}, ignored = 0 }, nil
   local order = {}
   for _, item in ipairs(items(list)) do
-    local event = #report.hooks < M.ITEMS and event_of(item, instance_of(decoded))
+    local event = #report.hooks < M.ITEMS and one.event_of(item, instance_of(decoded))
     local nameless = event and event.id == nil and (item.id == nil or item.id == null) -- it stands in our report
     if event and (event.id == id or nameless) then
       event.id = nil
-      state = M.fold(state, event)
+      state = fold.fold(state, event)
       report.hooks[#report.hooks + 1] = event
       order[event] = #report.hooks
     else
@@ -454,7 +232,7 @@ function M.report(id, decoded)
     end
   end
   table.sort(report.hooks, function(a, b)
-    local rank_a, rank_b = ranks[a.status] or 99, ranks[b.status] or 99
+    local rank_a, rank_b = fold.rank(a.status) or 99, fold.rank(b.status) or 99
     if rank_a ~= rank_b then return rank_a < rank_b end
     local at_a, at_b = a.at or math.huge, b.at or math.huge -- one order for all, or table.sort may raise
     if at_a ~= at_b then return at_a < at_b end
