@@ -335,8 +335,9 @@ static const char *why_of(const struct om_easy *handle, const struct om_transfer
   }
   /* prerequest() refused, or libcurl could not rewind, or takes the end of an HTTP/2 connection for
    * a whole answer; who cancelled needs no reason */
-  return transfer->handed_bytes == 0 ? "the server spoke before it was asked"
-                                     : "the connection closed before an answer came";
+  bool nothing_left = transfer->handed_bytes == 0 && (transfer->body_bytes > 0 || !transfer->asked);
+  return nothing_left ? "the server spoke before it was asked"
+                      : "the connection closed before an answer came";
 }
 
 struct om_transfer *om_transfer_easy_unload(struct om_easy *handle, CURLcode code) {

@@ -31,6 +31,7 @@ describe("a request that the server read, and did not answer", function()
             else
               assert.is_nil(value)
               assert.are.equal("unknown", info.outcome, err)
+              assert.is_nil(err:find("before it was asked", 1, true), err) -- it had been asked, without a body
               assert.are.equal(harmless, info.retry)
               assert.are.equal(1, times(server, "/last"))
             end
