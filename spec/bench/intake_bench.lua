@@ -11,6 +11,8 @@ package.path = "lua/?.lua;spec/?.lua;" .. package.path
 package.cpath = "build/5.4/?.so;" .. package.cpath
 
 local cjson = require "cjson"
+local onemsg = require "onemsg"
+local core = require "onemsg.core"
 local onemsg_sql = require "onemsg.sql"
 local service = require "support.service"
 local socket = require "socket"
@@ -45,15 +47,46 @@ function request() at = at + 1 return requests[at] or requests[#requests] end
 function done(summary) io.write("COUNT ", summary.requests, "\n") end
 ]]
 
+local function hex(bytes) return (bytes:gsub(".", function(char) return ("%02x"):format(char:byte()) end)) end
+
+-- How five senders sign the same events; each has an endpoint of its own.
+local SECRET = "made-up-secret-of-a-sender"
+local SENDERS = {
+  { "stripe", function(body)
+    local now = ("%d"):format(os.time())
+    return { ["stripe-signature"] = ("t=%s,v1=%s"):format(now, hex(onemsg.hmac(SECRET, now .. "." .. body))) }
+  end },
+  { "shopify", function(body, n)
+    return { ["x-shopify-topic"] = "orders/paid", ["x-shopify-event-id"] = "event-" .. n,
+      ["x-shopify-hmac-sha256"] = core.base64(onemsg.hmac(SECRET, body)) }
+  end },
+  { "woocommerce", function(body)
+    return { ["x-wc-webhook-topic"] = "order.updated", ["x-wc-webhook-signature"] = core.base64(onemsg.hmac(SECRET, body)) }
+  end },
+  { "github", function(body, n)
+    return { ["x-github-event"] = "push", ["x-github-delivery"] = "delivery-" .. n,
+      ["x-hub-signature-256"] = "sha256=" .. hex(onemsg.hmac(SECRET, body)) }
+  end },
+  { "standard", function(body, n) return service.sign(body, "msg_" .. n) end },
+}
+local sender_secrets, sender_locations = {}, {}
+for n, sender in ipairs(SENDERS) do
+  sender_secrets[n] = ("%s = %q"):format(sender[1], sender[1] == "standard" and service.SECRET or SECRET)
+  sender_locations[n] = ('location = /events/%s { content_by_lua_block { require("resty.onemsg").serve_events { from = %q } } }')
+    :format(sender[1], sender[1])
+end
+
 local fake = support.fake { journal = false, set = { check = "off" } }
-local here = service.start { fake = fake, dict = true, init = "rate = 1e6, burst = 1e6, gap = 0.001, window = 256,",
+local here = service.start { fake = fake, dict = true,
+  init = "rate = 1e6, burst = 1e6, gap = 0.001, window = 256, sender_secrets = { "
+    .. table.concat(sender_secrets, ", ") .. " },",
   locations = [[
     location = /constant { content_by_lua_block {
       ngx.req.read_body() ngx.req.get_body_data() ngx.status = 202
       ngx.header.content_length = 2 ngx.print "ok"
     } }
     location = /pong { return 200 "pong\n"; }
-  ]] }
+  ]] .. table.concat(sender_locations, "\n") }
 
 local function raw(path, body, headers)
   local head = { ("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d"):format(path, #body) }
@@ -97,6 +130,24 @@ local function events(count, batch)
   return function(path)
     local requests = {}
     for i, one in ipairs(list) do requests[i] = raw(path, one[1], one[2]) end
+    return requests
+  end
+end
+
+local function events_of_senders(count)
+  local list = {}
+  for i = 1, count do
+    local name, sign = table.unpack(SENDERS[i % #SENDERS + 1])
+    local body = event()
+    body.livemode, body.status, body.date_modified = true, "processing", body.id
+    body = cjson.encode(body)
+    list[i] = { name, body, sign(body, number) }
+  end
+  return function(path)
+    local requests = {}
+    for i, one in ipairs(list) do
+      requests[i] = raw(path == "/constant" and path or path .. one[1], one[2], one[3])
+    end
     return requests
   end
 end
@@ -155,8 +206,9 @@ local db = assert(onemsg_sql.open(here.store))
 local function stored(query) return assert(db:read { { query } })[1][1].n end
 local function wal_settles() socket.sleep(0.3) end
 
---- One way against the constant, in alternating rounds. make(path) gives fresh requests; count() what is stored.
-local function compare(title, path, make, each, count)
+--- One way against the constant, in alternating rounds. make() gives fresh requests for a path; count() what is stored. Or
+-- beside = { title, path, make }: against another way that stores.
+local function compare(title, path, make, each, count, beside)
   local ours, constant, ratios = {}, {}, {}
   for round = 1, options.rounds do
     local requests = make()
@@ -165,11 +217,12 @@ local function compare(title, path, make, each, count)
     wal_settles()
     assert(mine.count <= #requests(path), "too few requests were made: raise …_A_S")
     assert(count() - before >= mine.count * each, "acknowledged, and not stored")
-    local other = run(write("constant", requests "/constant"), each)
+    local other = run(write("other", beside and beside[3]()(beside[2]) or requests "/constant"), each)
+    wal_settles()
     ours[round], constant[round], ratios[round] = mine, other, mine.rate / other.rate
   end
   show(title, ours)
-  show("  a constant", constant)
+  show("  " .. (beside and beside[1] or "a constant"), constant)
   print(("  %-26s %8.3f"):format("  ratio", median(ratios)))
 end
 
@@ -181,6 +234,9 @@ compare("events, one a request", "/events", function() return events(EVENTS_A_S 
   function() return stored(EVENTS) end)
 compare("events, " .. BATCH .. " a request", "/events",
   function() return events(EVENTS_A_S * options.seconds // 10, BATCH) end, BATCH, function() return stored(EVENTS) end)
+compare("events of five senders", "/events/", function() return events_of_senders(EVENTS_A_S * options.seconds) end, 1,
+  function() return stored(EVENTS) end,
+  { "Standard Webhooks", "/events", function() return events(EVENTS_A_S * options.seconds) end })
 
 -- Hooks tell of messages that were accepted.
 local ids, next_id, next_foreign = {}, 0, 0
