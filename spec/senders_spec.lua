@@ -175,7 +175,8 @@ describe("senders", function()
 
   it("have secrets in a variable as files of variables keep them", function()
     for text, list in pairs { ["a1"] = { "a1" }, [" a1  b2 "] = { "a1", "b2" }, ['"a1"'] = { "a1" },
-      ["'a1' 'b2'"] = { "a1", "b2" }, ['"a1 b2"'] = { "a1", "b2" }, ["“a1”"] = { "a1" }, ['a"1'] = { 'a"1' }, ['"a1'] = { '"a1' } } do
+      ["'a1' 'b2'"] = { "a1", "b2" }, ['"a1 b2"'] = { "a1", "b2" }, ["“a1”"] = { "a1" }, ['a"1'] = { 'a"1' },
+      ['"a1'] = { '"a1' } } do
       assert.same(list, senders.written(text), text)
     end
     for _, text in ipairs { "", " ", '""', "''" } do assert.is_nil(senders.written(text), text) end
