@@ -1,7 +1,8 @@
 --- onemsg.workflow.worker: the loop that sends what is due. For onemsg.workflow.
 --
 -- A turn: take in what was answered and record it; look what there is to do; recover, expire, probe; claim what may
--- leave now, and send all of it. Between turns it waits for an answer, for the next due time, or a quarter of a second.
+-- leave now, and send all of it. Between turns it waits for an answer, for the next due time, or a quarter of a second
+-- (several machines: less).
 -- An answer stays in memory until the store has it: a full disk delays the record, and loses it only when the loop must
 -- end before there is room; then what came of each such send is told.
 -- Deadlines in memory (look_at, next_due …) are by flow.steady(); `now` is the store's time (onemsg.workflow.clock).
@@ -29,6 +30,8 @@ Worker.__index = Worker
 for name, method in pairs(health.methods) do Worker[name] = method end
 
 local IDLE = 0.25   -- seconds between two looks at a store where nothing is due
+-- The same for a store that other machines submit to, which can't wake us: after a look that found work, and at most.
+local AFTER_WORK, AT_MOST = 0.05, 0.1
 local NEXT = 0.02   -- seconds, at most, until a gate is asked again that another machine had in hand
 local TROUBLE = 1   -- seconds until a store that failed is asked again
 local PATIENCE = 5  -- seconds that a store which refuses everything is waited for at the end
@@ -224,6 +227,12 @@ function Worker:sweep(time, now, method, in_flight)
   self:due_at(now) -- others' time may come next
 end
 
+--- Seconds until the store is asked again although nothing is known to become due.
+local function idle(self)
+  if not self.flow.box.several then return IDLE end
+  return self.found and AFTER_WORK or AT_MOST * (1 + self.flow.random()) / 2
+end
+
 --- Claims and sends what may leave through one gate.
 -- @treturn ?number when to look at this gate again; nil: when something changes
 function Worker:serve(gate, now)
@@ -249,14 +258,15 @@ function Worker:serve(gate, now)
     return now + TROUBLE
   end
   for _, row in ipairs(err) do self.flow:announce(row) end -- skipped
+  self.found = self.found or #rows > 0
   self:send(witness.departing(self, rows, gate, now), gate, trying)
-  return #rows == wanted and now or now + IDLE -- fewer: the rest waits for its turn behind the same recipient
+  return #rows == wanted and now or now + idle(self) -- fewer: the rest waits for its turn behind the same recipient
 end
 
 --- Asks the store what is due, and does it. Sets look_at and, for drain, next_due.
 function Worker:look()
   local flow = self.flow
-  self.look_at, self.ill = flow.steady() + IDLE, nil
+  self.look_at, self.ill, self.found = flow.steady() + idle(self), nil, false
   mind_clock(self)
   local now, wall, steady = flow.now(), flow.clock.read()
   self.fence = { wall = wall + flow.lease, steady = steady + flow.lease } -- as a claim's lease, of now
@@ -361,7 +371,9 @@ local function run(self, stop)
     local full = self.count >= self.flow.window
     self:wait(full and IDLE or math.min(IDLE, self.look_at - self.flow.steady()))
   end
-  return finish(self)
+  local trouble = finish(self)
+  self.flow.box:sign_off(self.flow.node, self.flow.now())
+  return trouble
 end
 
 local function drain(self, timeout, stop)
