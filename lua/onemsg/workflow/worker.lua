@@ -263,6 +263,15 @@ function Worker:serve(gate, now)
   return #rows == wanted and now or now + idle(self) -- fewer: the rest waits for its turn behind the same recipient
 end
 
+--- Queues what a claim of ours took that did not leave.
+-- @treturn ?boolean true; nil: the store failed, which was told
+local function take_back(self)
+  local back, err = self.flow.box:take_back(self.flow.now())
+  if not back then return self:trouble(err) end
+  for _, row in ipairs(back) do self.flow:announce(row) end
+  return true
+end
+
 --- Asks the store what is due, and does it. Sets look_at and, for drain, next_due.
 function Worker:look()
   local flow = self.flow
@@ -271,13 +280,10 @@ function Worker:look()
   local now, wall, steady = flow.now(), flow.clock.read()
   self.fence = { wall = wall + flow.lease, steady = steady + flow.lease } -- as a claim's lease, of now
   flow:ruleset(now) -- a process that only works says it too
-  local back, err = flow.box:take_back(now)
-  if not back then return self:trouble(err) end
-  for _, row in ipairs(back) do flow:announce(row) end
+  if not take_back(self) then return end
   if not witness.is_ready(self, now) then return end
-  local agenda
   local in_flight = self.count > 0 or #self.answered > 0
-  agenda, err = flow.box:look(in_flight)
+  local agenda, err = flow.box:look(in_flight)
   if not agenda then return self:trouble(err) end
   self.gates = agenda.gates
   self.next_due = math.huge
@@ -325,7 +331,11 @@ function Worker:turn(may_claim)
     self:record()
     if self.recorded > before then self.look_at = 0 end -- space in the window, and somebody's turn may have come
   end
-  if may_claim and self.flow.steady() >= self.look_at then self:look() end
+  if not may_claim then
+    take_back(self)
+  elseif self.flow.steady() >= self.look_at then
+    self:look()
+  end
 end
 
 --- Run -------------------------------------------------------------------------------------------------------------
@@ -349,14 +359,15 @@ local function unrecorded(self)
 end
 
 --- Waits for what is in flight, at most the lease, for other ways that run, as long as they may, and then for a store that
--- refuses to record it.
+-- refuses to record it, or to take back what did not leave: else that would be in doubt.
 local function finish(self)
   local flow = self.flow
   local deadline, patience = flow.steady() + math.max(flow.lease, flow.fallback_timeout + PATIENCE), nil
   self.ending, self.ways.ready = true, {} -- no more other ways: whoever finds them due takes them up
-  while self.count > 0 or #self.answered > 0 or ways.is_running(self) do
+  local function is_open() return #self.answered > 0 or #flow.box.open_claims > 0 end
+  while self.count > 0 or is_open() or ways.is_running(self) do
     local now = flow.steady()
-    patience = self.count == 0 and #self.answered > 0 and (patience or now + PATIENCE) or nil
+    patience = self.count == 0 and is_open() and (patience or now + PATIENCE) or nil
     if now >= deadline or patience and now >= patience then break end
     self:wait(IDLE)
     self:turn(false)
