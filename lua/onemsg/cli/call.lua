@@ -2,6 +2,7 @@
 -- workflow, by the environment and the options --store and --rules. Also what an error means for the exit code.
 local output = require "onemsg.cli.output"
 local document = require "onemsg.base.document"
+local environment = require "onemsg.channel.environment"
 local phones = require "onemsg.base.phone"
 local null = require "cjson".null
 
@@ -10,6 +11,7 @@ local M = {}
 M.OK, M.USAGE, M.REFUSED, M.SERVER, M.NETWORK, M.CONFIG, M.UNKNOWN, M.SKIPPED = 0, 1, 2, 3, 4, 5, 6, 7
 
 --- Options that many commands share.
+M.CHANNEL = { "channel", "NAME", "of several in ONE_MSG_CHANNELS this one; else main, else the first" }
 M.STORE = { "store", "STORE", "such as sqlite:confirmations.db; else ONE_MSG_STORE" }
 M.RESOLVE = { "resolve", "PROGRAM", "finds whom the event does not name: it gets the event as JSON on its standard input, and "
   .. 'prints a phone or {"phone":…,"first_name":…}' }
@@ -73,11 +75,15 @@ function Call:fail(err, info, changed)
   return nil, err .. (hint and "\n  " .. hint or ""), code
 end
 
---- The channel of the environment.
+--- The channel of the environment, or that of several which --channel names.
 -- @treturn ?userdata channel
--- @treturn string with nil: "config: …"
-function Call:channel() -- luacheck: no self
-  return require "onemsg".new {}
+-- @treturn string with nil: "config: …"; with a channel: its name, where it has one
+function Call:channel()
+  local name, err = environment.choose(self.options.channel)
+  if err then return nil, err end
+  local channel, why, info = environment.open(name)
+  if not channel then return nil, why, info end
+  return channel, name
 end
 
 function Call:rules_path()
@@ -142,10 +148,10 @@ end
 function Call:flow(more)
   local store, err = self:store()
   if not store then return nil, err end
-  local channel
-  channel, err = self:channel()
-  if not channel then return nil, err end
-  local options = { channel = channel, rules = self:rules_path(), store = store }
+  local channels
+  channels, err = environment.all()
+  if not channels then return nil, err end
+  local options = { channels = channels, rules = self:rules_path(), store = store }
   if self.options.resolve then
     options.resolve = program(self.options.resolve, self.options.resolve_timeout or RESOLVE_SECONDS)
   end

@@ -3,6 +3,7 @@
 local check = require "onemsg.base.check"
 local onemsg = require "onemsg"
 local core = require "onemsg.core"
+local environment = require "onemsg.channel.environment"
 local flow_options = require "onemsg.workflow.options"
 local rules = require "onemsg.rules"
 local senders = require "onemsg.senders"
@@ -150,6 +151,12 @@ local function read_channels(options, given)
     return channels
   end
   if type(given.channel) == "userdata" then return { main = given.channel } end
+  if next(given) == nil then
+    local ok, channels, err = pcall(environment.all)
+    if not ok then refuse("%s", plain(channels)) end
+    if not channels then refuse("%s", plain(err)) end
+    return channels
+  end
   return { main = new_channel(given, "") }
 end
 
