@@ -62,7 +62,8 @@ end
 -- that makes every plan look dear, it would compile each one for seconds (jit).
 local TAKE_GATE = [[
   SELECT set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true),
-    set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true), set_config('onemsg.gate', COALESCE((SELECT ':' || g.name FROM (
+    set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true),
+    set_config('onemsg.gate', COALESCE((SELECT ':' || g.name FROM (
       SELECT name FROM channel WHERE name = $1 AND revision = $2 FOR UPDATE SKIP LOCKED) g), ''), true)]]
 
 --- The statement that takes a gate in hand.
