@@ -3,6 +3,7 @@ local canonical = require "onemsg.base.canonical"
 local gate = require "onemsg.outbox.gate"
 local json = require "onemsg.base.json"
 local pause = require "onemsg.outbox.pause"
+local templates = require "onemsg.outbox.templates"
 local utf8 = require "onemsg.base.utf8"
 
 local M = { methods = {} }
@@ -189,14 +190,14 @@ local DUE = [[
 local GATES = "SELECT * FROM channel ORDER BY name"
 local PARKED = "SELECT * FROM park WHERE until_at > $1 ORDER BY channel, template"
 
---- Counts for stats(): states, due, oldest_due, channels, parked, paused.
+--- Counts for stats(): states, due, oldest_due, channels, parked, paused, templates.
 function Read:counts(now)
-  local results, err, info = ask(self, { STATES }, { DUE, now }, { GATES }, { PARKED, now }, { pause.ALL })
+  local results, err, info = ask(self, { STATES }, { DUE, now }, { GATES }, { PARKED, now }, { pause.ALL }, { templates.ALL })
   if not results then return nil, err, info end
   local states = {}
   for _, row in ipairs(results[1]) do states[row.state] = row.n end
   return { states = states, due = results[2][1].n, oldest_due = results[2][1].oldest,
-           channels = gate.known(results[3], self.names), parked = results[4], paused = results[5] }
+           channels = gate.known(results[3], self.names), parked = results[4], paused = results[5], templates = results[6] }
 end
 
 return M

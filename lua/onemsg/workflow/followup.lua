@@ -10,6 +10,7 @@ local fold = require "onemsg.workflow.fold"
 local hooks = require "onemsg.workflow.hooks"
 local news = require "onemsg.policy.delivery"
 local reconcile = require "onemsg.workflow.reconcile"
+local templates = require "onemsg.workflow.templates"
 local ways = require "onemsg.workflow.ways"
 
 local M = {}
@@ -204,7 +205,8 @@ local function keep_up(worker, now)
   local ok, words, ahead = fold.upkeep(flow, now, worker.upkeep_at == 0 and 0 or now - UPKEEP_BACK)
   local err = not ok and words
   if ok and words then ok, err = hooks.template_news(flow, now) end -- words were left
-  if ok then ok, err = hooks.marketing_ends(flow, now) end
+  if ok then ok, err = templates.marketing_ends(flow, now) end
+  if ok then ok, err = templates.look(worker, now) end
   if ok then ok, err = set_back(worker, now, ahead) end
   if not ok then return worker:trouble(err) end
   worker.upkeep_at = at + UPKEEP

@@ -309,7 +309,8 @@ end
 -- @treturn ?table states = { queued = n, … } of the store; due, oldest_due; channels = { name = { breaker, reason,
 --   next_at, pause_until, hooked_at (last hook on a message of ours), hookinfo (false: not offered) } }; parked = {
 --   { channel, template, language, until_at, reason }, … }; paused = { { kind, name, reason, person, at }, … };
---   rules = { version, problem (of the file as it stands) };
+--   templates = { { channel, name, language, category, status, quality, at }, … } (those in use, as the platform told of
+--   them last); rules = { version, problem (of the file as it stands) };
 --   clock = { jumped (seconds by which the wall clock jumped, while that is not believed) };
 --   held (statuses of unknown messages); oddities = { kind = n } (not understood); fallbacks_unknown; fallbacks_waiting =
 --   { way = n } (due for minutes, and nobody used it); and of this
