@@ -173,7 +173,7 @@ function M.first_look(flow, row, change, now)
     change.attend_at = news.look_at(now, 1, flow.random)
   elseif change.state == "accepted" then
     local ttl = cjson.decode(row.message).ttl
-    change.stall_at = now + (ttl and ttl > 0 and ttl or flow.stalled_after)
+    change.stall_at = now + math.max(ttl and ttl > 0 and ttl or flow.stalled_after, change.held and news.HELD_FOR or 0)
     change.attend_at = change.message_id and math.min(news.look_at(now, 1, flow.random), change.stall_at)
       or change.stall_at
   end
