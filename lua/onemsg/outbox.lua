@@ -25,6 +25,7 @@ local sql = require "onemsg.sql"
 local states = require "onemsg.policy.states"
 local statuses = require "onemsg.outbox.statuses"
 local submit = require "onemsg.outbox.submit"
+local templates = require "onemsg.outbox.templates"
 local witness = require "onemsg.outbox.witness"
 
 local M = {}
@@ -77,7 +78,7 @@ function Outbox:close()
 end
 
 for _, part in ipairs { amend, attention, audit, clock, evidence, forget, gate, node, once, operator, pause, person, read,
-                        recipient, rules, send, statuses, submit, witness } do
+                        recipient, rules, send, statuses, submit, templates, witness } do
   for name, method in pairs(part.methods) do Outbox[name] = method end
 end
 

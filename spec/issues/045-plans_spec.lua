@@ -10,7 +10,7 @@ local VERBS = { SELECT = true, UPDATE = true, INSERT = true, DELETE = true, WITH
 
 -- Tables that stay small whatever is stored: a row for each channel, template, pause, kind of oddity, unheard word.
 local SMALL = { channel = true, park = true, pause = true, p = true, oddity = true, meta = true, ruleset = true, node = true,
-  n = true, l = true }
+  n = true, l = true, template_seen = true, template_look = true }
 -- Rows of the statement itself.
 local NOTHING = { CONSTANT = true, line = true, times = true, c = true, json_each = true }
 -- Indexes that hold only what is under way, in the order in which it is due.

@@ -2,6 +2,7 @@
 local calls = require "onemsg.cli.call"
 local output = require "onemsg.cli.output"
 local pauses = require "onemsg.workflow.pauses"
+local templates = require "onemsg.workflow.templates"
 
 local M = {
   summary = "Counts by state, what is due, and what keeps messages from leaving",
@@ -45,7 +46,8 @@ function M.run(call)
   if not stats then return call:fail(err, info) end
   -- what this very process did says nothing about the service
   local shown = { states = stats.states, due = stats.due, oldest_due = stats.oldest_due, channels = stats.channels,
-    parked = stats.parked, paused = stats.paused, nodes = stats.nodes, held = stats.held, oddities = stats.oddities }
+    parked = stats.parked, paused = stats.paused, templates = stats.templates, nodes = stats.nodes, held = stats.held,
+    oddities = stats.oddities }
   call.out:object(shown)
   local rows, names = { { "STATE", "CONFIRMATIONS" } }, {}
   for state in pairs(stats.states) do names[#names + 1] = state end
@@ -72,6 +74,11 @@ function M.run(call)
   for _, park in ipairs(stats.parked or {}) do
     call.out:line("template %s in %s is set aside%s: %s", park.template, park.language,
       park.until_at < 1e10 and " until " .. output.time(park.until_at) or "", park.reason)
+  end
+  for _, one in ipairs(stats.templates) do
+    for _, what in ipairs(templates.amiss(one)) do
+      call.out:line("template %s in %s: %s", one.name, one.language, what.text)
+    end
   end
   return true
 end

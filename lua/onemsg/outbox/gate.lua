@@ -191,6 +191,19 @@ function Gate:park(row, until_at, reason, now)
   return #results[1] == 0
 end
 
+local STAY_QUEUED = [[
+  UPDATE confirmation SET due_at = $4 FROM park p
+  WHERE confirmation.state = 'queued' AND confirmation.channel = $1 AND p.channel = $1 AND p.template = $2 AND p.language = $3
+    AND confirmation.template = p.template AND confirmation.language = p.language AND confirmation.due_at = p.until_at
+    AND p.until_at < $4]]
+local STAY = "UPDATE park SET until_at = $4 WHERE channel = $1 AND template = $2 AND language = $3 AND until_at < $4"
+
+--- A template that is set aside stays so until a later time; one that is not stays as it is.
+function Gate:stay_parked(row, until_at)
+  return self.db:unit { { STAY_QUEUED, row.channel, row.template, row.language, until_at },
+    { STAY, row.channel, row.template, row.language, until_at } }
+end
+
 --- Of a message in `c`, at the time $4: its template is not set aside, or it is the one that tries: the first that is due
 -- and that nobody is before in its recipient's line. Whoever waits for somebody else to leave can't try.
 M.MAY_TRY = [[AND NOT EXISTS (SELECT 1 FROM park p WHERE p.channel = c.channel AND p.template = c.template

@@ -181,6 +181,14 @@ local GATES = {
       until_at DOUBLE PRECISION NOT NULL, reason TEXT NOT NULL,
       PRIMARY KEY (channel, template, language)
     )]],
+  -- What the platform said last of the templates in use; allowed: 1 where the rules let it be marketing.
+  [[CREATE TABLE template_seen (
+      channel TEXT NOT NULL, name TEXT NOT NULL, language TEXT NOT NULL,
+      category TEXT, status TEXT, quality TEXT, allowed INTEGER NOT NULL, at DOUBLE PRECISION NOT NULL,
+      PRIMARY KEY (channel, name, language)
+    )]],
+  -- When the templates of a channel are looked at next, by whichever process comes first.
+  "CREATE TABLE template_look (channel TEXT PRIMARY KEY, next_at DOUBLE PRECISION NOT NULL)",
   -- kind: channel, template, rule; person: who paused it
   [[CREATE TABLE pause (
       kind TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, person TEXT, at DOUBLE PRECISION NOT NULL,

@@ -39,7 +39,7 @@ local SHOWS = { time = "function" }
 --- Everything about a confirmation.
 -- @tparam string id
 -- @treturn ?table id, type, state, reason, rule, version, channel, phone, body, template, language, message_id, job_id,
---   code, attempts, due_at, held (why it waits), give_up_at, created_at, changed_at, accepted_at;
+--   code, attempts, due_at, held (why it waits, or that WhatsApp holds it back), give_up_at, created_at, changed_at, accepted_at;
 --   statuses = { { message_id, earlier (true: of a message before the present one), status, at, received_at, source,
 --   code, error }, … }, all that its state is made of;
 --   way (the rule's other way), fallback, fallback_at, way_missing (a sentence: it is overdue, and nobody used it);
@@ -310,7 +310,8 @@ end
 -- @treturn ?table states = { queued = n, … } of the store; due, oldest_due; channels = { name = { breaker, reason,
 --   next_at, pause_until, hooked_at (last hook on a message of ours), hookinfo (false: not offered) } }; parked = {
 --   { channel, template, language, until_at, reason }, … }; paused = { { kind, name, reason, person, at }, … };
---   rules = { version, problem (of the file as it stands) };
+--   templates = { { channel, name, language, category, status, quality, at }, … } (those in use, as the platform told of
+--   them last); rules = { version, problem (of the file as it stands) };
 --   clock = { jumped (seconds by which the wall clock jumped, while that is not believed) };
 --   held (statuses of unknown messages); oddities = { kind = n } (not understood); fallbacks_unknown; fallbacks_waiting =
 --   { way = n } (due for minutes, and nobody used it); and of this

@@ -6,6 +6,7 @@
 local counters = require "resty.onemsg.counters"
 local request = require "resty.onemsg.request"
 local stats = require "resty.onemsg.stats"
+local templates = require "onemsg.workflow.templates"
 
 local M = {}
 
@@ -20,6 +21,8 @@ local METRICS = {
   { "onemsg_oldest_due_seconds", "gauge", "For how long the oldest of them has been due." },
   { "onemsg_clock_jump_seconds", "gauge", "By how much the wall clock jumped, while that is not believed; 0: it did not." },
   { "onemsg_parked_templates", "gauge", "Templates whose messages are set aside." },
+  { "onemsg_templates_amiss", "gauge",
+    "Templates in use that are marketing, not approved (status), of low quality, as last heard." },
   { "onemsg_channel_breaker", "gauge", "1 for the state in which the breaker of a channel is." },
   { "onemsg_channel_paused_seconds", "gauge", "For how long a channel still pauses." },
   { "onemsg_hook_age_seconds", "gauge", "For how long no webhook spoke of a channel's messages; absent: never yet." },
@@ -54,6 +57,22 @@ local function read_stats()
   return read
 end
 
+--- Templates that are not well, by channel and kind.
+local function amiss(read)
+  local counts, list = {}, {}
+  for name in pairs(read.channels) do
+    for _, kind in ipairs { "marketing", "status", "quality" } do counts[('channel="%s",kind="%s"'):format(name, kind)] = 0 end
+  end
+  for _, one in ipairs(read.templates) do
+    for _, what in ipairs(templates.amiss(one)) do
+      local labels = ('channel="%s",kind="%s"'):format(one.channel, what.kind)
+      counts[labels] = (counts[labels] or 0) + 1
+    end
+  end
+  for labels, n in pairs(counts) do list[#list + 1] = { labels, n } end
+  return list
+end
+
 --- name → list of { labels, value } out of the store.
 local function gauges()
   local now = ngx.now()
@@ -86,7 +105,7 @@ local function gauges()
   out.onemsg_clock_jump_seconds = { { "", read.clock.jumped or 0 } }
   out.onemsg_due = { { "", read.due } }
   out.onemsg_oldest_due_seconds = { { "", read.oldest_due and math.max(0, now - read.oldest_due) or 0 } }
-  out.onemsg_parked_templates = { { "", #read.parked } }
+  out.onemsg_parked_templates, out.onemsg_templates_amiss = { { "", #read.parked } }, amiss(read)
   return out
 end
 

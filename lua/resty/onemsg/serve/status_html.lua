@@ -4,6 +4,7 @@
 local overview = require "resty.onemsg.serve.overview"
 local pauses = require "onemsg.workflow.pauses"
 local states = require "onemsg.policy.states"
+local templates = require "onemsg.workflow.templates"
 
 local M = {}
 
@@ -147,6 +148,14 @@ local function alarms(page, stats)
   for _, park in ipairs(stats.parked) do
     out[#out + 1] = ('<p class="alarm wait">Messages of template %s (%s) are set aside: %s</p>'):format(
       foreign(park.template), escape(park.language), foreign(park.reason))
+  end
+  for _, one in ipairs(stats.templates) do
+    for _, what in ipairs(templates.amiss(one)) do
+      if what.kind == "quality" then -- the others are set aside, or the rules allow them
+        out[#out + 1] = ('<p class="alarm wait">Template %s (%s): %s.</p>'):format(foreign(one.name), escape(one.language),
+          escape(what.text))
+      end
+    end
   end
   for _, pause in ipairs(stats.paused) do
     out[#out + 1] = ('<div class="alarm wait"><b>Messages of the %s %s are paused</b> %s.%s</div>'):format(pause.kind,
