@@ -206,6 +206,7 @@ local function keep_up(worker, now)
   if ok and words then ok, err = hooks.template_news(flow, now) end -- words were left
   if ok then ok, err = hooks.marketing_ends(flow, now) end
   if ok then ok, err = set_back(worker, now, ahead) end
+  if ok then ok, err = flow.box:sign(flow.node, now) end
   if not ok then return worker:trouble(err) end
   worker.upkeep_at = at + UPKEEP
 end
