@@ -18,6 +18,7 @@ local pause = require "onemsg.outbox.pause"
 local person = require "onemsg.outbox.person"
 local read = require "onemsg.outbox.read"
 local recipient = require "onemsg.outbox.recipient"
+local retention = require "onemsg.outbox.retention"
 local rules = require "onemsg.outbox.rules"
 local schema = require "onemsg.outbox.schema"
 local send = require "onemsg.outbox.send"
@@ -78,7 +79,7 @@ function Outbox:close()
 end
 
 for _, part in ipairs { amend, attention, audit, clock, evidence, forget, gate, node, once, operator, pause, person, read,
-                        recipient, rules, send, statuses, submit, templates, witness } do
+                        recipient, retention, rules, send, statuses, submit, templates, witness } do
   for name, method in pairs(part.methods) do Outbox[name] = method end
 end
 

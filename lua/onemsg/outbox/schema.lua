@@ -58,6 +58,7 @@ local function confirmation(changes)
     resends INTEGER NOT NULL DEFAULT 0,
     fallback TEXT,                     -- handed_over, done, failed, unknown
     fallback_lease DOUBLE PRECISION,   -- handed_over: its function ends before that
+    forgotten_at DOUBLE PRECISION,     -- since when it is a tombstone: see onemsg.outbox.forget
     CHECK (' ]] .. changes .. [[ ' LIKE '% ' || was || '>' || state || ' %'), -- read anew at every change by PostgreSQL: one text
     CHECK (state <> 'sending' OR (owner IS NOT NULL AND lease_until IS NOT NULL AND left_at IS NOT NULL)),
     CHECK (state NOT IN ('queued', 'sending') OR (channel IS NOT NULL AND phone IS NOT NULL AND person IS NOT NULL
@@ -86,6 +87,8 @@ local INDEXES = {
   "CREATE INDEX confirmation_unclear ON confirmation(fallback) WHERE fallback = 'unknown'",
   "CREATE INDEX confirmation_once ON confirmation(once) WHERE once IS NOT NULL",
   "CREATE INDEX confirmation_suppressed ON confirmation(person) WHERE suppressed_at IS NOT NULL",
+  "CREATE INDEX confirmation_age ON confirmation(created_at, id) WHERE forgotten_at IS NULL",
+  "CREATE INDEX confirmation_forgotten ON confirmation(forgotten_at, id) WHERE forgotten_at IS NOT NULL",
   "CREATE INDEX confirmation_quiet ON confirmation(channel, due_at) WHERE state = 'queued' AND quiet IS NOT NULL",
 }
 
