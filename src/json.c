@@ -337,3 +337,33 @@ bool om_json_contradicts(const char *text, size_t len, const char *const names[]
   }
   return false;
 }
+
+/* ---- pieces ---- */
+
+bool om_json_cut(const char *text, size_t len, size_t most, om_json_piece *piece, void *context,
+                 size_t *wrong) {
+  char close = text[0] == '[' ? ']' : '}';
+  size_t from = 1; /* of the piece that is being gathered */
+  size_t at = 1;
+  size_t end = 0;
+  do {
+    end = skip_value(text, len, at);
+    if (end == len || (text[end] != ',' && text[end] != close)) {
+      *wrong = end;
+      return false;
+    }
+    if (end - at > most) {
+      if (at > from) {
+        piece(context, from, at - 1, false);
+      }
+      piece(context, at, end, true);
+      from = end + 1;
+    } else if (end - from >= most || text[end] == close) {
+      piece(context, from, end, false);
+      from = end + 1;
+    }
+    at = end + 1;
+  } while (text[end] != close);
+  *wrong = skip_blanks(text, len, at);
+  return *wrong == len;
+}
