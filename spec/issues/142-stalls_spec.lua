@@ -2,14 +2,15 @@
 -- third of a second. Nothing holds the loop: what the amount of work depends on is done in slices.
 --
 -- A light thread of the worker wakes each millisecond and looks what the processor did for the worker since: between two
--- looks nobody else was served. That does not count what other programs do with the machine.
+-- looks nobody else was served. That does not count what other programs do with the machine; and where they leave it a
+-- cold cache, or it is slow, the limit is what lua-cjson needs there for one megabyte.
 local cjson = require "cjson"
 local service = require "support.service"
 local support = require "support.server"
 
-local MOST_S = 0.020 -- beyond what the same nginx shows with nothing to do
+local MOST_S = 0.020 -- beyond what the same nginx shows with nothing to do, on a machine that is not slow
 
-local WATCH = [[
+local WATCH = [==[
   location = /watch { content_by_lua_block {
     local core, watch = require "onemsg.core", { most = 0, looks = 0 }
     package.loaded.watch = watch
@@ -22,13 +23,20 @@ local WATCH = [[
       end
     end)
     ngx.header.content_length = 0 } }
+  location = /megabyte { content_by_lua_block {
+    local core, text = require "onemsg.core", "[" .. ('{"a":[[[[1,2,3]]]]},'):rep(50000) .. "1]"
+    local before, decode = core.worked(), require "cjson".decode
+    decode(text)
+    local said = ("%.6f"):format(core.worked() - before)
+    ngx.header.content_length = #said
+    ngx.print(said) } }
   location = /held { content_by_lua_block {
     local watch = package.loaded.watch
     local said = ("%.6f %d"):format(watch.most, watch.looks)
     ngx.header.content_length = #said
     ngx.print(said)
     package.loaded.watch = nil } }
-]]
+]==]
 
 describe("nginx: nothing holds the loop", function()
   local fake, here, idle
@@ -56,9 +64,12 @@ describe("nginx: nothing holds the loop", function()
     idle = idle or held(function()
       for _ = 1, 20 do here:get "/watch-nothing" end
     end)
-    local most = held(work)
-    if os.getenv "ONEMSG_STALLS" then print(("%.1f ms held, %.1f idle"):format(most * 1000, idle * 1000)) end
-    assert.is_true(most <= idle + MOST_S, ("the loop was held for %.1f ms, %.1f when idle"):format(most * 1000, idle * 1000))
+    local _, megabyte = here:get "/megabyte"
+    local most, limit = held(work), math.max(MOST_S, tonumber(megabyte))
+    local said = ("the loop was held for %.1f ms, %.1f when idle; %.1f more are allowed"):format(most * 1000, idle * 1000,
+      limit * 1000)
+    if os.getenv "ONEMSG_STALLS" then print(said) end
+    assert.is_true(most <= idle + limit, said)
   end
 
   local bearer = { Authorization = "Bearer " .. service.TOKEN }

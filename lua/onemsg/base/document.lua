@@ -103,13 +103,12 @@ function M.reader(depth, kind)
   json.decode_max_depth(depth)
   json.decode_invalid_numbers(false)
   local event, stored = kind ~= "told", kind == "stored"
-  local function restored(part) return restore(part, stored) or part end
-  local function read(text, marked, breathe)
-    if breathe and #text > pieces.LONG then
-      return pieces.read(text, { depth = depth, breathe = breathe, restore = marked and restored, moved = moved })
-    end
-    local value, why = json.decode(text)
-    if value ~= nil and marked then
+  local function read(decode, text)
+    local ready, marked = core.json(text, event)
+    local value, why = decode(ready)
+    if value == nil then
+      if ready ~= text then why = select(2, decode(M.bare(text))) or why end -- at its place in this text
+    elseif marked then
       local whole = { value }
       restore(whole, stored)
       value = whole[1]
@@ -118,16 +117,16 @@ function M.reader(depth, kind)
   end
   return function(text, breathe)
     core = core or require "onemsg" and require "onemsg.core"
-    local ready, marked = core.json(text, event)
-    if breathe then breathe() end
-    local value, why = read(ready, marked, breathe)
-    if value == nil then
-      local foreign = M.foreign(text)
-      if foreign then return nil, foreign, true end
-      if ready ~= text then why = select(2, read(M.bare(text), false, breathe)) or why end -- at its place in this text
-      return nil, why
+    local value, why
+    if breathe and #text > pieces.LONG then
+      value, why = pieces.read(M.bare(text), { depth = depth, breathe = breathe, read = read, moved = moved })
+    else
+      value, why = read(json.decode, text)
     end
-    return value
+    if value ~= nil then return value end
+    local foreign = M.foreign(text)
+    if foreign then return nil, foreign, true end
+    return nil, why
   end
 end
 

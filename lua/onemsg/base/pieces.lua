@@ -41,20 +41,17 @@ function Reader:decode(text, level)
     decode = decoder(self.depth - level + 1)
     self.decoders[level] = decode
   end
-  return decode(text)
+  return self.read(decode, text)
 end
 
 --- The same of a part of a list or object, whose bracket stands in front of it.
 -- @treturn ?table a list or object that holds nothing else
 function Reader:part(text, first, last, level, is_list)
   local inside = sub(text, first, last)
+  if not find(inside, "%S") then return nil, "Expected value but found nothing at character " .. first end
   local part, why = self:decode(is_list and "[" .. inside .. "]" or "{" .. inside .. "}", level)
-  if part == nil then
-    return nil, (why:gsub("at character (%d+)", function(at) return "at character " .. at + first - 2 end))
-  elseif next(part) == nil then
-    return nil, "Expected value but found nothing at character " .. first
-  end
-  return self.restore and self.restore(part) or part
+  if part ~= nil then return part end
+  return nil, (why:gsub("at character (%d+)", function(at) return "at character " .. at + first - 2 end))
 end
 
 --- One long member.
@@ -84,7 +81,7 @@ function Reader:whole(text, first, last, level)
     local part, why = read(self, text, pieces[i], abs(pieces[i + 1]), level, is_list)
     if not part then return nil, why end
     for key, value in next, part do whole[is_list and length + key or key] = value end
-    if self.moved then self.moved(part, whole, is_list and length or nil) end
+    self.moved(part, whole, is_list and length or nil)
     length = length + #part
     self.breathe()
   end
@@ -93,21 +90,17 @@ end
 
 --- Reads a text that is longer than M.LONG.
 -- @tparam string text
--- @tparam table how depth; breathe(), called between the pieces; restore(part), what is done to each that was read, which it
---   returns; moved(part, whole, offset), told of what went over into its list or object
+-- @tparam table how depth; breathe(), called between the pieces; read(decode, text), which reads a piece by lua-cjson's decode;
+--   moved(part, whole, offset), told of what went over into its list or object
 -- @treturn ?any the value
 -- @treturn string with nil: what is wrong, in lua-cjson's words
 function M.read(text, how)
   core = core or require "onemsg" and require "onemsg.core"
-  local reader = setmetatable({ decoders = {}, depth = how.depth, breathe = how.breathe, restore = how.restore,
+  local reader = setmetatable({ decoders = {}, depth = how.depth, breathe = how.breathe, read = how.read,
     moved = how.moved }, Reader)
   local at = find(text, "%S")
   local opens = at and byte(text, at)
-  if opens ~= LIST and opens ~= OBJECT then
-    local value, why = reader:decode(text, 1)
-    if value == nil or not how.restore then return value, why end
-    return how.restore({ value })[1]
-  end
+  if opens ~= LIST and opens ~= OBJECT then return reader:decode(text, 1) end
   return reader:whole(text, at, #text, 1)
 end
 
