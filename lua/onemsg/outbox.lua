@@ -60,7 +60,7 @@ function M.open(store, names, named, ways)
     db = opened
   end
   local box = setmetatable({ db = db, owned = db ~= store, names = names, ways = ways or {}, token = token(),
-    claims = 0, place = 0, open_claims = {}, ties = {}, tied_to = {}, tied = 0 }, Outbox)
+    breathe = function() end, claims = 0, place = 0, open_claims = {}, ties = {}, tied_to = {}, tied = 0 }, Outbox)
   box.several = db:engine() == "postgres" -- machines may share it
   local ok, err, info = schema.migrate(db, schema.steps(states.changes()), box.token)
   box.named = named -- see outbox.gate

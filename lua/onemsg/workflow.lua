@@ -88,6 +88,7 @@ function M.open(options)
     flow:close()
     return nil, err, info
   end
+  flow.box.breathe = function() flow.breathe() end
   flow.worker = worker.new(flow)
   local told
   told, err, info = flow.clock:open(flow.box)
