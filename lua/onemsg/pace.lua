@@ -23,6 +23,8 @@ M.HOOK_MOST = 900
 M.ILL_TRIED = 24      -- after so many probes that say "ill", some two hours, one message tries all the same
 M.SENT_PROVES = 300   -- seconds after `sent` without a failure that count as well
 M.PARK = 3600         -- seconds to set a template aside when its refusal names no time
+M.LOST = 5            -- messages in a row that did not reach 1MSG, over LOST_FOR seconds at least: the channel waits then
+M.LOST_FOR = 10
 M.DOUBTS = 20         -- answers in a row that leave open what happened, before the channel is probed
 
 --- The bucket ------------------------------------------------------------------------------------------------------
@@ -99,7 +101,8 @@ local function closed(now)
 end
 
 --- A fault of the whole channel was seen.
--- @tparam table why reason = a sentence; wait = seconds that the fault asks for; fault = "channel" (default) or "doubt";
+-- @tparam table why reason = a sentence; wait = seconds that the fault asks for; fault = "channel" (default), "doubt" or
+--   "network" (1MSG is not reached);
 --   told = "answer" (default) or "hook"; left_at = when the message left that tells of it
 -- @treturn ?table changes; nil when the gate is open already, or the message left before the trial began
 -- @treturn boolean true: it was closed, so somebody should be told
@@ -109,7 +112,7 @@ function M.trip(gate, now, why)
   local trial = gate.breaker == "trial"
   local tries, fault = trial and gate.tries + 1 or 0, why.fault or "channel"
   local told = trial and gate.told == "hook" and "hook" or why.told or "answer"
-  local wait = fault == "doubt" and tries == 0 and 0 or probe_wait(trial and told or "answer", tries)
+  local wait = fault ~= "channel" and tries == 0 and 0 or probe_wait(trial and told or "answer", tries)
   return { breaker = "open", reason = why.reason, fault = fault, tries = tries, told = told, opened_at = now,
            sent_at = 0, next_at = now + math.max(wait, why.wait or 0) }, not trial
 end
@@ -118,11 +121,12 @@ end
 -- @tparam string verdict "well", "ill", or "open": the answer does not say. "Well" does not prove that messages leave
 --   (billing, quality: PLATFORM.md 1.7), so after a channel fault one message tries; after mere doubt the gate closes.
 --   What does not say is no obstacle to a trial. What is ill for long is tried all the same, but not after doubt: a
---   refusal costs nothing, one more message in doubt does.
+--   refusal costs nothing, one more message in doubt does. Where 1MSG was not reached, any answer says that it is.
 function M.probed(gate, now, verdict)
-  if verdict == "well" and gate.fault == "doubt" then return closed(gate.closed_at) end
+  local lost = gate.fault == "network"
+  if verdict == "well" and gate.fault == "doubt" or verdict ~= "ill" and lost then return closed(gate.closed_at) end
   local tries = gate.tries + 1
-  if verdict == "ill" and (gate.fault == "doubt" or tries % M.ILL_TRIED ~= 0) then
+  if verdict == "ill" and (lost or gate.fault == "doubt" or tries % M.ILL_TRIED ~= 0) then
     return { tries = tries, next_at = now + probe_wait(gate.told, tries) }
   end
   return { breaker = "trial", next_at = now, opened_at = now, tries = verdict == "ill" and tries or gate.tries }
@@ -152,6 +156,19 @@ end
 -- @treturn ?number nil: no such message
 function M.proven_at(gate)
   return gate.breaker == "trial" and gate.sent_at > 0 and gate.sent_at + M.SENT_PROVES or nil
+end
+
+--- One more message of a channel did not reach 1MSG: were there so many in a row, and over so long, that the channel has to
+-- wait? Begins to count anew then.
+-- @tparam table counts of this process, by channel; changed
+-- @tparam string name
+-- @tparam number steady seconds on a monotonic clock
+function M.is_lost(counts, name, steady)
+  local count = counts[name] or { n = 0, since = steady }
+  count.n = count.n + 1
+  local lost = count.n >= M.LOST and steady - count.since >= M.LOST_FOR
+  counts[name] = not lost and count or nil
+  return lost
 end
 
 --- The gate is well again, by a person's word or by what proven_at says.

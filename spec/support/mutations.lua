@@ -1,3 +1,4 @@
+-- luacheck: std max, no max line length
 --- support.mutations: decisions, each changed by one line into a fault, to see that the fuzz finds it. See `make mutations`.
 --
 --   lua spec/support/mutations.lua [NUMBER …]      all, or some; ONEMSG_FUZZ_ROUNDS seeds each (300), from 1 on

@@ -276,6 +276,18 @@ function Gate:unpark_for_a_time(row, now)
   return #results[1] > 0 and self:unpark(row, now)
 end
 
+local HURRY = [[
+  UPDATE confirmation SET due_at = $2 WHERE state = 'queued' AND channel = $1 AND due_at > $2 AND attempts > 0
+    AND held IS NULL AND code IS NULL]]
+
+--- What only waits for its own next try, because 1MSG was not reached, is due now.
+-- @treturn ?number how many
+function Gate:hurry(name, now)
+  local results, err, info = self.db:unit { { HURRY, name, now } }
+  if not results then return nil, err, info end
+  return results[1].changes
+end
+
 local RESUME_QUEUED = [[
   UPDATE confirmation SET due_at = $4, held = NULL FROM park p
   WHERE confirmation.state = 'queued' AND confirmation.channel = $1 AND ($2 = '' OR p.template = $2)

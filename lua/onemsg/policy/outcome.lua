@@ -60,6 +60,7 @@ end
 
 local function not_sent(row, err, info, now, random)
   local entry, told = { retry = false }, { passed = info.status ~= nil } -- a refused connection is no answer
+  if not info.status and info.class == "network" then told.lost = err:gsub("^not_sent: ", "") end
   if info.status then
     entry = entry_of(info)
     told.pause_until = now + math.min(info.retry_after or entry.wait or 0, pace.RETRY_AFTER_MOST)
@@ -114,7 +115,7 @@ end
 --   several others were accepted
 -- @treturn table change for outbox:record: state, reason, due_at, held, left_at, message_id, job_id, code …
 -- @treturn table measures (onemsg.policy.measures), and passed (the answer shows that the channel works), doubt
---   (it is open whether the message left)
+--   (it is open whether the message left), lost (1MSG was not reached: a sentence)
 function M.verdict(row, answer, now, random, known)
   local receipt, err, info = answer[1], answer[2], answer[3] or {}
   known = known or {}

@@ -50,11 +50,17 @@ function Worker:probed(name, answer)
   local status, info = answer[1], answer[3]
   local verdict = type(status) == "table" and (words[status.status] or "open")
     or info and info.status and info.outcome ~= "unknown" and "open" or "ill"
+  local lost
   self:change_gate(name, function(gate)
     if gate.breaker ~= "open" then return nil end
     local fields = pace.probed(gate, self.flow.now(), verdict)
+    lost = gate.fault == "network" and fields.breaker == "closed"
     return fields, fields.breaker == "closed"
   end, resumed(name))
+  if lost then
+    local hurried, err = self.flow.box:hurry(name, self.flow.now())
+    if not hurried then self:trouble(err) end
+  end
 end
 
 --- Asks a stopped channel whether it is well, when that is due.
@@ -142,6 +148,11 @@ function Worker:measure(row, gate, measures, tries)
   if self.doubts[name] >= pace.DOUBTS then
     self.doubts[name] = 0
     self:trip(name, { fault = "doubt", reason = pace.DOUBTS .. " answers in a row left open whether the message left" })
+  end
+  if not measures.lost then
+    self.lost[name] = nil
+  elseif pace.is_lost(self.lost, name, flow.steady()) then
+    self:trip(name, { fault = "network", reason = "1MSG can't be reached: " .. phones.redact(measures.lost, row.phone) })
   end
   self:apply(row, measures)
   if row.state == "accepted" then

@@ -97,6 +97,8 @@ local function resume_channel(flow, name, what, now)
       fields.pause_until = 0
       return fields, gate.breaker ~= "closed"
     end, function() return { alert = "resumed", channel = name, reason = "by hand" } end)
+    local hurried, why, about = flow.box:hurry(name, now)
+    if not hurried then return nil, why, about end
   end
   return flow.box:waiting(name, now + SOON)
 end

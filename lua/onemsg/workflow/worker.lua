@@ -47,7 +47,7 @@ function M.new(flow)
     taken = 0,
     flying = {}, count = 0, -- pending → { row, gate }, or { land = function(flight) }
     answered = {},          -- { row, gate, answer }: to be recorded
-    doubts = {}, gates = {}, parked = {}, stranded = {}, stranded_at = 0, waiting_ways = {},
+    doubts = {}, lost = {}, gates = {}, parked = {}, stranded = {}, stranded_at = 0, waiting_ways = {},
     passed = {}, -- see onemsg.workflow.health
     look_at = 0,
     next_due = math.huge, beliefs = flow.clock.beliefs,
