@@ -14,7 +14,9 @@ local STEPS = 60
 
 -- Seeds that once failed, and what they found.
 local FOUND = {
+  { 147, "an id that 1MSG gave twice became two confirmations', as the first one had gone on to another message" },
   { 221, "who had arrived by an earlier message was no longer counted as an owner of the present one, which has no id" },
+  { 1337, "STOP was heard at the instant at which a suppression was lifted, and did not count" },
   { 2366, "who was given a stranger's message without a text was not counted as an owner of its own" },
   { 2441, "a process that had been stopped took the others for ahead and set their leases back: two left at once" },
 }
