@@ -242,7 +242,8 @@ static bool is_two(const struct om_phone_digits *n, const struct found *f) {
     size_t behind = n->count - at;
     bool split =
         (n->slashes >> at & 1) != 0 || ((n->dashes >> at & 1) != 0 && behind <= EXTENSION_DIGITS);
-    if (split && own > behind && own - behind > AREA_DIGITS &&
+    bool one = behind > own - behind && n->digits[at] != '0';
+    if (split && !one && own > behind && own - behind > AREA_DIGITS &&
         fit(plan, f->digits + code_len, own - behind) != FIT_NONE)
       return true;
   }

@@ -59,7 +59,12 @@ static const struct row rows[] = {
     /* two numbers, or a second extension */
     BAD("+49 170 1234567 / 8", NULL, TWO),
     BAD("+49 170 1234567 - 8", NULL, TWO),
-    BAD("+49 30 1234/5678901", NULL, TWO),
+    BAD("+49 30 12345/678901", NULL, TWO),
+    BAD("+43 1 12345/67890", NULL, TWO),
+    BAD("+43 1 12345/01 67890", NULL, TWO),
+    /* nobody's second number is longer than the first with its area code */
+    GOOD("+49 30 1234/5678901", NULL, "493012345678901"),
+    BAD("+298 201234/2056789", NULL, LONG),
     BAD("0170 1234567/8", "49", TWO),
     BAD("+1 202 555 0123/0124", NULL, LENGTH),
     BAD("+44 7700 900123 - 124", NULL, LENGTH),

@@ -128,11 +128,13 @@ function Amend:keep(statements)
   for first = 1, #statements, M.CHUNK do
     local unit = {}
     for n = first, math.min(first + M.CHUNK - 1, #statements) do unit[#unit + 1] = statements[n] end
+    self.breathe()
     local pending, err, info = self.db:async(unit)
     if not pending then return nil, err, info end
     begun[#begun + 1] = pending
   end
   for _, pending in ipairs(begun) do
+    self.breathe()
     local results, err, info = pending:wait()
     if not results then return nil, M.refusal(err, info) end
     for _, list in ipairs(results) do rows[#rows + 1] = list end
