@@ -16,7 +16,7 @@ M.list = {
     from = 'if change.state == "unknown" then\n    change.attend_at = news.look_at(now, 1, flow.random)',
     to = 'if change.state == "unknown" then\n    change.attend_at = nil' },
   { what = "what a dead process was sending is never looked for", module = "onemsg.outbox.send", seed = 12,
-    from = "BATCH, now + FIRST_LOOK,", to = "BATCH, amend.NONE," },
+    from = "BATCH, now + delivery.SCHEDULE[1],", to = "BATCH, amend.NONE," },
   { what = "silence has no deadline", module = "onemsg.policy.delivery", seed = 1,
     from = 'if reached(row.stall_at, now) then return "stall" end', to = "" },
   -- Whose it is.
