@@ -92,6 +92,9 @@ asan tsan valgrind: test-deps ## the specs under a sanitizer
 fuzz: test-deps test-build ## 2,000 rounds of the whole workflow against its model
 	@ONEMSG_FUZZ_ROUNDS=2000 LUAS='$(LUAS)' B='$(B)' BUSTED='$(BUSTED)' spec/run spec/fuzz_spec.lua
 
+mutations: test-deps test-build ## decisions changed into faults, each found by the fuzz
+	@$(call paths,$(LUA)) $(lua_$(LUA)) spec/support/mutations.lua
+
 bench: test-deps all ## side by side with what else there is; ratios in one run
 	@$(call paths,$(LUA)) $(lua_$(LUA)) spec/bench/run.lua
 
@@ -134,4 +137,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z][a-z -]*\):.*## \(.*\)/\1: \2/p' Makefile
 
-.PHONY: all test-build deps test-deps demo test lint asan tsan valgrind fuzz bench fake fake-stop openresty env install rock rock-install clean help
+.PHONY: all test-build deps test-deps demo test lint asan tsan valgrind fuzz mutations bench fake fake-stop openresty env install rock rock-install clean help

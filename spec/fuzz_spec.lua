@@ -12,9 +12,12 @@ local ROUNDS = tonumber(os.getenv "ONEMSG_FUZZ_ROUNDS") or 40
 local FIRST = tonumber(os.getenv "ONEMSG_FUZZ_SEED") or 1
 local STEPS = 60
 
--- Seeds that once failed, and what they found.
+-- Seeds that once failed, and what they found. A change of the code can give a seed another story: the kind of each is held by
+-- a case in spec/issues.
 local FOUND = {
+  { 147, "an id that 1MSG gave twice became two confirmations', as the first one had gone on to another message" },
   { 221, "who had arrived by an earlier message was no longer counted as an owner of the present one, which has no id" },
+  { 1337, "STOP was heard at the instant at which a suppression was lifted, and did not count" },
   { 2366, "who was given a stranger's message without a text was not counted as an owner of its own" },
   { 2441, "a process that had been stopped took the others for ahead and set their leases back: two left at once" },
 }

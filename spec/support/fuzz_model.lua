@@ -15,8 +15,8 @@ Model.__index = Model
 --- @tparam table world
 -- @tparam table options gap
 function M.new(world, options)
-  return setmetatable({ world = world, options = options, confs = {}, order = {}, events = {}, stopped = {}, proven = {},
-                        steps = {}, jumped = false, hands = 0 }, Model)
+  return setmetatable({ world = world, options = options, confs = {}, order = {}, events = {}, stopped = {}, lifts = {},
+                        jumped = false, hands = 0 }, Model)
 end
 
 --- What is known of a confirmation.
@@ -73,7 +73,7 @@ function Model:claimed(proc, rows)
     local on = not self.jumped and world:read(ON, row.phone, row.channel, world:now())[1] -- else: which time was it then?
     if on then world:wrong("to whom it may not go: %s, suppressed: %s", row.id, on.reason) end
     self:in_line(row)
-    if row.give_up_at <= world:now() then world:wrong("%s is sent after its give_up_at", row.id) end
+    if row.give_up_at <= world:now() and not self.jumped then world:wrong("%s is sent after its give_up_at", row.id) end
     conf.open_claim = { at = world:now(), mono = world.time, phone = row.phone, channel = row.channel }
     conf.last_claim = conf.open_claim
     proc.queue[#proc.queue + 1] = row
@@ -175,13 +175,30 @@ function Model:replaying(id)
   conf.replayed, conf.replayed_at = #self.provider.calls + 0.5, self.hands
 end
 
-function Model:stop(phone, channel)
-  self.stopped[channel .. " " .. phone] = true
+--- Somebody begins to write STOP. -> function to call when it was heard. What is lifted meanwhile may be just that.
+function Model:stopping(phone, channel)
+  local before = #self.lifts
+  return function()
+    for n, lift in ipairs(self.lifts) do
+      if provider_of.same(lift.phone, phone) and (not lift.over or n > before) then return end
+    end
+    self.stopped[channel .. " " .. phone] = true
+  end
 end
 
-function Model:start(phone)
-  for key in pairs(self.stopped) do
-    if provider_of.same(key:match " (.*)$", phone) then self.stopped[key] = nil end
+--- Somebody begins to lift it. -> function to call when that is done; who dies before may have done it.
+function Model:lifting(phone)
+  local lift = { phone = phone }
+  self.lifts[#self.lifts + 1] = lift
+  local function lifted()
+    for key in pairs(self.stopped) do
+      if provider_of.same(key:match " (.*)$", phone) then self.stopped[key] = nil end
+    end
+  end
+  lifted()
+  return function()
+    lift.over = true
+    lifted()
   end
 end
 

@@ -150,11 +150,13 @@ function steps.inbound(self)
   local text = chance:pick { "STOP", "stop", "Stop!", "START", "start", "thanks", "the bus stop" }
   local body, foreign = hooks.inbound(self.provider, phone, channel, text)
   if foreign then return post(self, body) end
-  if text:lower() == "start" then model:start(phone) end
+  local lifted = text:lower() == "start" and model:lifting(phone)
+  local heard = model:stopping(phone, channel)
   local named = body.instanceId or not self.two
   self:call("hooks", function(n, counts)
     local stopped = type(counts) == "table" and counts.stopped or 0
-    if text:lower():find "^stop" and stopped > 0 and named then model:stop(phone, channel) end
+    if lifted then lifted() end
+    if text:lower():find "^stop" and stopped > 0 and named then heard() end
     if n and text:lower():find "^stop" and stopped == 0 then self.world:wrong("%s of %s was not heard", text, phone) end
   end, hooks.encode(body))
 end
@@ -191,8 +193,7 @@ end
 function steps.unsuppress(self)
   local phone = self.chance:pick(providers.PHONES)
   if self.world:someone() then
-    self.model:start(phone)
-    self:call("unsuppress", nil, phone)
+    self:call("unsuppress", self.model:lifting(phone), phone)
   end
 end
 

@@ -208,7 +208,8 @@ end
 
 -- Another number when something was done.
 local MOVED = "SELECT TOTAL(step) + TOTAL(asks) + TOTAL(checks) + TOTAL(due_at) + TOTAL(attend_at) AS n FROM confirmation"
-local WAKEUPS = 400 -- in one stretch of time; more is a store that is never at rest
+local WAKEUPS = 400 -- in one stretch of calm; more is a store that is never at rest
+local BUSY = 2000   -- while a channel is down, and whatever is tried comes back
 
 --- Lets time pass. Loops that sleep look again at each time at which the store says that something is due, and while
 -- something is overdue (held up by the line, the pace, a breaker) in ever longer steps.
@@ -222,7 +223,7 @@ function World:advance(seconds)
     local at = math.max(come and math.min(ahead, self.time + 0.25 * 2 ^ math.min(idle, 14)) or ahead, self.time + 0.05)
     if at > till then break end
     wakeups = wakeups + 1
-    if wakeups > WAKEUPS and seconds > 86400 then
+    if wakeups > (self.calm and WAKEUPS or BUSY) and seconds > 86400 then
       local open = self:read("SELECT id, state, reason FROM confirmation WHERE attend_at IS NOT NULL "
         .. "OR state IN ('queued', 'sending') LIMIT 1")
       self:wrong("%d times woken, and %.0f s of %.0f s are left; open is %s", wakeups, till - self.time, seconds,

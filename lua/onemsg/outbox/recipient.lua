@@ -82,14 +82,17 @@ function People:suppression(phone, channel, now, digest)
   return results[2][1] and { reason = forget.WANTED_NOTHING }
 end
 
--- A shorter or older one never replaces a longer one, and what happened before a person lifted it does not count.
+-- A shorter or older one never replaces a longer one, and what happened before a person lifted it does not count. Of
+-- STOP and a lift at one instant STOP counts.
 local SUPPRESS = [[
   INSERT INTO suppression(channel, phone, reason, code, until_at, created_at, source, person)
   VALUES ($1, $2, $3, $4, $5, $6, $7, ]] .. person.of "$8" .. [[)
   ON CONFLICT (channel, person) DO UPDATE SET phone = excluded.phone, source = excluded.source,
     reason = excluded.reason, code = excluded.code, until_at = excluded.until_at, created_at = excluded.created_at,
     lifted_at = NULL
-  WHERE (suppression.lifted_at IS NULL OR suppression.lifted_at < excluded.created_at)
+  WHERE (suppression.lifted_at IS NULL
+      OR suppression.lifted_at < excluded.created_at
+      OR suppression.lifted_at = excluded.created_at AND excluded.source = 'stop')
     AND suppression.until_at IS NOT NULL AND (excluded.until_at IS NULL OR excluded.until_at > suppression.until_at)]]
 local REPLACE = [[
   INSERT INTO suppression(channel, phone, reason, code, until_at, created_at, source, person)

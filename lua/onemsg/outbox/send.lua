@@ -1,6 +1,7 @@
 --- onemsg.outbox.send: what is due is claimed, and what came of it is recorded; what was not sent in time ends, what
 -- nobody recorded in time is in doubt. For onemsg.outbox.
 local amend = require "onemsg.outbox.amend"
+local delivery = require "onemsg.policy.delivery"
 local gate = require "onemsg.outbox.gate"
 local pause = require "onemsg.outbox.pause"
 local recipient = require "onemsg.outbox.recipient"
@@ -9,7 +10,6 @@ local witness = require "onemsg.outbox.witness"
 local M = { methods = {} }
 local Send = M.methods
 
-local FIRST_LOOK = 15 -- seconds from a loss to the first search for evidence, as for every doubt (onemsg.policy.delivery)
 local BATCH = 200 -- rows that expire or run out of lease in one unit
 local LOG_ONE, LOG_AT, or_null = amend.LOG_ONE, amend.LOG_AT, amend.or_null
 
@@ -239,7 +239,7 @@ local RECOVER = [[
 -- @treturn ?table rows
 function Send:recover(now, in_flight)
   local results, err, info = self.db:unit {
-    { RECOVER, now, "the process that was sending it ended before it recorded the answer", BATCH, now + FIRST_LOOK,
+    { RECOVER, now, "the process that was sending it ended before it recorded the answer", BATCH, now + delivery.SCHEDULE[1],
       self:alive(in_flight) },
     { LOG_AT, "unknown", now } }
   if not results then return nil, amend.refusal(err, info) end
