@@ -1,6 +1,7 @@
 --- onemsg.cli.doctor: the checks of `onemsg doctor`. Each takes the call and gives findings:
 -- { check, state = "ok" | "fix" | "note", text, advice, code }; what a later check needs stays in call.doctor.
 local calls = require "onemsg.cli.call"
+local database = require "onemsg.cli.database"
 local environment = require "onemsg.channel.environment"
 local output = require "onemsg.cli.output"
 local utf8 = require "onemsg.base.utf8"
@@ -193,6 +194,31 @@ local function doubts(stats, now)
   return findings
 end
 
+--- What only a PostgreSQL can have wrong.
+local function server(flow, target)
+  local facts, err, info = require "onemsg.outbox.survey".read(flow.box.db)
+  if not facts then return failed("database", err, info) end
+  facts.drift, facts.dialed = require "onemsg.core".now() - facts.at, database.port(target)
+  local findings = {}
+  for n, one in ipairs(database.judge(facts)) do
+    findings[n] = (one.state == "fix" and fix or note)("database", one.text, one.advice, calls.SERVER)[1]
+  end
+  if findings[1] then return findings end
+  return ok("database", "PostgreSQL %d, UTF8, durable", math.floor(facts.version / 10000))
+end
+
+--- Where it is noted what leaves.
+local function witness(flow)
+  if flow.witness == false then
+    return note("witness", "there is none: a store that forgets, by a restored backup, sends again",
+      "Leave ONE_MSG_WITNESS=false out.")
+  elseif not flow.witness then
+    return fix("witness", "it is not said where it is, so `onemsg work` sends nothing",
+      "Set ONE_MSG_WITNESS to a path on this machine's own disk.")
+  end
+  return ok("witness", "%s", flow.witness)
+end
+
 local function store(call)
   local name, err = call:store()
   if not name then return failed("store", err) end
@@ -208,13 +234,14 @@ local function store(call)
   local stats
   stats, err, info = flow:stats()
   local now = flow.now()
+  local more = stats and join(flow.box.several and server(flow, name) or {}, witness(flow))
   flow:close()
   if not stats then return failed("store", err, info) end
   call.doctor.stats = stats
   local count = 0
   for _, n in pairs(stats.states) do count = count + n end
   return join(ok("store", "%s is writable and has the newest schema; %d confirmations", path or "it", count),
-    doubts(stats, now))
+    more, doubts(stats, now))
 end
 
 --- Webhook -------------------------------------------------------------------------------------------------------------
