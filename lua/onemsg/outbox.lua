@@ -11,6 +11,7 @@ local clock = require "onemsg.outbox.clock"
 local evidence = require "onemsg.outbox.evidence"
 local forget = require "onemsg.outbox.forget"
 local gate = require "onemsg.outbox.gate"
+local node = require "onemsg.outbox.node"
 local once = require "onemsg.outbox.once"
 local operator = require "onemsg.outbox.operator"
 local pause = require "onemsg.outbox.pause"
@@ -76,7 +77,7 @@ function Outbox:close()
   self.owned = false
 end
 
-for _, part in ipairs { amend, attention, audit, clock, evidence, forget, gate, once, operator, pause, person, read,
+for _, part in ipairs { amend, attention, audit, clock, evidence, forget, gate, node, once, operator, pause, person, read,
                         recipient, rules, send, statuses, submit, templates, witness } do
   for name, method in pairs(part.methods) do Outbox[name] = method end
 end

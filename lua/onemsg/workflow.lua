@@ -64,6 +64,7 @@ end
 --   witness       path of a file of this machine that remembers what left, for a store that forgets: a restored backup, a
 --                 standby without the last commits; default: beside the SQLite file; with PostgreSQL $STATE_DIRECTORY/witness
 --                 (ONE_MSG_WITNESS). Needed only to work and drain. false: none
+--   node          name of this machine among those that share the store; default: ONE_MSG_NODE, or its host name
 --   now, steady, sleep, random   wall clock, a clock that only rises (default: now is both), wait and random source, for
 --                 simulations
 -- @treturn ?table workflow

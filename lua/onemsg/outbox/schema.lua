@@ -206,6 +206,11 @@ local GATES = {
       who TEXT NOT NULL, what TEXT NOT NULL, about TEXT NOT NULL, was TEXT, became TEXT
     )]],
   "CREATE INDEX audit_place ON audit(place, id)",
+  -- The processes that send: see onemsg.outbox.node.
+  [[CREATE TABLE node (
+      token TEXT PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, ended INTEGER NOT NULL
+    )]],
+  "CREATE INDEX node_name ON node(name, at)",
   -- A gate: see onemsg.pace. revision guards every change against one that somebody else made meanwhile.
   [[CREATE TABLE channel (
       name TEXT PRIMARY KEY,

@@ -37,8 +37,7 @@ local CLAIM = [[
     ORDER BY c.due_at, c.place LIMIT $6)
   RETURNING *]]
 local CLAIM_ALONE = CLAIM:format ""
--- With the gate in hand, or nothing: see outbox.gate.
-local CLAIM_HELD = gate.holding("$1", "$7") .. CLAIM:format " AND EXISTS (SELECT 1 FROM held_gate)"
+local CLAIM_HELD = CLAIM:format(gate.in_hand "$1") -- or nothing: see outbox.gate
 
 local LOG_CLAIM = [[
   INSERT INTO history(id, step, at, state, reason, version)
@@ -53,26 +52,25 @@ local LOG_CLAIM = [[
 -- @treturn table templates of which one message tries
 function Send:claim(row, n, cost, now, lease, gap)
   local owner = self:next_owner()
-  local skip, log_skipped = recipient.skip_due(row.name, now)
-  local try, others_wait = gate.trying(row.name, owner, now, now + lease)
-  local several = self.several
+  local held = self.several
+  local skip, log_skipped = recipient.skip_due(row.name, now, held)
+  local try, others_wait = gate.trying(row.name, owner, now, now + lease, held)
   local unit = {
-    pause.set_aside(row.name, now),
-    gate.keep_aside(row.name, now),
-    several and { CLAIM_HELD, row.name, owner, now + lease, now, now - gap, n, row.revision }
-      or { CLAIM_ALONE, row.name, owner, now + lease, now, now - gap, n },
-    gate.charge(row, owner, cost, now + lease, several),
+    pause.set_aside(row.name, now, held),
+    gate.keep_aside(row.name, now, held),
+    { held and CLAIM_HELD or CLAIM_ALONE, row.name, owner, now + lease, now, now - gap, n },
+    gate.charge(row, owner, cost, now + lease, held),
     { LOG_CLAIM, owner },
     skip, log_skipped,
     try, others_wait,
   }
-  if several then table.insert(unit, 1, gate.PLAN_BY_ORDER) end
+  if held then table.insert(unit, 1, gate.take(row)) end
   local results, err, info = self.db:unit(unit)
   if not results then
     if not err:find("^conflict:") then self.open_claims[#self.open_claims + 1] = owner end
     return nil, amend.refusal(err, info)
   end
-  if several then table.remove(results, 1) end
+  if held then table.remove(results, 1) end
   return results[3], results[6], results[8]
 end
 

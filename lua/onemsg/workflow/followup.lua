@@ -208,6 +208,7 @@ local function keep_up(worker, now)
   if ok then ok, err = templates.marketing_ends(flow, now) end
   if ok then ok, err = templates.look(worker, now) end
   if ok then ok, err = set_back(worker, now, ahead) end
+  if ok then ok, err = flow.box:sign(flow.node, now) end
   if not ok then return worker:trouble(err) end
   worker.upkeep_at = at + UPKEEP
 end

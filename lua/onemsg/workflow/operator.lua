@@ -56,6 +56,7 @@ function Hand:show(id, options)
   view.way_missing = manners.overdue(row, now)
   local paused = waits.pause and pauses.sentence(waits.pause)
   if paused then view.held, view.due_at = "paused " .. paused, nil end
+  view.node = waits.node
   view.why = words.tell(view, { now = now, behind = waits.behind, channel = waits.gate, paused = paused }, options.time)
   return view
 end

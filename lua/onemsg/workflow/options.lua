@@ -2,6 +2,7 @@
 -- only the world can know (a file, a database) comes back as nil, "config: …".
 local content = require "onemsg.workflow.content"
 local log = require "onemsg.workflow.log"
+local node = require "onemsg.workflow.node"
 local news = require "onemsg.policy.delivery"
 local only_to = require "onemsg.workflow.only_to"
 local optout = require "onemsg.policy.optout"
@@ -28,7 +29,7 @@ M.TAKES = { channel = "table userdata", channels = "table", rules = "string tabl
   now = "function", steady = "function", sleep = "function", random = "function", lease = "duration", window = "number",
   rate = "number", burst = "number", gap = "duration", give_up_after = "duration", stalled_after = "duration",
   stop_words = "table", start_words = "table", event_ignore = "table", only_to = "table", spawn = "function",
-  fallback_timeout = "duration", fallback_window = "number", witness = "string boolean", hash_key = "string" }
+  fallback_timeout = "duration", fallback_window = "number", witness = "string boolean", node = "string", hash_key = "string" }
 
 local function refuse(sentence, ...)
   check.misuse("workflow.open: " .. sentence:format(...))
@@ -192,6 +193,8 @@ function M.read(options, core)
     return nil, "config: store (ONE_MSG_STORE) is missing: for example \"sqlite:confirmations.db\""
   end
   local err
+  flow.node, err = node.name(options.node, core)
+  if not flow.node then return nil, err end
   flow.only_to, err = only_to.read(flow, options.only_to)
   if err then return nil, err end
   flow.lease, err = read_lease(options.lease, channels, names, core)

@@ -2,7 +2,7 @@
 --
 -- Gauges tell what the store holds, the same whichever worker answers. Counters tell what the workers of this nginx did
 -- since it started: their sum where there is a lua_shared_dict `onemsg`, else those of the worker that answered, with a
--- label `worker`. Labels are bounded: states, outcomes, results, and the names of the channels.
+-- label `worker`. Labels are bounded: states, outcomes, results, and the names of channels and nodes.
 local counters = require "resty.onemsg.counters"
 local request = require "resty.onemsg.request"
 local stats = require "resty.onemsg.stats"
@@ -28,6 +28,8 @@ local METRICS = {
   { "onemsg_hook_age_seconds", "gauge", "For how long no webhook spoke of a channel's messages; absent: never yet." },
   { "onemsg_held_statuses", "gauge", "Statuses of messages that are not known (yet)." },
   { "onemsg_fallbacks_unknown", "gauge", "Fallbacks of which it is open whether they were carried out." },
+  { "onemsg_node_processes", "gauge", "Processes that send, by node, as far as they have given a sign of life of late." },
+  { "onemsg_node_seen_seconds", "gauge", "For how long a node has given no sign of life; absent: not for a day, or never." },
   { "onemsg_events_total", "counter", "Events that came by HTTP, by result." },
   { "onemsg_hook_requests_total", "counter", "Webhook requests, by result." },
   { "onemsg_hook_events_total", "counter", "What the webhook bodies that were stored held, by kind." },
@@ -90,6 +92,12 @@ local function gauges()
     pauses[#pauses + 1] = { labels, math.max(0, (channel.pause_until or 0) - now) }
     if channel.hooked_at then ages[#ages + 1] = { labels, math.max(0, now - channel.hooked_at) } end
   end
+  local processes, seen = {}, {}
+  for n, node in ipairs(read.nodes) do
+    local labels = ('node="%s"'):format(node.name:gsub('[\\"]', "\\%0"))
+    processes[n], seen[n] = { labels, node.processes }, { labels, math.max(0, now - node.at) }
+  end
+  if read.nodes[1] then out.onemsg_node_processes, out.onemsg_node_seen_seconds = processes, seen end
   out.onemsg_confirmations, out.onemsg_channel_breaker, out.onemsg_channel_paused_seconds = states, breakers, pauses
   out.onemsg_hook_age_seconds = #ages > 0 and ages or nil
   out.onemsg_held_statuses, out.onemsg_fallbacks_unknown = { { "", read.held } }, { { "", read.fallbacks_unknown } }

@@ -189,6 +189,16 @@ local function row(page, one)
     '</td><td class="soft">', foreign(one.reason or ""), "</td></tr>" }
 end
 
+--- Which machines send.
+local function nodes(page, stats)
+  local out = {}
+  for n, node in ipairs(stats.nodes) do
+    out[n] = ("%s: %s, onemsg %s, seen %s"):format(foreign(node.name), node.processes > 0
+      and ("%d at work"):format(node.processes) or "<b>none at work</b>", escape(node.version), ago(node.at, page.now))
+  end
+  return out[1] and '<p class="soft">' .. table.concat(out, " · ") .. "</p>" or ""
+end
+
 --- The list.
 -- @tparam table page nonce, now, token, may_sign_in, state, before, older, q, phone, problem
 -- @tparam table rows confirmations
@@ -210,7 +220,7 @@ function M.list(page, rows, stats)
     and ('<p class="alarm wait">%d could leave now; the oldest has waited for %s.</p>'):format(stats.due,
       span(page.now - stats.oldest_due)) or ""
   return frame(page, page.state or "Confirmations",
-    alarms(page, stats) .. waiting .. tabs(page, stats) .. body .. links)
+    alarms(page, stats) .. waiting .. tabs(page, stats) .. body .. nodes(page, stats) .. links)
 end
 
 --- Today and seven days.
