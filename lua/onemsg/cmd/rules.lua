@@ -36,15 +36,14 @@ M.verbs.check = {
   examples = { "onemsg rules check examples/rules.lua", "onemsg rules check --strict",
     "onemsg rules check --store sqlite:confirmations.db" },
   run = function(call)
-    local set, err, code = open(call)
+    local set, err = open(call)
     if not set then return call:fail(err) end
     local warnings = set:warnings()
     if call.options.store then
-      local more
-      more, err, code = with(call, "desk", function(flow)
+      local more, wrong, code = with(call, "desk", function(flow)
         return flow:rules_against(set, { since = call.options.since })
       end)
-      if not more then return nil, err, code end
+      if not more then return nil, wrong, code end
       for _, one in ipairs(more) do warnings[#warnings + 1] = one end
     end
     call.out:object { name = set.name, version = set.version, rules = set.rules, warnings = warnings }

@@ -58,10 +58,12 @@ end
 -- together, so each of them asks whether the gate is in hand, which the first one notes for the transaction. There is
 -- nothing of that on SQLite, where one process writes at a time.
 -- Where nothing was queued when PostgreSQL last looked, which is the usual state, every index seems to cost nothing, and a
--- claim would walk through the whole queue for each candidate. In this transaction it takes what is in order already.
+-- claim would walk through the whole queue for each candidate. In this transaction it takes what is in order already; and as
+-- that makes every plan look dear, it would compile each one for seconds (jit).
 local TAKE_GATE = [[
   SELECT set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true),
-    set_config('enable_bitmapscan', 'off', true), set_config('onemsg.gate', COALESCE((SELECT ':' || g.name FROM (
+    set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true),
+    set_config('onemsg.gate', COALESCE((SELECT ':' || g.name FROM (
       SELECT name FROM channel WHERE name = $1 AND revision = $2 FOR UPDATE SKIP LOCKED) g), ''), true)]]
 
 --- The statement that takes a gate in hand.

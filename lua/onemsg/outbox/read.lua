@@ -192,16 +192,16 @@ local DUE = [[
 local GATES = "SELECT * FROM channel ORDER BY name"
 local PARKED = "SELECT * FROM park WHERE until_at > $1 ORDER BY channel, template"
 
---- Counts for stats(): states, due, oldest_due, channels, parked, paused, templates, nodes.
+--- Counts for stats(): states, due, oldest_due, channels, parked, paused, nodes, templates.
 function Read:counts(now)
-  local results, err, info = ask(self, { STATES }, { DUE, now }, { GATES }, { PARKED, now }, { pause.ALL }, { templates.ALL },
-    { node.ALL, now - node.GONE })
+  local results, err, info = ask(self, { STATES }, { DUE, now }, { GATES }, { PARKED, now }, { pause.ALL },
+    { node.ALL, now - node.GONE }, { templates.ALL })
   if not results then return nil, err, info end
   local states = {}
   for _, row in ipairs(results[1]) do states[row.state] = row.n end
   return { states = states, due = results[2][1].n, oldest_due = results[2][1].oldest,
            channels = gate.known(results[3], self.names), parked = results[4], paused = results[5],
-           templates = results[6], nodes = results[7] }
+           nodes = results[6], templates = results[7] }
 end
 
 return M

@@ -108,7 +108,7 @@ local RECORD = [[
     faulted_at = COALESCE($13, faulted_at), faults = COALESCE($17, faults),
     accepted_at = COALESCE($14, accepted_at), fallback_at = $15,
     lease_until = NULL, changed_at = $16
-  WHERE id = $1 AND owner = $2 AND attempts = $3 AND state = $4 RETURNING *]]
+  WHERE id = $1 AND owner = $2 AND attempts = $3 AND state = $4]] .. amend.nobody_had "$10" .. " RETURNING *"
 
 --- Begins to record what came of a claimed message.
 -- @tparam table row as claim() gave it
@@ -176,7 +176,8 @@ local function keep_id(box, begun, there)
     kept, err, info = box:amended(box:amend(there, { message_id = change.message_id,
       job_id = amend.or_null(change.job_id or there.job_id), attend_at = amend.NONE, attend_until = amend.NONE,
       note = there.reason .. "; its answer came late, with the id " .. change.message_id }, begun.now))
-  else
+  end
+  if not kept and (not err or err:find "^conflict:") then
     kept, err, info = box:keep { amend.statements.late(row, change.message_id, begun.now),
       amend.statements.found(row.id, row.left_at) }
     kept = kept and there
@@ -196,6 +197,8 @@ function Send:recorded(begun)
   if not err:find("^conflict:") then return nil, err, info end
   local there, read_err, read_info = self:row(begun.row.id)
   if not there then return nil, read_err or "store: the confirmation is gone", read_info end
+  local same = there.owner == begun.row.owner and there.attempts == begun.row.attempts
+  if same and begun.change.message_id and there.state == (begun.from or "sending") then return record_without_id(self, begun) end
   local mine = there.owner == begun.row.owner and not begun.late
   if mine and there.state == "unknown" then return record_late(self, begun, there) end
   there, err, info = keep_id(self, begun, there)

@@ -61,6 +61,7 @@ local function submission(box, plan, now, gap, digest)
   local first = {} -- key → the confirmation that takes it for all of this event's that have the same
   for n, part in ipairs(plan.parts) do
     if part.phone then forget.named_again(unit, digest, part.phone, phones.key(part.phone)) end
+    if part.once then once.named_again(unit, digest, part.once) end
     unit[#unit + 1] = insertion(box, plan, part, n == 1 and #plan.parts or 1, now, gap, owner)
     if plan.resolved then unit[#unit + 1] = { RESOLVED, part.id, plan.resolved } end
     if part.once and part.state == "queued" then

@@ -30,6 +30,7 @@ end
 local function of_ours(flow, list, given, counts)
   local ours = {}
   for _, item in ipairs(list) do
+    flow.breathe()
     local name = channel_of(flow, item.instance, given)
     if name then ours[#ours + 1] = { item = item, channel = name } else counts.foreign = counts.foreign + 1 end
   end
@@ -64,10 +65,14 @@ local function drop_forgotten(flow, found)
 end
 
 --- All that has to be on disk before the hook is acknowledged.
-local function to_keep(found, body, now)
+local function to_keep(flow, found, body, now)
   local list = {}
-  for n, one in ipairs(found.events) do list[n] = statements.status(one.item, one.channel, "hook", now) end
+  for n, one in ipairs(found.events) do
+    flow.breathe()
+    list[n] = statements.status(one.item, one.channel, "hook", now)
+  end
   for _, one in ipairs(found.messages) do
+    flow.breathe()
     if one.item.from_me then
       list[#list + 1] = statements.echo(one.item, one.channel, now)
       local address = phones.of_item(one.item)
@@ -78,6 +83,7 @@ local function to_keep(found, body, now)
     for _, one in ipairs(kind) do list[#list + 1] = statements.word(one.item, one.channel, now) end
   end
   for _, one in ipairs(found.events) do
+    flow.breathe()
     local address = phones.of_item(one.item)
     if address then list[#list + 1] = statements.alarm(address, now) end
   end
@@ -102,6 +108,7 @@ end
 local function words_of_customers(flow, messages, now)
   local stopped, started = 0, 0
   for _, one in ipairs(messages) do
+    flow.breathe()
     local message, at = one.item, written_at(one.item, now)
     local address = not message.from_me and not message.group and phones.of_item(message)
     if address and message.moved_to then
@@ -179,7 +186,7 @@ function M.methods.hooks(flow, body, options)
   if type(body) ~= "string" and type(body) ~= "table" then
     check.misuse("hooks takes the body of a webhook, a text, not a " .. type(body))
   end
-  local found, err = hooks.parse(body, now)
+  local found, err = hooks.parse(body, now, flow.breathe)
   local tally = flow.counted
   tally.hooks = tally.hooks + 1
   if not found then
@@ -196,10 +203,11 @@ function M.methods.hooks(flow, body, options)
   if not dropped then return nil, failed, lost end
   if dropped > 0 then counts.forgotten = dropped end
   counts.messages = #found.messages
-  local kept, store_err, info = flow.box:keep(to_keep(found, body, now))
+  local kept, store_err, info = flow.box:keep(to_keep(flow, found, body, now))
   if not kept then return nil, store_err, info end
   local fresh, seen = {}, {}
   for n, one in ipairs(found.events) do
+    flow.breathe()
     if #kept[n] > 0 then
       counts.new = counts.new + 1
       local key = one.item.id .. "\0" .. one.channel

@@ -249,7 +249,8 @@ function Hand:replay(id, options)
   local changed
   changed, err, info = self.box:keep_rules(plan.ruleset, now)
   if not changed then return nil, err, info end
-  changed, err, info = self.box:replay(row.state, part, ("replayed by %s: %s"):format(by or "hand", part.reason), now, by)
+  changed, err, info = self.box:replay(row.state, part, ("replayed by %s: %s"):format(by or "hand", part.reason), now, by,
+    forgotten.digest(self))
   if not changed then return nil, err, info end
   self.box:unpark_for_a_time(changed, now)
   self.box:change_gate(changed.channel, function(gate)
@@ -317,7 +318,7 @@ end
 --   { way = n } (due for minutes, and nobody used it); and of this
 --   workflow since it was opened: submitted, duplicates, differs (repeats with other content, of which the first
 --   won), skipped, attempts, recorded, in_flight, unrecorded, asks
---   (hookInfo), fallbacks, hooks, hooks_invalid, hook_new, hook_duplicates, hook_foreign, hook_ignored
+--   (hookInfo), fallbacks, forgotten (by retention), hooks, hooks_invalid, hook_new, hook_duplicates, hook_foreign, hook_ignored
 function Hand:stats()
   local counts, err, info = self.box:counts(self.now())
   if not counts then return nil, err, info end

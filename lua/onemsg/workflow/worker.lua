@@ -22,6 +22,7 @@ local witness = require "onemsg.workflow.witness"
 local log = require "onemsg.workflow.log"
 local only_to = require "onemsg.workflow.only_to"
 local NONE = require "onemsg.outbox.amend".NONE
+local retention = require "onemsg.workflow.retention"
 local phones = require "onemsg.base.phone"
 
 local M = {}
@@ -51,7 +52,7 @@ function M.new(flow)
     passed = {}, -- see onemsg.workflow.health
     look_at = 0,
     next_due = math.huge, beliefs = flow.clock.beliefs,
-    recorded = 0, troubles = 0,
+    recorded = 0, troubles = 0, keeping = { at = 0, step = 1 }, -- see onemsg.workflow.retention
     ill = nil, ill_since = nil, told = {}, -- what a store says that fails, from when on, and what was told of it
     channels = {}, ways = ways.new(), upkeep_at = 0, asking = 0, asked = 0, asked_since = 0, -- see onemsg.workflow.followup
   }, Worker)
@@ -301,6 +302,7 @@ function Worker:look()
     self:due_at(self:serve(agenda.gates[name], now))
   end
   if sure and not self.ill then followup.look(self, agenda.attention, now) end
+  if sure and not self.ill then retention.turn(self, now) end
   if self.ill then return end
   self.ill_since, self.told = nil, {}
   self.look_at = math.min(self.look_at, math.max(flow.steady(), self.next_due))
@@ -381,6 +383,7 @@ local function finish(self)
 end
 
 local function run(self, stop)
+  self.endless = true
   while not stop() do
     self:turn(true)
     local full = self.count >= self.flow.window
@@ -394,7 +397,7 @@ end
 local function drain(self, timeout, stop)
   local flow = self.flow
   local deadline = flow.steady() + timeout
-  self.look_at = 0
+  self.look_at, self.endless = 0, false
   while not (stop and stop()) do
     self:turn(true)
     local now = flow.steady()
