@@ -52,7 +52,7 @@ local function types(set, seen, say)
     end
   end
   for _, name in ipairs(suggest.words(seen.types)) do
-    if not set:concerns(name) then
+    if not set:confirms(name) then
       say(1, "%d events of type %s came, and no rule is for them%s", seen.types[name], text.plain(name), nearest(name, named))
     end
   end
