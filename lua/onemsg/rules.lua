@@ -172,6 +172,12 @@ end
 -- @treturn table list of { line, text }, a sentence each, in the order of their lines
 function Ruleset:warnings() return warn.of(self.set) end
 
+--- Is any confirm for events of this type?
+function Ruleset:confirms(event_type) return decide.confirms(self.set, event_type) end
+
+--- The fields of events that the script names in texts and conditions: path → { line }. Functions are not looked into.
+function Ruleset:named() return warn.named(self.set) end
+
 --- Is any rule, never or confirm, for events of this type?
 function Ruleset:concerns(event_type) return decide.concerns(self.set, event_type) end
 

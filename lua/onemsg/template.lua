@@ -195,8 +195,9 @@ end
 
 -- Does a message fit? -------------------------------------------------------------------------------------------
 
---- template.fill(tpl, values), template.length(tpl, values), template.check(tpl, message): see onemsg.template.fit.
-M.fill, M.length, M.check = fit.fill, fit.length, fit.check
+--- template.fill(tpl, values), template.length(tpl, values), template.check(tpl, message), template.wrong_ttl(ttl, category):
+-- see onemsg.template.fit.
+M.fill, M.length, M.check, M.wrong_ttl = fit.fill, fit.length, fit.check, fit.wrong_ttl
 
 --- Is this the form of a language code (en, pt_BR)? Codes are exact: en and en_US are two languages. PLATFORM.md 5.3.
 -- @return the code; or nil, "invalid: …", with the likely spelling where there is one

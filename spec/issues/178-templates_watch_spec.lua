@@ -258,6 +258,17 @@ describe("the watch over templates", function()
     assert.equal("es", sim.flow:stats().parked[1].language)
   end)
 
+  it("lets no message leave with a ttl that the category does not take", function()
+    start 'ttl = "2d"'
+    pass(120)
+    submit "1"
+    pass(60)
+    assert.equal(0, #sim.sent)
+    local one = sim.flow:show "1"
+    assert.equal("rejected", one.state)
+    assert.matches("ttl is 172800 seconds, and WhatsApp takes 30 to 43200 for a template of the category UTILITY", one.reason)
+  end)
+
   it("outlives the process: what was known is known to the next", function()
     start()
     local path = sim.path

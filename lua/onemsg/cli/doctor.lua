@@ -108,6 +108,10 @@ local function wanted_templates(call)
     wanted[one] = { language = type(form.language) == "string" and not form.language:find "{" and form.language
       or language, count = #form.body, namespace = form.namespace or namespace }
   end
+  for _, rule in ipairs(call.doctor.rules and call.doctor.rules.set.confirm or {}) do
+    local want = wanted[rule.template]
+    if want and type(rule.slots.ttl) == "number" then want.ttl = rule.slots.ttl end
+  end
   return wanted
 end
 

@@ -16,15 +16,36 @@ local function open(call)
   return handle:current()
 end
 
+--- Texts by a workflow on the store: with `open` "flow", also the channel and the rules at work.
+local function with(call, opener, act)
+  local flow, err, info = call[opener](call)
+  if not flow then return call:fail(err, info) end
+  local found
+  found, err, info = act(flow)
+  flow:close()
+  if not found then return call:fail(err, info) end
+  return found
+end
+
 M.verbs.check = {
   summary = "Read the rules and run their examples",
   arguments = { FILE },
-  options = { { "strict", false, "a warning is a failure: exit code 1" } },
-  examples = { "onemsg rules check examples/rules.lua", "onemsg rules check --strict" },
+  options = { { "strict", false, "a warning is a failure: exit code 1" },
+    { "store", "TARGET", "also against the events and templates of a store, such as sqlite:confirmations.db" },
+    { "since", "TIME", "with --store: only events of this time, such as 7d", seconds = true } },
+  examples = { "onemsg rules check examples/rules.lua", "onemsg rules check --strict",
+    "onemsg rules check --store sqlite:confirmations.db" },
   run = function(call)
     local set, err = open(call)
     if not set then return call:fail(err) end
     local warnings = set:warnings()
+    if call.options.store then
+      local more, wrong, code = with(call, "desk", function(flow)
+        return flow:rules_against(set, { since = call.options.since })
+      end)
+      if not more then return nil, wrong, code end
+      for _, one in ipairs(more) do warnings[#warnings + 1] = one end
+    end
     call.out:object { name = set.name, version = set.version, rules = set.rules, warnings = warnings }
     call.out:line("ok  %s, version %s: %d rules, their examples hold", set.name, set.version, #set.rules)
     for _, name in ipairs(set.rules) do call.out:line("    %s", name) end
@@ -66,17 +87,6 @@ M.verbs.try = {
     return true, nil, not confirmed and calls.SKIPPED or nil
   end,
 }
-
---- Texts by a workflow on the store: with `open` "flow", also the channel and the rules at work.
-local function with(call, opener, act)
-  local flow, err, info = call[opener](call)
-  if not flow then return call:fail(err, info) end
-  local found
-  found, err, info = act(flow)
-  flow:close()
-  if not found then return call:fail(err, info) end
-  return found
-end
 
 local function said(list)
   local texts = {}

@@ -294,6 +294,14 @@ end
 --- Is any rule for events of this type?
 function M.concerns(set, event_type) return #rules_for(set, event_type) > 0 end
 
+--- May an event of this type be confirmed?
+function M.confirms(set, event_type)
+  for _, rule in ipairs(rules_for(set, event_type)) do
+    if rule.word == "confirm" then return true end
+  end
+  return false
+end
+
 --- Decides about one event.
 -- @tparam table set from rules/check, `prepare`d, with `version` and `scope`
 -- @tparam table event

@@ -289,9 +289,8 @@ local function paths_of(value, path, seen, depth)
   end
 end
 
---- @tparam table set prepared rules, with declared, scan and shown
--- @treturn table list of { line, text }
-function M.of(set)
+--- Reads all that is declared.
+local function look_at(set)
   local look = setmetatable({ set = set, list = {}, paths = {}, seen = {}, rules = set.ordered }, Look)
   local declared = set.declared
   for _, one in ipairs(declared.example) do paths_of(one.fields.event, nil, look.seen, 1) end
@@ -309,6 +308,25 @@ function M.of(set)
     local consent = one.fields.consent
     if type(consent) == "string" then look:named(one, "consent", (consent:gsub("[{}%s]", ""))) end
   end
+  return look
+end
+
+--- The fields of events that a script names.
+-- @treturn table path → { line }
+function M.named(set)
+  local named = {}
+  for path, one in pairs(look_at(set).paths) do
+    if one.declared then
+      named[path] = { line = source.line_of(set.scan, one.declared.line, one.field) or one.declared.line }
+    end
+  end
+  return named
+end
+
+--- @tparam table set prepared rules, with declared, scan and shown
+-- @treturn table list of { line, text }
+function M.of(set)
+  local look = look_at(set)
   look:mistyped()
   look:shadows()
   look:types()

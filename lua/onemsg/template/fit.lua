@@ -213,6 +213,19 @@ local function check_buttons(tpl, buttons)
   return true
 end
 
+local TTL = { UTILITY = { 30, 43200 }, AUTHENTICATION = { 30, 900 }, MARKETING = { 43200, 2592000 } } -- PLATFORM.md 9
+
+--- Whether a category allows WhatsApp to try for so long.
+-- @tparam ?number ttl seconds, or -1
+-- @tparam ?string category in upper case
+-- @treturn ?string what is wrong; nil: nothing, or nothing is known
+function M.wrong_ttl(ttl, category)
+  local range = TTL[category]
+  if type(ttl) ~= "number" or ttl == -1 or not range or ttl >= range[1] and ttl <= range[2] then return nil end
+  return ("ttl is %d seconds, and WhatsApp takes %d to %d for a template of the category %s: each message would be refused")
+    :format(ttl, range[1], range[2], category)
+end
+
 --- Does a message, in the form that channel:send takes, fit this template?
 -- @param tpl an item of normalize's list
 -- @param message { body = list of values, or name, action, next_step; header = text or { image = … }; buttons = list of
@@ -235,6 +248,8 @@ function M.check(tpl, message)
   if not ok then return nil, err end
   ok, err = check_header(tpl, message.header)
   if not ok then return nil, err end
+  local wrong = M.wrong_ttl(message.ttl, tpl.category)
+  if wrong then return nil, "invalid: " .. wrong end
   return check_buttons(tpl, message.buttons)
 end
 

@@ -4,7 +4,9 @@ local check = require "onemsg.base.check"
 local codec = require "onemsg.base.json"
 local phones = require "onemsg.base.phone"
 local planner = require "onemsg.workflow.plan"
+local resolve = require "onemsg.workflow.resolve"
 local rules = require "onemsg.rules"
+local stored = require "onemsg.rules.stored"
 
 local M = { methods = {} }
 local Back = M.methods
@@ -162,6 +164,33 @@ function Back:backtest(options)
     if #rows < PAGE then break end
   end
   return result
+end
+
+--- What the stored events and templates say against rules: fields and types that never came, types that no rule is for, a
+-- ttl that the template's category does not take.
+-- @tparam table set a ruleset, as rules.load returns it
+-- @tparam ?table options since = "7d" (default: all that is stored)
+-- @treturn ?table list of { line, text }
+-- @treturn number|string how many events were looked at; with nil "store: …"
+function Back:rules_against(set, options)
+  options = check.options("rules_against", options, { since = "duration" })
+  local since = options.since and self.now() - options.since or -1e300
+  local seen, last = stored.new(), ""
+  while true do
+    local rows, err, info = self.box:decided(last, since, PAGE)
+    if not rows then return nil, err, info end
+    for _, row in ipairs(rows) do
+      last = row.id
+      if row.event and not row.id:find "~%d+$" then
+        stored.see(seen, resolve.with(planner.stored(row.event), row.resolved and planner.stored(row.resolved)))
+        self.breathe()
+      end
+    end
+    if #rows < PAGE then break end
+  end
+  local known, err, info = self.box:counts(self.now())
+  if not known then return nil, err, info end
+  return stored.of(set, seen, known.templates), seen.events
 end
 
 --- The texts of rules that decided something.

@@ -180,6 +180,14 @@ function M.ask(worker, name, go_on)
   page()
 end
 
+--- Why WhatsApp would refuse a message for how long it is to be tried; nil: it would not, or the list is not known here.
+-- @tparam table message as channel:send takes it
+function M.wrong_ttl(flow, name, message)
+  local known = message.ttl and flow.texts[name]
+  local tpl = known and known.list and template.find(known.list, message.template, message.language)
+  return tpl and template.wrong_ttl(message.ttl, tpl.category)
+end
+
 --- The names of the templates that are used: by the rules, by what waits, or that were once.
 local function used(flow, seen, queued, now)
   local names = {}

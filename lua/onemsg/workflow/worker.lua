@@ -16,6 +16,7 @@ local health = require "onemsg.workflow.health"
 local pace = require "onemsg.pace"
 local quiet = require "onemsg.workflow.quiet"
 local planner = require "onemsg.workflow.plan"
+local templates = require "onemsg.workflow.templates"
 local ways = require "onemsg.workflow.ways"
 local witness = require "onemsg.workflow.witness"
 local log = require "onemsg.workflow.log"
@@ -124,10 +125,13 @@ function Worker:send(rows, gate, trying)
     for _, park in ipairs(trying) do
       if park.template == row.template and park.language == row.language then flight.tries = true end
     end
-    if only_to.allows(self.flow, row.phone, row.person) then
-      self:begin(self.flow.channels[row.channel], "send", flight, message_of(row))
-    else -- taken by a workflow that may write to more people
-      flight.answer = { nil, "invalid: " .. only_to.WHY, { outcome = "invalid" } }
+    local message = message_of(row)
+    local wrong = not only_to.allows(self.flow, row.phone, row.person) and only_to.WHY -- taken by who may write to more people
+      or templates.wrong_ttl(self.flow, row.channel, message)
+    if not wrong then
+      self:begin(self.flow.channels[row.channel], "send", flight, message)
+    else
+      flight.answer = { nil, "invalid: " .. wrong, { outcome = "invalid" } }
       self.answered[#self.answered + 1] = flight
     end
   end
