@@ -9,6 +9,8 @@ local M = {}
 M.MAX_BYTES = 1048576
 M.EVERY = 1 -- seconds between two looks at the file; a change is taken up within two
 
+local core -- at the first look again: loading this loads no C
+
 local File = {}
 File.__index = File
 
@@ -20,7 +22,18 @@ local function base_name(path)
   return #name <= MAX_NAME and name or plain.repair(name:sub(1, 20), 20) .. "…" .. plain.repair(name:sub(-20), 20)
 end
 
-local function read(path)
+--- Might reading it take for ever? A pipe, a terminal. Asked before each look but the first: then somebody waits for it who
+-- may have meant that (`onemsg rules check /dev/stdin`).
+local function may_hang(path)
+  core = core or require "onemsg" and require "onemsg.core"
+  local there, plain_file = core.log_file(path)
+  return there and not plain_file
+end
+
+local function read(path, again)
+  if again and may_hang(path) then
+    return nil, "config: " .. base_name(path) .. ": it is no plain file, and is not read again"
+  end
   local file, why = io.open(path, "rb")
   if not file then return nil, "config: " .. base_name(path) .. ": it cannot be opened: " .. tostring(why) end
   local content, failed = file:read(M.MAX_BYTES + 1)
@@ -34,7 +47,7 @@ end
 
 -- Reads the file and, when its content is new, loads it, whole or not at all.
 local function look(self)
-  local content, problem = read(self.path)
+  local content, problem = read(self.path, self.ruleset or rawget(_G, "ngx"))
   if content and content ~= self.content then
     local ruleset
     ruleset, problem = self.load(content, { name = base_name(self.path) })
