@@ -11,6 +11,8 @@ M.EVERY = 1 -- seconds between two looks at the file; a change is taken up withi
 
 local core -- at the first look again: loading this loads no C
 
+local LOST = 30 -- seconds after which who was loading it, and serves others in between, was killed
+
 local File = {}
 File.__index = File
 
@@ -32,7 +34,7 @@ end
 
 local function read(path, again)
   if again and may_hang(path) then
-    return nil, "config: " .. base_name(path) .. ": it is no plain file, and is not read again"
+    return nil, "config: " .. base_name(path) .. ": it cannot be read again: it is no plain file"
   end
   local file, why = io.open(path, "rb")
   if not file then return nil, "config: " .. base_name(path) .. ": it cannot be opened: " .. tostring(why) end
@@ -50,7 +52,7 @@ local function look(self)
   local content, problem = read(self.path, self.ruleset or rawget(_G, "ngx"))
   if content and content ~= self.content then
     local ruleset
-    ruleset, problem = self.load(content, { name = base_name(self.path) })
+    ruleset, problem = self.load(content, { name = base_name(self.path), breathe = self.breathe })
     self.content, self.refused = content, problem
     if ruleset then self.ruleset = ruleset end
   elseif content then
@@ -63,11 +65,16 @@ end
 -- @tparam[opt] number now seconds on any clock that only rises; default os.time()
 -- @treturn table the newest good ruleset
 -- @treturn string|nil why the file as it is now is not at work; also in `handle.problem`
+-- handle.breathe: called between the pieces of a load; who asks meanwhile gets the rules of before.
 function File:current(now)
   now = now or os.time()
   if now - self.looked >= M.EVERY or now < self.looked then
-    self.looked = now
-    look(self)
+    local loading = self.loading and now >= self.loading and now - self.loading < LOST
+    if not loading then
+      self.looked, self.loading = now, now
+      look(self)
+      self.loading = nil
+    end
   end
   return self.ruleset, self.problem
 end
