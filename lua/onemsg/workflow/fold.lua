@@ -37,7 +37,8 @@ local function change_of(flow, row, known, now)
     change.held, change.attend_until = amend.NONE, amend.NONE
     after[1], after[2], after[3] = recipient.lift_for_delivery(row, now)
   end
-  if change.state == "sent" and row.state == "stalled" then -- on its way after all: it may fall silent once more
+  if change.state and row.held then change.held = amend.NONE end -- what WhatsApp held back is on its way, or is over
+  if change.state == "sent" and (row.state == "stalled" or row.held) then -- on its way after all: it may fall silent once more
     change.stall_at = now + flow.stalled_after
     change.attend_at = change.stall_at
   end

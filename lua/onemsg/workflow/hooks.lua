@@ -3,18 +3,15 @@
 local check = require "onemsg.base.check"
 local core -- at the first hook: loading this loads no C
 local fold = require "onemsg.workflow.fold"
-local gate = require "onemsg.outbox.gate"
 local forgotten = require "onemsg.workflow.forget"
 local hooks = require "onemsg.hooks"
 local news = require "onemsg.policy.delivery"
 local phones = require "onemsg.base.phone"
 local statuses = require "onemsg.outbox.statuses"
+local templates = require "onemsg.workflow.templates"
 
 local M = { methods = {} }
 local statements = statuses.statements
-
-local HOUR = 3600
-local DISABLED = 86400  -- seconds to set a template aside that a hook calls disabled or rejected
 
 --- The name of the channel that a hook speaks of: '' when that is open; nil when it is certainly none of ours. The id is
 -- compared as onemsg.new compares it with the token's: ODI371267300, 371267300, instance371267300 are one.
@@ -136,73 +133,11 @@ local function words_of_customers(flow, messages, now)
   return stopped, started
 end
 
--- Words about a template that set it aside, for so many seconds, and those that lift that (PLATFORM.md 9). FLAGGED and
--- IN_APPEAL change nothing: such a template still goes out.
-local paused = { PAUSED = 3 * HOUR, DISABLED = DISABLED, REJECTED = DISABLED, PENDING_DELETION = DISABLED,
-                 DELETED = DISABLED, LOCKED = DISABLED, ARCHIVED = DISABLED, LIMIT_EXCEEDED = DISABLED }
-local lifted = { APPROVED = true, REINSTATED = true, UNARCHIVED = true }
-
--- People agreed to messages about what they did: a template that has become marketing waits for somebody who says that it may.
-local MARKETING = "the template is set aside: WhatsApp counts it as marketing now; if people agreed to that, write "
-  .. "allow_marketing = true in the template, else appeal or use another one"
-
-local function allows_marketing(flow, name, now)
-  local form = (flow:ruleset(now).templates or {})[name]
-  return form ~= nil and form.allow_marketing == true
-end
-
---- What a template's category or quality asks for.
--- @treturn boolean was it a word about that?
-local function act_upon_worth(flow, word, row, now)
-  if word.word == "CATEGORY_MARKETING" then
-    if not allows_marketing(flow, row.template, now) then
-      flow.worker:apply(row, { park = { until_at = gate.FOREVER, reason = MARKETING } })
-    end
-  elseif word.word:find "^CATEGORY_" then
-    M.marketing_ends(flow, now, row)
-  elseif word.word == "QUALITY_RED" then
-    flow:alert { alert = "quality", channel = row.channel, template = row.template,
-      reason = ("WhatsApp rates %s (%s) as of low quality: it is paused if that goes on"):format(row.template, row.language) }
-  end
-  return word.word:find "^CATEGORY_" ~= nil or word.word:find "^QUALITY_" ~= nil
-end
-
---- Takes up templates that were set aside as marketing: the one that is of another category now, or those that the rules
--- allow by now.
--- @tparam ?table row channel, template, language
--- @treturn ?boolean true
-function M.marketing_ends(flow, now, row)
-  local list, err, info = flow.box:parked_for_good()
-  if not list then return nil, err, info end
-  for _, park in ipairs(list) do
-    local is_it = row and row.channel == park.channel and row.template == park.template and row.language == park.language
-    if flow.channels[park.channel] and (is_it or not row and allows_marketing(flow, park.template, now)) then
-      local done
-      done, err, info = flow.box:unpark(park, now)
-      if done == nil then return nil, err, info end
-      if done then
-        flow:alert { alert = "resumed", channel = park.channel, template = park.template,
-          reason = is_it and "WhatsApp does not count it as marketing any more" or "the rules allow marketing with it" }
-        flow.worker:wake()
-      end
-    end
-  end
-  return true
-end
-
 --- Does what one word asks for, on one channel.
 local function act_upon(flow, word, name, now)
   if word.subject ~= "" then
     local row = { channel = name, template = word.subject, language = word.language }
-    if act_upon_worth(flow, word, row, now) then return end
-    if paused[word.word] then
-      flow.worker:apply(row, { park = { until_at = now + paused[word.word], reason =
-        ("the template is set aside: WhatsApp calls it %s"):format((word.word:lower():gsub("_", " "))) } })
-    elseif lifted[word.word] then
-      local _, err = flow.box:unpark_for_a_time(row, now)
-      if err then flow.worker:trouble(err) end
-    end
-    return
+    return templates.heard(flow, row, word.word, now)
   end
   local _, measures = news.failed({ resends = 0 }, word, now, flow.random)
   measures.park, measures.suppress = nil, nil

@@ -147,7 +147,8 @@ local function confirmation(flow, ruleset, event, decision, part, now, asked)
   part.template, part.language = message.template or "", message.language or ""
   part.body, part.changes, part.message = message.body, why, json.encode(message)
   if decision.once_per then part.once = keys.key(ruleset:once(decision.rule), decision.once_per, event.type) end
-  part.give_up_at = now + (decision.give_up_after or flow.give_up_after)
+  part.after = decision.after
+  part.give_up_at = now + (part.after or 0) + (decision.give_up_after or flow.give_up_after)
   local otherwise = decision.otherwise
   if otherwise then
     part.otherwise = { json = json.encode(otherwise), send = otherwise.send, after = otherwise.after,
