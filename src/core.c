@@ -272,7 +272,8 @@ static int core_json_pieces(lua_State *L) {
   return 2;
 }
 
-/* core.log_file(path, create) -> "device:inode" of the file at the path | nil, why there is none.
+/* core.log_file(path, create) -> "device:inode" of the file at the path, whether it is a plain one
+ * (no pipe or device, which may keep who reads it waiting) | nil, why there is none.
  * create: makes it where it is not there, with LOG_MODE; a pipe that nobody reads is refused. */
 static int core_log_file(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
@@ -296,7 +297,8 @@ static int core_log_file(lua_State *L) {
   char identity[48];
   snprintf(identity, sizeof identity, "%ju:%ju", (uintmax_t)facts.st_dev, (uintmax_t)facts.st_ino);
   lua_pushstring(L, identity);
-  return 1;
+  lua_pushboolean(L, S_ISREG(facts.st_mode));
+  return 2;
 }
 
 static void push_time(lua_State *L, int64_t us) {

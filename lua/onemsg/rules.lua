@@ -63,38 +63,43 @@ local function slip(scan)
 end
 
 -- Everything after the script has run: what it declared is judged, and its examples are run.
-local function build(scan, environment, version, scope)
+local function build(scan, environment, version, scope, breathe)
   local unfinished = words.unfinished(environment.declared)
   if unfinished then
     complaint.complain(format("%s %s has no { … } behind its name", unfinished.word, text.plain(unfinished.name)),
       unfinished.line)
   end
-  local set = decide.prepare(declared.check(environment.declared, scan))
+  local checked = declared.check(environment.declared, scan, breathe)
+  breathe()
+  local set = decide.prepare(checked)
   if #set.confirm == 0 then complaint.complain("it holds no confirm: nothing would ever be sent") end
   set.version, set.scope = version, scope
-  example.run(set, environment.declared, scan)
+  example.run(set, environment.declared, scan, breathe)
   set.declared, set.scan = environment.declared, scan
   return set
 end
 
 -- A script from its text to what decides; nil, a sentence and a line for a mistake in it. May raise: a mistake of ours.
-local function make(source, name)
+local function make(source, name, breathe)
   if #source > file.MAX_BYTES then return nil, "it is larger than 1 MiB" end
   local environment = words.new()
-  local chunk, scope, line = sandbox.compile(source, name, environment)
+  local chunk, scope, line = sandbox.compile(source, name, environment, breathe)
   if not chunk then return nil, scope, line end
-  local scan = scanner.scan(source)
+  breathe()
+  local scan = scanner.scan(source, breathe)
   local slipped, at_line = slip(scan)
   if slipped then return nil, slipped, at_line end
+  breathe()
   local pool = cost.pool(cost.LOAD)
   local ok, result, where = sandbox.run(chunk, nil, cost.LOAD, scope, pool)
   cost.script = cost.spent
   environment.freeze()
+  breathe()
   if not ok then return nil, result, where end
   scope.kept = kept.of(scope.source, { environment.own, environment.declared })
   pool.limits = cost.EXAMPLES
   cost.begin(cost.EXAMPLES, pool)
-  ok, result = pcall(build, scan, environment, scanner.version(source), scope)
+  ok, result = pcall(build, scan, environment, scanner.version(source), scope, breathe)
   cost.finish(pool)
   if ok then return result end
   local sentence, at = complaint.complaint(result)
@@ -110,7 +115,8 @@ end
 
 --- Loads a rules script.
 -- @tparam string source the text of the script, up to 1 MiB
--- @tparam[opt] table options `name`: how messages call it (default "rules.lua")
+-- @tparam[opt] table options `name`: how messages call it (default "rules.lua"); `breathe`: a function that is called between
+--   the pieces of the work, for who has others to serve
 -- @treturn[1] table ruleset: `version` (16 hex digits of the content), `name`, `uses` ({ fallbacks = { sms =
 --   "rules.lua:12" }, channels = { … }, resolved }), `rules` (their names in order), `templates` (name = { body = {…}, … }),
 --   and the methods `decide` and `explain`
@@ -121,10 +127,13 @@ function M.load(source, options)
   if type(source) ~= "string" then
     check.misuse("rules.load: the source must be a text, not " .. text.kind(source))
   end
-  local name = check.options("rules.load", options, { name = "string" }).name or "rules.lua"
+  options = check.options("rules.load", options, { name = "string", breathe = "function" })
+  local name, breathe = options.name or "rules.lua", options.breathe
   if #name > 50 or name:find("%c") then check.misuse("rules.load: name must be a text of 50 characters at most") end
   local judged = complaint.judge(nil)
-  local ok, result, sentence, line = pcall(make, source, name)
+  local ok, result, sentence, line = pcall(make, source, name, function()
+    if breathe then cost.apart(breathe) end
+  end)
   if not ok then result, sentence, line = nil, met(result), complaint.judge(nil) end
   complaint.judge(judged)
   if not result then

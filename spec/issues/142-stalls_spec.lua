@@ -105,6 +105,28 @@ describe("nginx: nothing holds the loop", function()
     return cjson.encode(list)
   end
 
+  it("rules of 600 with an example each that take the place of others", function()
+    local out = { service.RULES }
+    for i = 1, 600 do
+      out[#out + 1] = ([[confirm "Rule %d" { on = "type.%d", when = { ["plan.kind"] = "k%d", amount = over(%d) },
+          action = "payment {id} of plan %d", next_step = "Access activated on {day|today}." }
+        example "E%d" { event = { id = "x", type = "type.%d", amount = %d, plan = { kind = "k%d" },
+          customer = { phone = "+12020721300" } }, expect = { confirm = "Rule %d" } }]]):format(i, i, i, i, i, i, i, i + 1, i, i)
+    end
+    local path = here.nginx.dir .. "/rules.lua"
+    fine(function()
+      local file = assert(io.open(path .. ".new", "w"))
+      file:write(table.concat(out, "\n"))
+      file:close()
+      assert(os.rename(path .. ".new", path))
+      support.eventually(function()
+        local status, answer = here:event { id = "r-" .. os.time() .. math.random(1e9), type = "type.600", amount = 601,
+          plan = { kind = "k600" }, customer = { first_name = "Maria", phone = "+12020721300" } }
+        return status == 202 and answer.rule == "Rule 600"
+      end)
+    end)
+  end)
+
   it("4,000 statuses in one hook, and once more", function()
     local list = acks("a", 4000)
     fine(function() hook("ack", list) end)

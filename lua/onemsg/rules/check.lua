@@ -408,9 +408,10 @@ end
 --- Makes a script's declarations ready.
 -- @tparam table declared from rules/words
 -- @tparam table scan from rules/source
+-- @tparam function breathe called between two rules
 -- @treturn table `templates` by name, `never` and `confirm`: lists of rules
 -- @raise a complaint of rules/sandbox
-function M.check(declared, scan)
+function M.check(declared, scan, breathe)
   local made = { templates = {}, defaults = {}, never = {}, confirm = {}, compared = 0 }
   local function case_of(one)
     complaint.judge(one.line)
@@ -436,6 +437,7 @@ function M.check(declared, scan)
   end
   for _, one in ipairs(declared.never) do made.never[#made.never + 1] = never(case_of(one), one.fields) end
   for _, one in ipairs(declared.confirm) do
+    breathe()
     made.confirm[#made.confirm + 1] = confirm(case_of(one), one.fields, made)
   end
   return made

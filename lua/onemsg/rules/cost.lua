@@ -130,6 +130,20 @@ function M.finish(pool)
   return changed
 end
 
+--- Lets others run in the middle of our own work for a script, between two calls of its functions. They may judge, load and
+-- decide meanwhile; nothing of ours is left where they find it.
+function M.apart(breathe)
+  local was = { left, memory, granted, granted_bytes, steps_of, bytes_of, kept, call, entries, base }
+  local was_wrote, was_depth, was_outer, was_spent = wrote, depth, outer, M.spent
+  depth, outer = 0, {}
+  local judged = complaint.judge(nil)
+  breathe()
+  complaint.judge(judged)
+  left, memory, granted, granted_bytes, steps_of, bytes_of, kept, call, entries, base =
+    was[1], was[2], was[3], was[4], was[5], was[6], was[7], was[8], was[9], was[10]
+  wrote, depth, outer, M.spent = was_wrote, was_depth, was_outer, was_spent
+end
+
 -- Words of a script ------------------------------------------------------------------------------------------------
 
 local function the(label) return label ~= "" and "'" .. label .. "'" or "a value" end

@@ -156,13 +156,17 @@ end
 -- @tparam table set prepared rules
 -- @tparam table declared from rules/words
 -- @tparam table scan from rules/source
-function M.run(set, declared, scan)
+-- @tparam function breathe called between two of them
+function M.run(set, declared, scan, breathe)
   local names = {}
   for _, form in pairs(set.templates) do
     for _, name in ipairs(form.body) do names[name] = true end
   end
   set.shown = {} -- names of rules that an example shows at work
-  for _, one in ipairs(declared.example) do run_one(set, one, scan, names) end
+  for _, one in ipairs(declared.example) do
+    breathe()
+    run_one(set, one, scan, names)
+  end
 end
 
 return M

@@ -9,6 +9,10 @@ local M = {}
 M.MAX_BYTES = 1048576
 M.EVERY = 1 -- seconds between two looks at the file; a change is taken up within two
 
+local core -- at the first look again: loading this loads no C
+
+local LOST = 30 -- seconds after which who was loading it, and serves others in between, was killed
+
 local File = {}
 File.__index = File
 
@@ -20,7 +24,18 @@ local function base_name(path)
   return #name <= MAX_NAME and name or plain.repair(name:sub(1, 20), 20) .. "…" .. plain.repair(name:sub(-20), 20)
 end
 
-local function read(path)
+--- Might reading it take for ever? A pipe, a terminal. Asked before each look but the first: then somebody waits for it who
+-- may have meant that (`onemsg rules check /dev/stdin`).
+local function may_hang(path)
+  core = core or require "onemsg" and require "onemsg.core"
+  local there, plain_file = core.log_file(path)
+  return there and not plain_file
+end
+
+local function read(path, again)
+  if again and may_hang(path) then
+    return nil, "config: " .. base_name(path) .. ": it cannot be read again: it is no plain file"
+  end
   local file, why = io.open(path, "rb")
   if not file then return nil, "config: " .. base_name(path) .. ": it cannot be opened: " .. tostring(why) end
   local content, failed = file:read(M.MAX_BYTES + 1)
@@ -34,10 +49,10 @@ end
 
 -- Reads the file and, when its content is new, loads it, whole or not at all.
 local function look(self)
-  local content, problem = read(self.path)
+  local content, problem = read(self.path, self.ruleset or rawget(_G, "ngx"))
   if content and content ~= self.content then
     local ruleset
-    ruleset, problem = self.load(content, { name = base_name(self.path) })
+    ruleset, problem = self.load(content, { name = base_name(self.path), breathe = self.breathe })
     self.content, self.refused = content, problem
     if ruleset then self.ruleset = ruleset end
   elseif content then
@@ -50,11 +65,16 @@ end
 -- @tparam[opt] number now seconds on any clock that only rises; default os.time()
 -- @treturn table the newest good ruleset
 -- @treturn string|nil why the file as it is now is not at work; also in `handle.problem`
+-- handle.breathe: called between the pieces of a load; who asks meanwhile gets the rules of before.
 function File:current(now)
   now = now or os.time()
   if now - self.looked >= M.EVERY or now < self.looked then
-    self.looked = now
-    look(self)
+    local loading = self.loading and now >= self.loading and now - self.loading < LOST
+    if not loading then
+      self.looked, self.loading = now, now
+      look(self)
+      self.loading = nil
+    end
   end
   return self.ruleset, self.problem
 end

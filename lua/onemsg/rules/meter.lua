@@ -246,6 +246,7 @@ end
 
 function block(self)
   while not at_end(self) do
+    self.breathe()
     local statement = self.kind ~= "text" and statements[self.text]
     if statement == statements["goto"] and statement then -- a name like any other where no name follows
       if self:peek() ~= "name" then statement = nil end
@@ -267,9 +268,10 @@ end
 
 --- The script with its meter: a chunk that takes `cost.operators` in the order of OPERATORS.
 -- @tparam string source a script that `load` accepts
+-- @tparam ?function breathe called between its statements
 -- @treturn string
 -- @raise a complaint for what rules may not hold
-function M.write(source)
+function M.write(source, breathe)
   local prefix = unused(source)
   local names = { born = prefix .. "b", value = prefix .. "v" }
   local listed = {}
@@ -278,6 +280,7 @@ function M.write(source)
     listed[at] = names[name]
   end
   local self = Reader.new(source, names)
+  self.breathe = breathe or function() end
   block(self)
   if self.kind ~= "end of script" then self:expect "end of script" end
   self:copy(#source + 1)

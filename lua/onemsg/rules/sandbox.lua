@@ -137,12 +137,14 @@ end
 -- @tparam string text
 -- @tparam string name how messages call it
 -- @tparam table environment what the script sees as its globals
+-- @tparam ?function breathe called between the pieces of the work
 -- @treturn[1] function
 -- @treturn[1] table scope, for `run`
 -- @treturn[2] nil
 -- @treturn[2] string sentence
 -- @treturn[2] number|nil line
-function M.compile(text, name, environment)
+function M.compile(text, name, environment, breathe)
+  breathe = breathe or function() end
   text = text:gsub("^\239\187\191", "") -- the mark some editors put in front
   if text:byte(1) == 27 then
     return nil, "this is compiled bytecode, not a text; rules are written as text"
@@ -150,15 +152,18 @@ function M.compile(text, name, environment)
   local wrong, line = source.no_text(text)
   if not wrong then wrong, line = source.odd(text) end -- LuaJIT would take such letters in names
   if wrong then return nil, wrong, line end
+  breathe()
   -- pcall keeps an error handler of the host away, which 5.4 calls when its parser's stack ends
   local _, fn, message = pcall(load, text, "=" .. name, "t", environment.globals)
   if not fn then return nil, refusal(message) end
-  local ok, metered = pcall(meter.write, text)
+  breathe()
+  local ok, metered = pcall(meter.write, text, breathe)
   if not ok then
     local sentence, at = complaint.complaint(metered)
     if sentence then return nil, sentence, at end
     error(metered, 0)
   end
+  breathe()
   _, fn, message = pcall(load, metered, "=" .. name, "t", environment.globals)
   if not fn then
     local sentence, at = refusal(message)

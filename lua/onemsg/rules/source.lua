@@ -132,11 +132,15 @@ function Open:field(word, line)
   fields[word] = fields[word] or line
 end
 
+local TOKENS = 256 -- that are read at once
+
 --- Reads a script.
 -- @tparam string source
+-- @tparam ?function breathe called between the pieces of the work
 -- @treturn table `fields`, a list of { word, line } for every `word =` and `["word"] =` in order; `twice`: the first
 --   field that stands twice in one { … }, { word, line, first }; `slipped`: { line, sentence } of what can't be meant
-function M.scan(source)
+function M.scan(source, breathe)
+  local tokens = 0
   local fields, line, at, counted = {}, 1, 1, 1
   local before_kind, before_text, before_line, wrapped
   local open = setmetatable({ depth = 0 }, Open)
@@ -149,6 +153,8 @@ function M.scan(source)
       if not eol or eol >= start then break end
       line, counted = line + 1, eol + 1
     end
+    tokens = tokens + 1
+    if breathe and tokens % TOKENS == 0 then breathe() end
     local kind, text, behind = M.token(source, start)
     if kind ~= "comment" then
       if kind == "symbol" then

@@ -157,6 +157,7 @@ local function open()
   made.breathe = function()
     if coroutine.running() == long then slice.give_way() else slice.breathe() end
   end
+  made.rules.breathe = made.breathe
   made.worker.on_wake = function() wait.wake(made.worker.done) end
   return made
 end
