@@ -26,6 +26,15 @@ size_t om_hmac(enum om_hash hash, const void *key, size_t key_len, const void *d
   return mac != NULL ? len : 0;
 }
 
+size_t om_sha256(const void *data, size_t data_len, unsigned char out[OM_HMAC_MAX_BYTES]) {
+  static const unsigned char nothing[1] = {0};
+  unsigned int len = 0;
+
+  memset(out, 0, OM_HMAC_MAX_BYTES);
+  const void *d = data_len > 0 ? data : nothing;
+  return EVP_Digest(d, data_len, out, &len, EVP_sha256(), NULL) == 1 ? len : 0;
+}
+
 bool om_equal(const void *a, size_t a_len, const void *b, size_t b_len) {
   if (a_len != b_len) {
     return false;

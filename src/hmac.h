@@ -18,6 +18,9 @@ enum om_hash { OM_SHA256, OM_SHA512 };
 size_t om_hmac(enum om_hash hash, const void *key, size_t key_len, const void *data,
                size_t data_len, unsigned char out[OM_HMAC_MAX_BYTES]);
 
+/* The SHA-256 of a text, FIPS 180-4: 32 bytes; 0: libcrypto refused, and out is all zero. */
+size_t om_sha256(const void *data, size_t data_len, unsigned char out[OM_HMAC_MAX_BYTES]);
+
 /* True when both are the same bytes. The time depends on the lengths only, which are no secret. */
 bool om_equal(const void *a, size_t a_len, const void *b, size_t b_len);
 

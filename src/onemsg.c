@@ -181,6 +181,18 @@ static int module_hmac(lua_State *L) {
   return 1;
 }
 
+static int module_sha256(lua_State *L) {
+  size_t len = 0;
+  unsigned char out[OM_HMAC_MAX_BYTES];
+  const char *data = luaL_checklstring(L, 1, &len);
+  size_t got = om_sha256(data, len, out);
+  if (got == 0) {
+    return luaL_error(L, "libcrypto could not compute SHA-256");
+  }
+  lua_pushlstring(L, (const char *)out, got);
+  return 1;
+}
+
 static int module_equal(lua_State *L) {
   size_t a_len = 0;
   size_t b_len = 0;
@@ -191,8 +203,10 @@ static int module_equal(lua_State *L) {
 }
 
 /* hmac(key, data [, "sha256" | "sha512"]) -> the 32 or 64 bytes of the HMAC.
+ * sha256(data) -> its 32 bytes.
  * equal(a, b) -> boolean, in constant time. */
-static const luaL_Reg functions[] = {{"hmac", module_hmac}, {"equal", module_equal}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"hmac", module_hmac}, {"sha256", module_sha256}, {"equal", module_equal}, {NULL, NULL}};
 
 static int open_part(lua_State *L, void (*open)(lua_State *, int, int), const char *part) {
   lua_settop(L, 0);

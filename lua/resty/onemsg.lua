@@ -37,6 +37,8 @@ end
 --   sender_secrets   { stripe = "whsec_…", shopify = { "new", "old" } }: of senders; ONE_MSG_STRIPE_SECRET, …
 --   hook_secrets     last part of the webhook's URL, a text or a list (the old and the new one); ONE_MSG_HOOK_SECRET
 --   operator_token   password of the operator's page, a text or a list; ONE_MSG_OPERATOR_TOKEN
+--   operators        { maria = { token = "…", may = "view" | "operate" | "admin" } }, or the path of the file that
+--                    `onemsg operator` writes; ONE_MSG_OPERATORS
 --   open             true: whoever reaches the operator's page may read it (nginx's allow and deny guard it). To
 --                    settle, replay and cancel needs operator_token all the same
 --   event_bytes = 1 MiB, event_items = 1000, hook_bytes = 3 MiB   limits of one request

@@ -60,7 +60,8 @@ describe("retention", function()
     later(2 * DAY)
     local one = flow:show "a"
     assert.same({ "delivered", "Once", ended }, { one.state, one.rule, one.changed_at })
-    assert.is_nil(one.phone or one.message_id or one.body)
+    assert.is_nil(one.phone or one.message_id or one.body or one.why.can_do)
+    assert.matches("^Nothing: it was forgotten at ", one.why.next)
     assert.equal(0, count "status")
     for _, name in ipairs { "confirmation", "history", "once_key", "audit", "person", "forgotten" } do
       for _, row in ipairs(assert(flow.box.db:read { { "SELECT * FROM " .. name } })[1]) do

@@ -117,6 +117,10 @@ local function another_way(one, know, time)
 end
 
 local function next_step(one, know, time)
+  if one.forgotten_at then
+    return ("Nothing: it was forgotten at %s. Its id is known, so that the same event is a duplicate."):format(
+      time(one.forgotten_at))
+  end
   local list = {}
   if one.state == "queued" then
     list[1] = waiting(one, know, time)
@@ -142,6 +146,7 @@ local function can_do(one, know)
   local person = states.by_name[one.state].person
   local _, entry = meaning(one)
   local hint = entry and entry.hint
+  if one.forgotten_at then return nil end
   if one.state == "skipped" and bare(one.reason, "skipped"):find "^suppressed: " then
     return "Unsuppress them, if they want messages again: then it is sent by itself."
   elseif person == "replay" then

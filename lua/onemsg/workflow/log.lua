@@ -116,7 +116,7 @@ function M.view(row, history, statuses)
     held = (waits or row.state == "accepted") and row.held or nil,
     give_up_at = waits and row.give_up_at or nil, fallback_at = row.fallback_at, fallback = row.fallback, way = row.way,
     retry_at = row.retry_at, stall_at = row.stall_at, contradiction = row.contradiction, settled = row.settled,
-    created_at = row.created_at,
+    created_at = row.created_at, forgotten_at = row.forgotten_at,
     changed_at = row.changed_at, accepted_at = row.accepted_at, history = history, statuses = statuses,
     resolved = row.resolved and json.decode(row.resolved) or nil,
   }

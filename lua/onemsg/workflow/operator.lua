@@ -39,7 +39,8 @@ local SHOWS = { time = "function" }
 --- Everything about a confirmation.
 -- @tparam string id
 -- @treturn ?table id, type, state, reason, rule, version, channel, phone, body, template, language, message_id, job_id,
---   code, attempts, due_at, held (why it waits, or that WhatsApp holds it back), give_up_at, created_at, changed_at, accepted_at;
+--   code, attempts, due_at, held (why it waits, or that WhatsApp holds it back), give_up_at, created_at, changed_at, accepted_at,
+--   forgotten_at;
 --   statuses = { { message_id, earlier (true: of a message before the present one), status, at, received_at, source,
 --   code, error }, … }, all that its state is made of;
 --   way (the rule's other way), fallback, fallback_at, way_missing (a sentence: it is overdue, and nobody used it);

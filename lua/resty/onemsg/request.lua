@@ -132,6 +132,17 @@ function M.known(settings, digests, text)
   return found and text ~= nil
 end
 
+--- Whose token this is, of settings.operators; nil: nobody's. Every one is compared, in constant time.
+-- @tparam ?string text
+function M.operator(settings, text)
+  local sha256 = onemsg.sha256(text or ""):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+  local mine, found = onemsg.hmac(settings.key, sha256), nil
+  for _, one in ipairs(settings.operators) do
+    if onemsg.equal(mine, one.digest) then found = one end
+  end
+  return text ~= nil and found or nil
+end
+
 --- The token of "Authorization: Bearer …", or nil.
 function M.bearer()
   return (ngx.var.http_authorization or ""):match "^[Bb][Ee][Aa][Rr][Ee][Rr] +(%S+)%s*$"

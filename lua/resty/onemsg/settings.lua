@@ -5,6 +5,7 @@ local onemsg = require "onemsg"
 local core = require "onemsg.core"
 local environment = require "onemsg.channel.environment"
 local flow_options = require "onemsg.workflow.options"
+local roles = require "onemsg.policy.roles"
 local rules = require "onemsg.rules"
 local senders = require "onemsg.senders"
 local signature = require "onemsg.signature"
@@ -25,7 +26,8 @@ local MOST = 2 ^ 31
 local OWN = {
   rules = "string table", store = "string", channels = "table", event_secrets = "string table",
   event_tokens = "string table",
-  sender_secrets = "table", hook_secrets = "string table", operator_token = "string table", open = "boolean",
+  sender_secrets = "table", hook_secrets = "string table", operator_token = "string table", operators = "table string",
+  open = "boolean",
   event_bytes = { 1, MOST }, event_items = { 1, MOST }, hook_bytes = { 1, MOST },
 }
 local OF_CHANNEL = "string number userdata" -- onemsg.new knows better
@@ -120,6 +122,45 @@ local function digests(key, list)
   return out
 end
 
+local function hex(text)
+  return (text:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+end
+
+--- Operators with names: the option, else the file ONE_MSG_OPERATORS.
+-- @treturn table { { name, may, sha256 }, … }
+local function operators(given)
+  local list, path = {}, core.getenv "ONE_MSG_OPERATORS"
+  if type(given) == "string" then given, path = nil, given end
+  for name, one in pairs(given or {}) do
+    if type(one) ~= "table" or type(one.token) ~= "string" then
+      refuse("operators.%s is { token = …, may = … }", tostring(name))
+    end
+    local wrong = roles.fault(name, one.may)
+    if wrong then refuse("operators: %s", wrong) end
+    wrong = check_token(one.token)
+    if wrong then refuse("operators.%s: its token %s", name, wrong) end
+    list[#list + 1] = { name = name, may = one.may, sha256 = hex(onemsg.sha256(one.token)) }
+  end
+  if given or not path or path == "" then return list end
+  local file, why = io.open(path, "rb")
+  if not file then refuse("operators (ONE_MSG_OPERATORS): %s", why) end
+  local text = file:read "*a"
+  file:close()
+  local read, wrong = roles.parse(text)
+  if not read then refuse("operators (ONE_MSG_OPERATORS): %s: %s", path, wrong) end
+  return read
+end
+
+--- All who may use the page: name (nil: whoever they say), may, and what a token is compared by.
+local function all_operators(settings, options)
+  local all = operators(options.operators)
+  for _, token in ipairs(secrets(options, "operator_token", "ONE_MSG_OPERATOR_TOKEN", check_token)) do
+    all[#all + 1] = { may = "operate", sha256 = hex(onemsg.sha256(token)) }
+  end
+  for _, one in ipairs(all) do one.digest = onemsg.hmac(settings.key, one.sha256) end
+  return all
+end
+
 local function random(count)
   local file = assert(io.open("/dev/urandom", "rb"))
   local bytes = file:read(count)
@@ -180,7 +221,7 @@ function M.off(settings, options)
     off[#off + 1] = "events by HTTP (ONE_MSG_EVENT_SECRET, ONE_MSG_EVENT_TOKEN, or a sender's)"
   end
   if #settings.hook_secrets == 0 then off[#off + 1] = "hooks (ONE_MSG_HOOK_SECRET)" end
-  if #settings.operator_tokens == 0 and not settings.open then
+  if #settings.operators == 0 and not settings.open then
     off[#off + 1] = "the operator's page (ONE_MSG_OPERATOR_TOKEN)"
   end
   if not options.log then off[#off + 1] = 'the delivery log (log = "/var/log/onemsg/delivery.log")' end
@@ -192,7 +233,7 @@ end
 --- Reads and checks everything. Only in init_by_lua.
 -- @tparam table options see resty.onemsg.init
 -- @treturn table settings: workflow (options for workflow.open), channels, event_keys (signing secrets), event_tokens,
---   sender_keys (name = keys of onemsg.senders), hook_secrets, operator_tokens (digests), key (random, of this start),
+--   sender_keys (name = keys of onemsg.senders), hook_secrets, operators (name, may, digest), key (random, of this start),
 --   open, event_bytes, event_items, hook_bytes
 function M.read(options)
   local all, of_channel = takes()
@@ -225,8 +266,7 @@ function M.read(options)
   settings.sender_keys = sender_keys(options.sender_secrets or {})
   settings.event_tokens = digests(settings.key, secrets(options, "event_tokens", "ONE_MSG_EVENT_TOKEN", check_token))
   settings.hook_secrets = digests(settings.key, secrets(options, "hook_secrets", "ONE_MSG_HOOK_SECRET", check_segment))
-  settings.operator_tokens =
-    digests(settings.key, secrets(options, "operator_token", "ONE_MSG_OPERATOR_TOKEN", check_token))
+  settings.operators = all_operators(settings, options)
   settings.open = options.open == true
   settings.event_bytes = options.event_bytes or EVENT_BYTES
   settings.event_items = options.event_items or EVENT_ITEMS

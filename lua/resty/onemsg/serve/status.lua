@@ -1,5 +1,5 @@
---- resty.onemsg.serve.status: the operator's page. Reads with operator_token (HTTP Basic, or Bearer for programs) or, with
--- open = true, whoever nginx lets through; settle, replay and cancel always need operator_token.
+--- resty.onemsg.serve.status: the operator's page. Reads with an operator's token (HTTP Basic, or Bearer for programs) or, with
+-- open = true, whoever nginx lets through; to change something always needs an operator who may (onemsg.policy.roles).
 --
 --     GET  …/                     newest first; ?state=unknown, ?before=TIME for older ones
 --     GET  …/?id=ID               one of them; ?q=TEXT finds by id, by phone, or by any text
@@ -17,6 +17,7 @@ local random = require "resty.onemsg.request".random
 local html = require "resty.onemsg.serve.status_html"
 local phones = require "onemsg.base.phone"
 local recipients = require "onemsg.workflow.recipients"
+local roles = require "onemsg.policy.roles"
 local store_stats = require "resty.onemsg.stats"
 local worker = require "resty.onemsg.worker"
 
@@ -36,11 +37,12 @@ end
 
 -- Who ---------------------------------------------------------------------------------------------------------------
 
---- Whether the request has the operator's token, and whether a browser may have added it by itself.
+--- Whose token the request has (name, may), and whether a browser may have added it by itself. nil: nobody's.
 local function operator(settings)
-  local tokens = settings.operator_tokens
-  if request.known(settings, tokens, request.bearer()) then return true, false end
-  return request.known(settings, tokens, request.password()), true
+  local one = request.operator(settings, request.bearer())
+  if one then return { name = one.name or "operator", may = one.may }, false end
+  one = request.operator(settings, request.password())
+  return one and { name = one.name or request.user() or "operator", may = one.may }, true
 end
 
 --- What a form must carry: it belongs to this browser's cookie, which no other site can read or send (SameSite).
@@ -79,9 +81,9 @@ local function problem(page, status, sentence)
   return request.answer(status, html.TYPE, html.problem(page, sentence))
 end
 
---- As show and list give it, but all names of the recipient masked.
-local function masked(confirmation)
-  phones.hide(confirmation)
+--- As show and list give it, but all names of the recipient masked for who may not see them whole.
+local function masked(page, confirmation)
+  if not (page.who and roles.may(page.who.may, "whole")) then phones.hide(confirmation) end
   return confirmation
 end
 
@@ -111,16 +113,16 @@ local function show(page, flow, id)
   local confirmation, err, status = ask(flow, "show", id)
   if err then return problem(page, status, err) end
   if not confirmation then return problem(page, 404, "There is no confirmation with the id " .. id .. ".") end
-  masked(confirmation)
+  masked(page, confirmation)
   if page.json then return request.answer(200, "application/json", json_of(confirmation) .. "\n") end
   return request.answer(200, html.TYPE, html.one(page, confirmation))
 end
 
 --- The same as a table for a spreadsheet.
-local function csv_of(found)
+local function csv_of(page, found)
   local lines = { csv.line(CSV_COLUMNS) }
   for _, one in ipairs(found) do
-    masked(one)
+    masked(page, one)
     local row = {}
     for n, name in ipairs(CSV_COLUMNS) do row[n] = one[name] or "" end
     row[1] = os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(one.changed_at))
@@ -135,13 +137,13 @@ local function list(page, flow, args)
   local found, err, status = ask(flow, "list",
     { state = text(args.state), phone = page.phone, find = page.find, before = before, limit = page.csv and CSV_MOST or PAGE })
   if not found then return problem(page, status, err) end
-  if page.csv then return csv_of(found) end
+  if page.csv then return csv_of(page, found) end
   local stats
   stats, err = store_stats.read()
   if not stats then return problem(page, request.status_of(err), err) end
   local rows = {}
   for i, one in ipairs(found) do
-    rows[i] = masked(one)
+    rows[i] = masked(page, one)
     if page.json then rows[i] = json_of(one) end
   end
   local first, last = found[1], found[#found]
@@ -174,10 +176,10 @@ local function find(page, flow, args)
 end
 
 local ACTIONS = {
-  arrived     = function(flow, id) return ask(flow, "settle", id, "arrived") end,
-  not_arrived = function(flow, id) return ask(flow, "settle", id, "not_arrived") end,
-  replay      = function(flow, id) return ask(flow, "replay", id) end,
-  cancel      = function(flow, id) return ask(flow, "cancel", id) end,
+  arrived     = function(flow, id, by) return ask(flow, "settle", id, "arrived", { by = by }) end,
+  not_arrived = function(flow, id, by) return ask(flow, "settle", id, "not_arrived", { by = by }) end,
+  replay      = function(flow, id, by) return ask(flow, "replay", id, { by = by }) end,
+  cancel      = function(flow, id, by) return ask(flow, "cancel", id, { by = by }) end,
 }
 
 --- What needs a word, so that no slip of a finger does it.
@@ -195,7 +197,7 @@ local WIDE = {
     local one, err, status = ask(flow, "show", text(form.id) or "")
     if not one then return nil, err or "There is no such confirmation.", status or 404 end
     if not one.recipient then return nil, "invalid: this confirmation is to nobody", 400 end
-    return ask(flow, "suppress", one.recipient, { reason = "by " .. by })
+    return ask(flow, "suppress", one.recipient, { reason = "by " .. by, by = by })
   end,
 }
 
@@ -213,14 +215,14 @@ local function act_wide(page, flow, form, by)
   return request.answer(303, "text/plain", "")
 end
 
-local function act(page, flow, id, action)
+local function act(page, flow, id, action, by)
   if not id or not ACTIONS[action] then
     return problem(page, 400, "invalid: give ?id= and action=arrived, not_arrived, replay or cancel")
   end
-  local changed, err, status = ACTIONS[action](flow, id)
+  local changed, err, status = ACTIONS[action](flow, id, by)
   if not changed then return problem(page, status, err) end
   store_stats.forget()
-  if page.json then return request.answer(200, "application/json", json_of(masked(changed)) .. "\n") end
+  if page.json then return request.answer(200, "application/json", json_of(masked(page, changed)) .. "\n") end
   ngx.header["Location"] = "?id=" .. ngx.escape_uri(id)
   return request.answer(303, "text/plain", "")
 end
@@ -236,14 +238,14 @@ local function post(page, flow, args, by_browser)
       return problem(page, 403, "This form is too old, or came from elsewhere. Open the confirmation again.")
     end
   end
-  if WIDE[form.action] then return act_wide(page, flow, form, request.user() or "operator") end
-  return act(page, flow, text(args.id), form.action)
+  if WIDE[form.action] then return act_wide(page, flow, form, page.who.name) end
+  return act(page, flow, text(args.id), form.action, page.who.name)
 end
 
 local function unauthorized(page, settings)
-  if #settings.operator_tokens == 0 then
-    request.say("the operator's page is refused: init has neither operator_token (ONE_MSG_OPERATOR_TOKEN) nor "
-      .. "open = true")
+  if #settings.operators == 0 then
+    request.say("the operator's page is refused: init has neither operators (ONE_MSG_OPERATORS), operator_token "
+      .. "(ONE_MSG_OPERATOR_TOKEN) nor open = true")
     return problem(page, 403, "This page is closed: give init an operator_token (ONE_MSG_OPERATOR_TOKEN), or, where "
       .. "nginx itself guards it, open = true.")
   end
@@ -257,15 +259,20 @@ function M.serve(settings)
   local method, args = ngx.req.get_method(), ngx.req.get_uri_args(20)
   local page = new_page(settings, args)
   if method ~= "GET" and method ~= "HEAD" and method ~= "POST" then return request.wrong_method "GET, HEAD, POST" end
-  local is_operator, by_browser = operator(settings)
-  if not is_operator and (method == "POST" or args.sign_in or not settings.open) then
+  local who, by_browser = operator(settings)
+  page.who = who
+  if not who and (method == "POST" or args.sign_in or not settings.open) then
     return unauthorized(page, settings)
+  end
+  local changes = who ~= nil and roles.may(who.may, "change")
+  if method == "POST" and not changes then
+    return problem(page, 403, ("%s may look, and change nothing. Nothing was changed."):format(who.name))
   end
   local flow, err = worker.flow()
   if not flow then return problem(page, 503, err) end
   if method == "POST" then return post(page, flow, args, by_browser) end
-  if is_operator and not page.json then page.token = form_token(settings, cookie_of(settings)) end
-  page.may_sign_in = not is_operator and #settings.operator_tokens > 0
+  if changes and not page.json then page.token = form_token(settings, cookie_of(settings)) end
+  page.may_sign_in = not who and #settings.operators > 0
   if tonumber(args.refresh) then ngx.header["Refresh"] = ("%d"):format(math.min(3600, math.max(5, tonumber(args.refresh)))) end
   if text(args.days) then
     local week, why = store_stats.week()

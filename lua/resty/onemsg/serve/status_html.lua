@@ -110,7 +110,8 @@ local function frame(page, title, body)
     '<header><div><a href="?">onemsg</a><form method="get" role="search"><input name="q" type="search" value="',
     escape(page.q or ""), '" placeholder="Order, name, phone or its last digits" aria-label="Find by any text" ',
     'autocomplete="off"><button>Find</button></form></div></header><main>', body,
-    "<footer>Times are UTC. ", page.token and "Signed in as operator." or page.may_sign_in
+    "<footer>Times are UTC. ",
+    page.who and "Signed in as " .. foreign(page.who.name) .. (page.token and "." or ", to look.") or page.may_sign_in
       and 'Read only. <a href="?sign_in=1">Sign in</a> to settle, replay or cancel.' or "Read only.",
     "</footer></main></body></html>\n",
   }
@@ -240,7 +241,7 @@ local function buttons(page, one)
   elseif one.state == "queued" then
     acts = { { "cancel", "Cancel it" } }
   end
-  if not page.token or #acts == 0 then return "" end
+  if not page.token or #acts == 0 or one.forgotten_at then return "" end
   local out = { ('<form class="acts" method="post" action="%s"><input type="hidden" name="token" value="%s">'):format(
     link("id", one.id), page.token) }
   for _, act in ipairs(acts) do
