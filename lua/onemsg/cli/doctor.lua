@@ -46,7 +46,7 @@ end
 local function config(call)
   call.doctor = {}
   local channel, err, info = call:channel()
-  if not channel then return failed("config", err, info) end
+  if not channel then return failed("config", err, info, call.left_out) end
   call.doctor.channel = channel
   local jwt = raw_token():find "^[%w_-]+%.[%w_-]+%.[%w_-]*$"
   local id = require "onemsg.core".channel_id(channel)
