@@ -11,3 +11,4 @@ local rules = {
 }
 files["examples/rules.lua"] = rules
 files["examples/rules"] = rules
+files["examples/fleet/rules.lua"] = rules

@@ -55,9 +55,11 @@ define launcher
 	@chmod 755 '$(1)'
 endef
 in_tree = (arg[0]:match "^(.*)/lib/luarocks/" or "") .. "/$(1)/lua/" .. _VERSION:match "%d.%d"
-$(B)/onemsg: Makefile
+$(B)/onemsg: FORCE
 	@mkdir -p $(@D)
 	$(call launcher,$@,"$(CURDIR)/lua","$(CURDIR)/$(B)/$(LUA)")
+
+FORCE:
 
 .SECONDEXPANSION:
 $(B)/c/%_test: spec/c/%_test.c src/%.c $$(wildcard src/$$*_*.c) $(wildcard src/*.h) spec/c/test.h

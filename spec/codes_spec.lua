@@ -51,6 +51,7 @@ local TABLE = [[
 131056 rate pace yes
 131057 platform backoff yes
 131058 template fix_template no
+131062 recipient fallback no
 132000 request fix_request no
 132001 template fix_template no
 132005 request fix_request no

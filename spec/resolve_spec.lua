@@ -170,4 +170,24 @@ describe("onemsg submit --resolve", function()
     end
     command:remove()
   end)
+
+  it("kills a program that does not end, with what it began, and does not take the event", function()
+    local command = commands.new(fake.env)
+    command.env.ONE_MSG_STORE = "sqlite:" .. command.dir .. "/confirmations.db"
+    command.env.ONE_MSG_RULES = command:write("rules.lua", SPEAKS)
+    local path = command:write("event.json", '{"id":"p-1","type":"paid"}')
+    local slow = command:write("slow.sh", "sleep 600 & echo $! >$0.pid; wait")
+    local done = command:run(("submit --resolve-timeout 1s --resolve 'sh %s' %s"):format(slow, path))
+    assert.equal(3, done.code)
+    assert.matches("was killed: it ran for 1 s", done.err)
+    local pid = assert(io.open(slow .. ".pid")):read "*n"
+    assert.is_true(server.eventually(function()
+      local file = io.open(("/proc/%d/stat"):format(pid))
+      local state = file and file:read("*a"):match "%) (%a)"
+      if file then file:close() end
+      return not state or state == "Z" or state == "X"
+    end))
+    assert.matches("p%-1", command:run("show p-1").err)
+    command:remove()
+  end)
 end)

@@ -172,6 +172,17 @@ describe("senders", function()
     end)
   end
 
+
+  it("have secrets in a variable as files of variables keep them", function()
+    for text, list in pairs { ["a1"] = { "a1" }, [" a1  b2 "] = { "a1", "b2" }, ['"a1"'] = { "a1" },
+      ["'a1' 'b2'"] = { "a1", "b2" }, ['"a1 b2"'] = { "a1", "b2" }, ["“a1”"] = { "a1" }, ['a"1'] = { 'a"1' },
+      ['"a1'] = { '"a1' } } do
+      assert.same(list, senders.written(text), text)
+    end
+    for _, text in ipairs { "", " ", '""', "''" } do assert.is_nil(senders.written(text), text) end
+    assert.is_nil(senders.written(nil))
+  end)
+
   it("give no event whose id or type lacks a part", function()
     for _, case in ipairs { { "stripe", '{"type":"t"}', "id" }, { "stripe", "{}", "id" },
       { "stripe", '{"id":"","type":"t"}', "id" },

@@ -34,6 +34,8 @@ describe("the states", function()
   end)
 
   it("never lead from a doubt to a message by themselves", function()
+    assert.truthy(states.doubtful.unknown)
+    assert.falsy(states.replayable.unknown)
     assert.is_true(states.may("unknown", "queued")) -- by the late answer of who sent it alone, that it did not leave
     for _, was in ipairs { "stalled", "accepted", "sent", "delivered", "read" } do
       assert.is_false(states.may(was, "queued"), was)

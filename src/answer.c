@@ -284,6 +284,30 @@ static int fail(lua_State *L, const struct om_transfer *transfer, enum om_outcom
 
 /* ---- answers ---- */
 
+/* WhatsApp took the message and holds it back (PLATFORM.md 3.2): its own word for that, which
+ * stands in the answer, or where Meta's own has it. */
+static void copy_held(lua_State *L, const struct om_transfer *transfer, int source, int receipt) {
+  lua_getfield(L, source, "message_status");
+  const char *word = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+  if (strncmp(word, "held_", 5) == 0) {
+    copy_text(L, transfer, source, "message_status", receipt, "held");
+  }
+  lua_pop(L, 1);
+}
+
+static void copy_held_of_messages(lua_State *L, const struct om_transfer *transfer, int answer,
+                                  int receipt) {
+  lua_getfield(L, answer, "messages");
+  if (lua_istable(L, -1)) {
+    lua_rawgeti(L, -1, 1);
+    if (lua_istable(L, -1)) {
+      copy_held(L, transfer, lua_gettop(L), receipt);
+    }
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
 static int push_receipt(lua_State *L, const struct om_transfer *transfer, enum om_outcome outcome,
                         int answer, int changes) {
   lua_createtable(L, 0, 5);
@@ -292,6 +316,8 @@ static int push_receipt(lua_State *L, const struct om_transfer *transfer, enum o
   lua_setfield(L, receipt, "outcome");
   if (outcome == OM_ACCEPTED) {
     copy_text(L, transfer, answer, "id", receipt, "id");
+    copy_held(L, transfer, answer, receipt);
+    copy_held_of_messages(L, transfer, answer, receipt);
   }
   copy_text(L, transfer, answer, "jobId", receipt, "job_id");
   copy_text(L, transfer, answer, "message", receipt, "message");

@@ -237,6 +237,41 @@ static int core_blank(lua_State *L) {
 
 #define LOG_MODE 0640 /* phones' ends and names: for its owner, and the group that reads logs */
 
+struct pieces {
+  lua_State *L;
+  size_t before; /* bytes in front of what is cut */
+  int count;
+};
+
+static void push_piece(void *context, size_t from, size_t to, bool alone) {
+  struct pieces *pieces = context;
+  lua_Integer last = (lua_Integer)(pieces->before + to);
+  lua_pushinteger(pieces->L, (lua_Integer)(pieces->before + from + 1));
+  lua_rawseti(pieces->L, -2, ++pieces->count);
+  lua_pushinteger(pieces->L, alone ? -last : last);
+  lua_rawseti(pieces->L, -2, ++pieces->count);
+}
+
+/* core.json_pieces(text, first, last, most) -> { first, last, … } of the pieces of the list or
+ * object that stands there, last < 0 where it is one member alone | nil, where it is broken. */
+static int core_json_pieces(lua_State *L) {
+  size_t len = 0;
+  const char *text = luaL_checklstring(L, 1, &len);
+  lua_Integer first = luaL_checkinteger(L, 2);
+  lua_Integer last = luaL_checkinteger(L, 3);
+  struct pieces pieces = {.L = L, .before = (size_t)(first - 1)};
+  size_t wrong = 0;
+  luaL_argcheck(L, first >= 1 && first <= last && (size_t)last <= len, 2, "out of range");
+  lua_newtable(L);
+  if (om_json_cut(text + pieces.before, (size_t)(last - first + 1), (size_t)luaL_checkinteger(L, 4),
+                  push_piece, &pieces, &wrong)) {
+    return 1;
+  }
+  lua_pushnil(L);
+  lua_pushinteger(L, (lua_Integer)(pieces.before + wrong + 1));
+  return 2;
+}
+
 /* core.log_file(path, create) -> "device:inode" of the file at the path | nil, why there is none.
  * create: makes it where it is not there, with LOG_MODE; a pipe that nobody reads is refused. */
 static int core_log_file(lua_State *L) {
@@ -346,6 +381,7 @@ void om_core_open(lua_State *L, int module, int core) {
                                    {"yieldable", core_yieldable},
                                    {"seconds", core_seconds},
                                    {"json", core_json},
+                                   {"json_pieces", core_json_pieces},
                                    {"base64", core_base64},
                                    {"blank", core_blank},
                                    {"log_file", core_log_file},

@@ -35,8 +35,12 @@ bool om_json_has_long_numbers(const char *text, size_t len) {
   return false;
 }
 
+static bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static size_t skip_blanks(const char *text, size_t len, size_t at) {
-  while (at < len && text[at] != '\0' && strchr(" \t\r\n", text[at]) != NULL) {
+  while (at < len && is_blank(text[at])) {
     at++;
   }
   return at;
@@ -53,8 +57,8 @@ static size_t skip_string(const char *text, size_t len, size_t at) {
 }
 
 static size_t skip_number(const char *text, size_t len, size_t at) {
-  while (at < len &&
-         (is_digit(text[at]) || (text[at] != '\0' && strchr("+-.eE", text[at]) != NULL))) {
+  while (at < len && (is_digit(text[at]) || text[at] == '+' || text[at] == '-' || text[at] == '.' ||
+                      text[at] == 'e' || text[at] == 'E')) {
     at++;
   }
   return at;
@@ -116,9 +120,11 @@ static bool is_spelled(const char *number, size_t len) {
 /* ---- half surrogates ---- */
 
 static int hex_value(char c) {
-  static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-  const char *at = c != '\0' ? strchr(digits, c) : NULL;
-  return at != NULL ? (int)(at - digits) % 16 : -1;
+  if (is_digit(c)) {
+    return c - '0';
+  }
+  c = (char)(c | 0x20); /* lower case */
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* The unit that the escape \uXXXX at `at` stands for, or -1. */
@@ -247,8 +253,16 @@ size_t om_json_prepare(const char *text, size_t len, enum om_json_kind kind, cha
   *marked = false;
   size_t at = len >= 3 && memcmp(text, BOM, 3) == 0 ? 3 : 0;
   while (at < len) {
-    at = text[at] == '"' ? put_string(&out, text, len, at, kind)
-                         : put_other(&out, text, len, at, kind, marked);
+    size_t from = at;
+    while (at < len && text[at] != '"' && text[at] != '[' && text[at] != '-' &&
+           !is_digit(text[at])) {
+      at++;
+    }
+    put(&out, text + from, at - from);
+    if (at < len) {
+      at = text[at] == '"' ? put_string(&out, text, len, at, kind)
+                           : put_other(&out, text, len, at, kind, marked);
+    }
   }
   return out.len;
 }
@@ -319,7 +333,7 @@ bool om_json_contradicts(const char *text, size_t len, const char *const names[]
     }
     struct member value = {.begin = skip_blanks(text, len, at + 1)};
     at = value.end = skip_value(text, len, value.begin);
-    while (value.end > value.begin && strchr(" \t\r\n", text[value.end - 1]) != NULL) {
+    while (value.end > value.begin && is_blank(text[value.end - 1])) {
       value.end--;
     }
     for (size_t i = 0; i < sizeof seen / sizeof seen[0] && names[i] != NULL; i++) {
@@ -336,4 +350,34 @@ bool om_json_contradicts(const char *text, size_t len, const char *const names[]
     at = at < len && text[at] == ',' ? skip_blanks(text, len, at + 1) : len;
   }
   return false;
+}
+
+/* ---- pieces ---- */
+
+bool om_json_cut(const char *text, size_t len, size_t most, om_json_piece *piece, void *context,
+                 size_t *wrong) {
+  char close = text[0] == '[' ? ']' : '}';
+  size_t from = 1; /* of the piece that is being gathered */
+  size_t at = 1;
+  size_t end = 0;
+  do {
+    end = skip_value(text, len, at);
+    if (end == len || (text[end] != ',' && text[end] != close)) {
+      *wrong = end;
+      return false;
+    }
+    if (end - at > most) {
+      if (at > from) {
+        piece(context, from, at - 1, false);
+      }
+      piece(context, at, end, true);
+      from = end + 1;
+    } else if (end - from >= most || text[end] == close) {
+      piece(context, from, end, false);
+      from = end + 1;
+    }
+    at = end + 1;
+  } while (text[end] != close);
+  *wrong = skip_blanks(text, len, at);
+  return *wrong == len;
 }

@@ -35,4 +35,14 @@ size_t om_json_prepare(const char *text, size_t len, enum om_json_kind kind, cha
  * values that are not the same. */
 bool om_json_contradicts(const char *text, size_t len, const char *const names[]);
 
+/* A piece of a list or an object: its members from `from` to before `to`, with their commas;
+ * alone: one member that is longer than a piece. */
+typedef void om_json_piece(void *context, size_t from, size_t to, bool alone);
+
+/* Cuts the list or object that the text is into pieces of about `most` bytes, for who reads it in
+ * turns: what stands in them is read, and found wrong, by lua-cjson. False: it has no end, or
+ * something stands behind it; at *wrong. */
+bool om_json_cut(const char *text, size_t len, size_t most, om_json_piece *piece, void *context,
+                 size_t *wrong);
+
 #endif

@@ -10,7 +10,7 @@ local M = {}
 --- The commands, in the order of the help.
 M.COMMANDS = { "send", "hookinfo", "templates", "webhook", "rules", "submit", "senders", "explain", "work", "show", "list",
   "settle", "replay", "cancel", "pause", "resume", "suppress", "unsuppress",
-  "suppressed", "forget", "stats", "audit", "backup", "doctor", "init", "fake", "help" }
+  "suppressed", "forget", "stats", "audit", "backup", "copy", "doctor", "init", "fake", "help" }
 
 local known = {}
 for _, name in ipairs(M.COMMANDS) do known[name] = true end

@@ -41,10 +41,11 @@ M.rank = fold.rank
 M.fold = fold.fold
 
 --- Collects one body; `found` is the table that parse returns.
-local function collector(received_at)
+-- @tparam function breathe called between the items
+local function collector(received_at, breathe)
   local found = { events = {}, messages = {}, templates = {}, errors = {}, people = {}, others = {}, ignored = 0 }
   local room, kinds, people = M.ITEMS, 0, {}
-  local c = { found = found }
+  local c = { found = found, breathe = breathe }
 
   function c.full()
     return room < 0
@@ -66,6 +67,7 @@ local function collector(received_at)
     for _, item in ipairs(items(value)) do
       room = room - 1
       if room < 0 then return end
+      breathe()
       local made = make(item)
       if made then into[#into + 1] = made else c.other(kind) end
     end
@@ -95,6 +97,7 @@ local function collector(received_at)
       local contact = room > 0 and object(item)
       if contact then
         room = room - 1
+        breathe()
         local profile = object(contact.profile)
         c.person(digits(contact.wa_id), bsuid_of(contact.user_id), username_of(profile and profile.username), instance)
       end
@@ -134,6 +137,7 @@ end
 --- changes[] of Meta's own envelope (rawHooks).
 local function collect_changes(c, changes, instance)
   for _, change in ipairs(items(changes)) do
+    c.breathe()
     local value = object(change) and object(change.value)
     if c.full() then
       return
@@ -163,6 +167,7 @@ local function collect(c, body)
   collect_changes(c, body.changes, instance)
   for _, entry in ipairs(items(body.entry)) do
     if c.full() then break end
+    c.breathe()
     if object(entry) then collect_changes(c, entry.changes, instance) else c.other("entry") end
   end
   if not known then c.other(body.type or body.field or body.event) end
@@ -171,6 +176,7 @@ end
 --- Reads the body of a webhook call.
 -- @param body JSON text, or the table decoded from it
 -- @param received_at when it came, Unix seconds; the time of everything that bears none (acks never do)
+-- @param breathe called between the pieces of the work, for who has others to serve; default: nobody
 -- @return { events, messages, templates, errors, others, ignored } or nil, "invalid: …"
 --   events    { id, status (lower case), at (s), recipient (digits), chat_id, bsuid, username, code, error, category,
 --             instance }
@@ -183,21 +189,22 @@ end
 --   errors    { code, error, at, instance }: of the account, not of one message
 --   others    { kind = count } of what was not understood; ignored is their sum. Answer such a body with 200 all the
 --             same: it was read, and a repeat would not help (PLATFORM.md 3.1).
-function M.parse(body, received_at)
+function M.parse(body, received_at, breathe)
   if type(received_at) ~= "number" then
     error("hooks.parse(body, received_at): received_at is the time in seconds, for example os.time()", 2)
   end
   if type(body) == "string" then
     if #body > M.BYTES then return nil, ("invalid: the body is longer than %d bytes"):format(M.BYTES) end
-    local decoded, why = decode(body)
+    local decoded, why = decode(body, breathe)
     if decoded == nil then return nil, "invalid: the body is not JSON (" .. tostring(why) .. ")" end
     body = decoded
   end
   if type(body) ~= "table" then return nil, "invalid: the body is not a JSON object" end
-  local c = collector(received_at)
+  local c = collector(received_at, breathe or function() end)
   if body[1] ~= nil then -- an array of bodies, or of status items
     for _, part in ipairs(body) do
       if c.full() then break end
+      c.breathe()
       if not object(part) then c.other("array")
       elseif part.status ~= nil and part.id ~= nil then c.statuses({ part }, "array")
       else collect(c, part) end

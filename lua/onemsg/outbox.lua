@@ -11,12 +11,14 @@ local clock = require "onemsg.outbox.clock"
 local evidence = require "onemsg.outbox.evidence"
 local forget = require "onemsg.outbox.forget"
 local gate = require "onemsg.outbox.gate"
+local node = require "onemsg.outbox.node"
 local once = require "onemsg.outbox.once"
 local operator = require "onemsg.outbox.operator"
 local pause = require "onemsg.outbox.pause"
 local person = require "onemsg.outbox.person"
 local read = require "onemsg.outbox.read"
 local recipient = require "onemsg.outbox.recipient"
+local retention = require "onemsg.outbox.retention"
 local rules = require "onemsg.outbox.rules"
 local schema = require "onemsg.outbox.schema"
 local send = require "onemsg.outbox.send"
@@ -24,6 +26,7 @@ local sql = require "onemsg.sql"
 local states = require "onemsg.policy.states"
 local statuses = require "onemsg.outbox.statuses"
 local submit = require "onemsg.outbox.submit"
+local templates = require "onemsg.outbox.templates"
 local witness = require "onemsg.outbox.witness"
 
 local M = {}
@@ -57,7 +60,7 @@ function M.open(store, names, named, ways)
     db = opened
   end
   local box = setmetatable({ db = db, owned = db ~= store, names = names, ways = ways or {}, token = token(),
-    claims = 0, place = 0, open_claims = {}, ties = {}, tied_to = {}, tied = 0 }, Outbox)
+    breathe = function() end, claims = 0, place = 0, open_claims = {}, ties = {}, tied_to = {}, tied = 0 }, Outbox)
   box.several = db:engine() == "postgres" -- machines may share it
   local ok, err, info = schema.migrate(db, schema.steps(states.changes()), box.token)
   box.named = named -- see outbox.gate
@@ -75,8 +78,8 @@ function Outbox:close()
   self.owned = false
 end
 
-for _, part in ipairs { amend, attention, audit, clock, evidence, forget, gate, once, operator, pause, person, read,
-                        recipient, rules, send, statuses, submit, witness } do
+for _, part in ipairs { amend, attention, audit, clock, evidence, forget, gate, node, once, operator, pause, person, read,
+                        recipient, retention, rules, send, statuses, submit, templates, witness } do
   for name, method in pairs(part.methods) do Outbox[name] = method end
 end
 

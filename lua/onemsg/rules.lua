@@ -159,7 +159,7 @@ end
 --   named variables { name, text } each), `values` (the same by name),
 --   `name`, `action`, `next_step`, `phone` and `chat_id` as the script gives them (with neither, `needs_phone` is
 --   true), `country`, and where the rules say so `template`, `language`, `namespace`, `channel`, `header`, `buttons`, `once_per`,
---   `ttl` and `give_up_after` (seconds), `text` ("clean" …), `otherwise` ({ after = seconds or nil, send, text,
+--   `ttl`, `give_up_after` and `after` (seconds), `text` ("clean" …), `otherwise` ({ after = seconds or nil, send, text,
 --   on_unknown, quiet }) and `quiet` ({ from, to = seconds after midnight, zone }). With confirm = false `reason` begins
 --   with "skipped: "; when no rule matched, `trace` has one line for every rule.
 -- @raise when the event is no table

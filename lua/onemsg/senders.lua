@@ -11,6 +11,7 @@ local misuse = require "onemsg.base.check".misuse
 local read = require "onemsg.senders.read"
 local suggest = require "onemsg.base.suggest"
 local template = require "onemsg.senders.template"
+local utf8 = require "onemsg.base.utf8"
 local verify = require "onemsg.senders.verify"
 
 local M = {}
@@ -158,10 +159,10 @@ end
 --- The variable in which a sender's secrets stand: ONE_MSG_STRIPE_SECRET.
 function M.variable(name) return ("ONE_MSG_%s_SECRET"):format(name:upper()) end
 
---- The secrets in a variable: a text, or several with blanks between; nil: none.
+--- The secrets in a variable: a text, or several with blanks between, quotes around all or each left out; nil: none.
 function M.written(text)
   local list = {}
-  for one in (text or ""):gmatch "%S+" do list[#list + 1] = one end
+  for one in utf8.unquoted(text or ""):gmatch "%S+" do list[#list + 1] = utf8.unquoted(one) end
   return #list > 0 and list or nil
 end
 

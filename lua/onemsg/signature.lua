@@ -20,10 +20,7 @@ end
 
 --- A secret as it was meant: without blanks and quotes around it, and without the "v1," that stands before signatures.
 local function pasted(secret)
-  local text = utf8.trim(secret)
-  local quoted = text:match "^'(.*)'$" or text:match '^"(.*)"$' or text:match "^\226\128[\152\156](.*)\226\128[\153\157]$"
-  if quoted then text = utf8.trim(quoted) end
-  return (text:gsub("^v1,%s*", ""))
+  return (utf8.unquoted(secret):gsub("^v1,%s*", ""))
 end
 
 --- The key in a secret: base64, with or without "whsec_" before it; blanks, quotes and "v1," around it are left out. Digits

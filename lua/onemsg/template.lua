@@ -83,6 +83,8 @@ local function template_of(item)
   t.names, named = fit.placeholders(t.body_text)
   t.body_count = #t.names
   t.parameter_format = upper(item.parameter_format) or (named and "NAMED" or "POSITIONAL")
+  local quality = item.quality_score
+  t.quality = upper(word(quality) or word(object(quality) and quality.score))
   t.sendable = t.status ~= nil and (t.status == "APPROVED" or t.status:find("^ACTIVE") ~= nil)
   return t
 end
@@ -96,10 +98,11 @@ local function items_of(answer)
 end
 
 --- Templates out of an answer of GET templates, in its order; entries without name and language are left out.
--- @return list of { name, language, category, status (upper case), namespace, components, body_text, body_count (how
---   many values), names (which), parameter_format ("POSITIONAL" | "NAMED"), header = { format, text, names, media },
---   buttons = { { index, type, text, url, needs, takes } }, sendable, rejected_reason, id }; a namespace that is absent
---   is taken from the others when they all share one, as it belongs to the WhatsApp account
+-- @return list of { name, language, category, status, quality (GREEN, YELLOW, RED; these three in upper case), namespace,
+--   components, body_text, body_count (how many values), names (which), parameter_format ("POSITIONAL" | "NAMED"),
+--   header = { format, text, names, media }, buttons = { { index, type, text, url, needs, takes } }, sendable,
+--   rejected_reason, id }; a namespace that is absent is taken from the others when they all share one, as it belongs to
+--   the WhatsApp account
 function M.normalize(answer)
   local list, shared = {}, nil
   for _, item in ipairs(items_of(answer)) do
@@ -116,20 +119,23 @@ end
 
 local TAKES = { limit = { 1, 1000 }, pages = { 1, 1000 } }
 
---- All templates of a channel, page by page. Calls channel:request, so it waits as that waits.
+--- Collects the pages of a channel's list, whoever asks for them.
 -- Some channels ignore offset: a page that brings nothing new ends it; so do `total` and the 20th page.
 -- @param opts nil, or { limit = 100 (templates a page), pages = 20 }
--- @return what normalize returns, with truncated = true when there may be more; or nil, err, info
-function M.fetch(channel, opts)
+-- @return a function that gives the next request's path; and one that takes an answer and gives what normalize returns,
+--   with truncated = true when there may be more; false: one more page is to be asked for; or nil, err, info
+function M.pager(opts)
   opts = check.options("templates", opts, TAKES)
   local limit, pages = opts.limit or M.PAGE, opts.pages or M.PAGES
-  local all, seen, offset = {}, {}, 0
-  for page = 1, pages do
-    local answer, err, info = channel:request("GET", ("templates?limit=%d&offset=%d"):format(limit, offset))
-    if answer == nil then return nil, err, info end
+  local all, seen, offset, page = {}, {}, 0, 0
+
+  local function path() return ("templates?limit=%d&offset=%d"):format(limit, offset) end
+
+  local function take(answer)
     if type(answer) ~= "table" then
       return nil, "unknown: the answer is not a list of templates", { outcome = "unknown", status = 200, retry = false }
     end
+    page = page + 1
     local list, why = items_of(answer)
     if why and #list == 0 and page == 1 then
       local entry = codes.explain(200, { sent = false, error = answer.error })
@@ -146,13 +152,27 @@ function M.fetch(channel, opts)
       end
     end
     offset = offset + #list
-    if news == 0 or type(answer.total) == "number" and offset >= answer.total then
-      return M.normalize { templates = all }
-    end
+    local over = news == 0 or type(answer.total) == "number" and offset >= answer.total
+    if not over and page < pages then return false end
+    local found = M.normalize { templates = all }
+    found.truncated = not over or nil
+    return found
   end
-  local list = M.normalize { templates = all }
-  list.truncated = true
-  return list
+  return path, take
+end
+
+--- All templates of a channel, page by page. Calls channel:request, so it waits as that waits.
+-- @param opts as of pager
+-- @return what normalize returns, with truncated = true when there may be more; or nil, err, info
+function M.fetch(channel, opts)
+  local path, take = M.pager(opts)
+  while true do
+    local answer, err, info = channel:request("GET", path())
+    if answer == nil then return nil, err, info end
+    local list
+    list, err, info = take(answer)
+    if list ~= false then return list, err, info end
+  end
 end
 
 --- The template of this name and language in a list.

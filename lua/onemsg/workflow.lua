@@ -57,6 +57,8 @@ end
 --   only_to = { "+1 202 072 1300", … }   whoever else is `skipped`, and reached on no other way: for systems that are tried
 --                 out; default ONE_MSG_ONLY_TO, commas between
 --   hash_key      key of the digests that forget leaves; default ONE_MSG_HASH_KEY, or a file STORE.key beside a SQLite store
+--   keep = "90d"  what ended longer ago loses event, texts, names, phones and statuses; its id stays known. ONE_MSG_KEEP
+--   keep_ids = false   how long it does after that: a duration, or false: for ever. ONE_MSG_KEEP_IDS
 --   rate = 20, burst = 20   messages a second and channel, over all processes of the store; gap = 6 s per recipient
 --   event_ignore = { "attempts", "meta.sent_at" }   fields in which a repeat of an event may differ from the first
 --   window = 64   sends in flight of this workflow; lease = what a send may take (the channel's timeout +
@@ -64,6 +66,7 @@ end
 --   witness       path of a file of this machine that remembers what left, for a store that forgets: a restored backup, a
 --                 standby without the last commits; default: beside the SQLite file; with PostgreSQL $STATE_DIRECTORY/witness
 --                 (ONE_MSG_WITNESS). Needed only to work and drain. false: none
+--   node          name of this machine among those that share the store; default: ONE_MSG_NODE, or its host name
 --   now, steady, sleep, random   wall clock, a clock that only rises (default: now is both), wait and random source, for
 --                 simulations
 -- @treturn ?table workflow
@@ -77,13 +80,15 @@ function M.open(options)
   setmetatable(flow, Flow)
   flow.breathe = function() end -- called between the pieces of long work: in nginx others are served there
   flow.counted, flow.landing = { submitted = 0, duplicates = 0, differs = 0, skipped = 0, attempts = 0, hooks = 0,
-    hook_new = 0, hook_duplicates = 0, hook_foreign = 0, hook_ignored = 0, hooks_invalid = 0, asks = 0, fallbacks = 0 }, {}
+    hook_new = 0, hook_duplicates = 0, hook_foreign = 0, hook_ignored = 0, hooks_invalid = 0, asks = 0, fallbacks = 0,
+    forgotten = 0 }, {}
   local info
   flow.box, err, info = outbox.open(flow.store, flow.names, options.channels ~= nil, flow.ways)
   if not flow.box then
     flow:close()
     return nil, err, info
   end
+  flow.box.breathe = function() flow.breathe() end
   flow.worker = worker.new(flow)
   local told
   told, err, info = flow.clock:open(flow.box)
@@ -265,7 +270,7 @@ function Flow:explain(event)
   for n, part in ipairs(plan.parts) do
     local holder
     if part.once and part.state == "queued" then
-      holder, err, info = self.box:holder(part.once)
+      holder, err, info = self.box:holder(part.once, forgotten.digest(self))
       if err then return nil, err, info end
     end
     local why = holder and outbox.ONCE .. holder

@@ -9,7 +9,8 @@ local witness = require "onemsg.outbox.witness"
 local VERBS = { SELECT = true, UPDATE = true, INSERT = true, DELETE = true, WITH = true }
 
 -- Tables that stay small whatever is stored: a row for each channel, template, pause, kind of oddity, unheard word.
-local SMALL = { channel = true, park = true, pause = true, p = true, oddity = true, meta = true, ruleset = true }
+local SMALL = { channel = true, park = true, pause = true, p = true, oddity = true, meta = true, ruleset = true, node = true,
+  n = true, l = true, template_seen = true, template_look = true }
 -- Rows of the statement itself.
 local NOTHING = { CONSTANT = true, line = true, times = true, c = true, json_each = true }
 -- Indexes that hold only what is under way, in the order in which it is due.
@@ -36,7 +37,7 @@ local MAY = {
 }
 
 -- What PostgreSQL alone is asked.
-local OTHERS = { "FOR UPDATE SKIP LOCKED", "set_config", "clock_timestamp" }
+local OTHERS = { "set_config", "current_setting", "clock_timestamp" }
 
 local function clean(text) return (text:gsub("%s+", " "):gsub("^ ", "")) end
 

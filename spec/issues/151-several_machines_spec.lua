@@ -1,4 +1,4 @@
--- Several nodes on one PostgreSQL: who finds a gate in another's hand goes on, without waiting and without claiming in vain; a
+-- Several nodes on one PostgreSQL: who finds a gate in another's hand goes on, waits for no row and changes none; a
 -- claim walks through no queue whatever the server believes of its tables; time is the database's; and nothing is lost or sent
 -- twice when a node is killed, another one stopped beyond its lease, and the database restarted under all of them.
 -- The spec's own process forks, so it keeps its hands off threads until the last child is gone.
@@ -173,6 +173,13 @@ describe("several nodes on one database", function()
     release()
     rows = assert(box:claim(gate, 2, cost, now + 1, 30, 6))
     assert.equal(2, #rows)
+    assert(box:pause("template", assert(box:row "m1").template, "to see", nil, now, now))
+    release = store.hold "SELECT * FROM channel WHERE name = 'main' FOR UPDATE; SELECT * FROM confirmation FOR UPDATE"
+    rows, err = box:claim(assert(box:look()).gates.main, 2, cost, now + 1, 30, 6) -- nor set anything aside
+    assert.is_nil(rows)
+    assert.matches("^conflict:", err)
+    release()
+    assert(box:unpause("template", "", { "main" }, now))
     rows, err = box:claim(gate, 2, cost, now + 1, 30, 6) -- as it was read before
     assert.is_nil(rows)
     assert.matches("^conflict:", err)
@@ -200,6 +207,7 @@ describe("several nodes on one database", function()
     for n, row in ipairs(results[2]) do plan[n] = row["QUERY PLAN"] end
     plan = table.concat(plan, "\n")
     assert.is_nil(plan:find("Seq Scan on confirmation", 1, true), plan)
+    assert.is_nil(plan:find("JIT", 1, true), plan) -- compiling it took seconds
     assert.is_nil(plan:find("confirmation_line on confirmation b\n[^\n]*\n%s+Filter"), plan)
     for _, index in ipairs { "confirmation_due", "confirmation_line", "confirmation_left" } do
       assert.truthy(plan:find(index, 1, true), index .. " in\n" .. plan)

@@ -55,7 +55,8 @@ describe("a file of settings", function()
     end)
 
     it("is left out whole by a shell that names a channel of its own", function()
-      for _, name in ipairs { "ONE_MSG_TOKEN", "ONE_MSG_TOKEN_FILE", "ONE_MSG_INSTANCE_ID", "ONE_MSG_BASE_URL" } do
+      for _, name in ipairs { "ONE_MSG_TOKEN", "ONE_MSG_TOKEN_FILE", "ONE_MSG_INSTANCE_ID", "ONE_MSG_BASE_URL",
+                             "ONE_MSG_CHANNELS" } do
         local result = stats { [name] = "mine" }
         assert.equal(5, result.code)
         assert.truthy(result.err:find("store is missing", 1, true), name .. ": " .. result.err)

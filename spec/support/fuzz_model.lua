@@ -98,6 +98,37 @@ function Model:in_line(row)
   end
 end
 
+--- Confirmations to a person that are certainly under way: claimed within the lease by a process that lives, no answer yet.
+local function in_flight(self, row)
+  local found = {}
+  for _, other in ipairs(self.order) do
+    local claim, call = other.last_claim, other.calls[#other.calls]
+    if claim and other.id ~= row.id and claim.phone == row.phone and not claim.lost and self.world.time - claim.mono < 50
+      and (other.open_claim == claim or call and call.claim == claim and not call.answered) then found[other] = true end
+  end
+  return found
+end
+
+--- A process reads what may be evidence for a message in doubt; `read` does it.
+function Model:weighing(row, read)
+  local conf, before = self:conf(row.id), in_flight(self, row)
+  local seen, err, info = read()
+  conf.in_flight = nil
+  for other in pairs(in_flight(self, row)) do
+    if before[other] then conf.in_flight = other.id end
+  end
+  return seen, err, info
+end
+
+--- It decides by that whose message it is.
+function Model:deciding(row, change)
+  local conf = self:conf(row.id)
+  if type(change.message_id) == "string" and conf.in_flight and not self.jumped then
+    self.world:wrong("guessed: %s is taken for %s's while %s to the same person is under way", change.message_id, row.id,
+      conf.in_flight)
+  end
+end
+
 --- The bytes leave.
 function Model:called(proc, call, sent)
   local row = table.remove(proc.queue, 1)
@@ -183,7 +214,7 @@ local SKIPS = { "^suppressed: ", "^once_per: ", "^no rule ", "^never ", "Staff",
 function Model:ticket(event, ticket)
   local known = self.events[event.id]
   if not known then
-    known = { text = cjson.encode(event) }
+    known = { text = cjson.encode(event), payment = event.type == "once" and event.payment or nil }
     self.events[event.id] = known
   end
   local parts = { ticket }
@@ -337,15 +368,100 @@ function Model:over()
     if row.otherwise and not silent and not row.fallback and (row.state == "rejected" or row.state == "expired"
       or row.state == "stalled" or row.state == "failed") then stuck "and the other way was not used" end
     self:remembered(row)
+    self:looked_after(row)
+    self:in_doubt(row)
+    self:folded(row)
     if (row.state == "delivered" or row.state == "read") and row.settled ~= "arrived" then self:told(row) end
   end
+  self:once()
 end
+
+-- Looking after -----------------------------------------------------------------------------------------------------
+
+local ASKED = 10800 -- seconds after its acceptance in which hookInfo is asked time and again, and what is in doubt is looked for
+local MUTED = "SELECT COUNT(*) AS n FROM channel WHERE name = $1 AND mute_until > $2"
+
+--- What left in the calm was delivered, and hookInfo says so to whoever asks: somebody asked in time.
+function Model:looked_after(row)
+  local conf = self:conf(row.id)
+  local call = conf.calls[#conf.calls]
+  if not (call and call.message and call.kind == "accepted" and self.calm_from and call.at > self.calm_from)
+    or row.state == "delivered" or row.state == "read" or row.settled or row.message_id ~= call.message.id
+    or cjson.decode(row.message).ttl or self.jumped then return end
+  if self.world:read(MUTED, row.channel, call.at)[1].n > 0 then return end -- by an answer from before the calm
+  self.world:wrong("stuck: %s is %s, and %s was delivered long ago: nobody asked", row.id, row.state, call.message.id)
+end
+
+--- Whether another message could be taken for that of a call: to the same person, in the same words or in words that nobody
+-- can read.
+function Model:alone(call)
+  for _, message in ipairs(self.provider.list) do
+    if message ~= call.message and message.channel == call.channel and provider_of.same(message.phone, call.phone)
+      and (message.text == call.text or message.unreadable) then return false end
+  end
+  for _, other in ipairs(self.provider.calls) do
+    if other ~= call and other.channel == call.channel and provider_of.same(other.phone, call.phone)
+      and other.text == call.text then return false end
+  end
+  return true
+end
+
+--- What is in doubt and stands in the history, readable, as the only one that it can be, is found when the history is at
+-- hand while it is looked for.
+function Model:in_doubt(row)
+  local conf = self:conf(row.id)
+  local call = conf.calls[#conf.calls]
+  if row.state ~= "unknown" or row.settled or #conf.calls ~= 1 or not call.message or call.kind == "job" or self.jumped
+    or not self.calm_from or call.at < self.calm_from - ASKED / 2 or call.message.unreadable or self:named_otherwise()
+    or call.excused or not self:alone(call) then return end
+  self.world:wrong("stuck: %s is in doubt, and the history shows its message, %s, and no other that it could be: nobody looked",
+    row.id, call.message.id)
+end
+
+local SAID = [[SELECT status FROM status WHERE message_id = $1 AND channel IN ('', $2)
+  AND status IN ('delivered', 'read', 'viewed', 'played') LIMIT 1]]
+
+--- What was said of its message has its effect; and a message that was found without its text never failed.
+function Model:folded(row)
+  if not row.message_id then return end
+  local said = self.world:read(SAID, row.message_id, row.channel)[1]
+  if said and row.state ~= "delivered" and row.state ~= "read" then
+    self.world:wrong("lost: %s was said of %s, and %s is %s", said.status, row.message_id, row.id, row.state)
+  end
+  if row.textless == 1 and row.state == "failed" and not row.settled then
+    self.world:wrong("guessed: %s failed by what was said of %s, which may be another's", row.id, row.message_id)
+  end
+end
+
+--- What is certain of a call: that it did not leave, or that it failed.
+local function harmless(self, conf, call)
+  return not call.left and call.answered or self:excused(conf, call) and (conf.replayed or 0) < call.n
+end
+
+--- Of the events that say the same once_per one at most may have reached the person.
+function Model:once()
+  local held = {}
+  for id, event in pairs(self.events) do
+    local conf = self.confs[id]
+    if event.payment and conf then
+      for _, call in ipairs(conf.calls) do
+        local other = held[event.payment]
+        if call.message and not harmless(self, conf, call) and other and other ~= conf then
+          self.world:wrong("twice: %s and %s both left for %s, which is confirmed once", other.id, conf.id, event.payment)
+        elseif call.message and not harmless(self, conf, call) then
+          held[event.payment] = conf
+        end
+      end
+    end
+  end
+end
+
+-- What is known of ids ----------------------------------------------------------------------------------------------
 
 local IDS = "SELECT message_id FROM confirmation WHERE id = $1 UNION SELECT message_id FROM earlier WHERE id = $1"
 
 --- An id that an answer gave to a process that lived on is its confirmation's.
 function Model:remembered(row)
-  if row.settled then return end -- a person ended it before the answer came: their word stands
   local known = {}
   for _, one in ipairs(self.world:read(IDS, row.id)) do known[one.message_id or ""] = true end
   for _, call in ipairs(self:conf(row.id).calls) do

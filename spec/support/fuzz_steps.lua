@@ -271,6 +271,7 @@ local function calm(self)
   if #world.procs == 0 then self:open() end
   world:tell "calm"
   world:settle()
+  self.model.calm_from = world.time
   world:advance(CALM)
   self.model:over()
 end

@@ -330,6 +330,15 @@ function World:open(make_channel, model, fallback)
       if rows then model:claimed(proc, rows) end
       return rows, err, more
     end
+    local evidence, amend = flow.box.evidence, flow.box.amend
+    function flow.box.evidence(box, row, ...)
+      local given = { ... }
+      return model:weighing(row, function() return evidence(box, row, given[1], given[2]) end)
+    end
+    function flow.box.amend(box, row, change, ...)
+      model:deciding(row, change)
+      return amend(box, row, change, ...)
+    end
     proc.flow = flow
     assert(flow:work { stop = function() return false end })
   end)

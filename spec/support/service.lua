@@ -40,15 +40,17 @@ M.LOCATIONS = [[
 
 --- Start one.
 -- @tparam table o fake; and, all optional: workers, secrets (false: none), init (more Lua inside init { … }), http,
---   locations, rules, store (a target), dict (false: no shared dictionary), environment, before
+--   locations, rules, store (a target), dict (false: no shared dictionary), environment, before, channels ("environment":
+--   init says nothing of them)
 function M.start(o)
+  local channel = o.channels == "environment" and "" or "channel = channel,"
   local secrets = ([[event_secrets = { %q, %q }, event_tokens = %q, hook_secrets = { %q, %q }, operator_token = %q,]])
     :format(M.SECRET, M.OLD_SECRET, M.TOKEN, M.HOOK, M.OLD_HOOK, M.OPERATOR)
   local server = nginx.start {
     fake = o.fake, workers = o.workers, environment = o.environment, before = o.before, level = "notice",
     files = { ["rules.lua"] = o.rules or M.RULES },
-    init = ([[require("resty.onemsg").init { channel = channel, rules = "$dir/rules.lua", store = %q, %s %s }]])
-      :format(o.store or "sqlite:$dir/store.db", o.secrets == false and "" or secrets, o.init or ""),
+    init = ([[require("resty.onemsg").init { %s rules = "$dir/rules.lua", store = %q, %s %s }]])
+      :format(channel, o.store or "sqlite:$dir/store.db", o.secrets == false and "" or secrets, o.init or ""),
     http = (o.dict == false and "" or "lua_shared_dict onemsg 1m; ")
       .. [[init_worker_by_lua_block { require("resty.onemsg").init_worker() } ]] .. (o.http or ""),
     locations = M.LOCATIONS .. (o.locations or ""),

@@ -6,6 +6,7 @@
 -- known here as long as that table lives.
 local cjson = require "cjson.safe"
 local number = require "onemsg.base.number"
+local pieces = require "onemsg.base.pieces"
 
 local M = {}
 
@@ -67,6 +68,15 @@ local function restore(t, stored)
   end
 end
 
+--- How the numbers of a part of a list (from so many places on) or object were written is known of the whole as well.
+local function moved(part, whole, places)
+  local known = spellings[part]
+  if not known then return end
+  local all = spellings[whole] or {}
+  spellings[whole] = all
+  for key, written in next, known do all[places and places + key or key] = written end
+end
+
 --- What a text is that is no JSON in UTF-8, and what to do about it; nil: nothing that is known here.
 function M.foreign(text)
   local a, b = byte(text, 1, 2)
@@ -86,28 +96,37 @@ function M.bare(text) return (text:gsub(BOM, "", 1)) end
 -- @tparam string kind "event": what will be said to people; numbers keep their spelling, or become texts where they do
 --   not fit. "stored": an event as our store has it. "told": what 1MSG says; whole numbers that do not fit become texts,
 --   half a surrogate pair U+FFFD
--- @treturn function of a text: the value; or nil, what is wrong, and true where it is no text to begin with (M.foreign)
+-- @treturn function of a text, and of breathe, which is called between the pieces of a long one: the value; or nil, what is
+--   wrong, and true where it is no text to begin with (M.foreign)
 function M.reader(depth, kind)
   local json = cjson.new()
   json.decode_max_depth(depth)
   json.decode_invalid_numbers(false)
   local event, stored = kind ~= "told", kind == "stored"
-  return function(text)
-    core = core or require "onemsg" and require "onemsg.core"
+  local function read(decode, text)
     local ready, marked = core.json(text, event)
-    local value, why = json.decode(ready)
+    local value, why = decode(ready)
     if value == nil then
-      local foreign = M.foreign(text)
-      if foreign then return nil, foreign, true end
-      if ready ~= text then why = select(2, json.decode(M.bare(text))) or why end -- at its place in this text
-      return nil, why
-    end
-    if marked then
+      if ready ~= text then why = select(2, decode(M.bare(text))) or why end -- at its place in this text
+    elseif marked then
       local whole = { value }
       restore(whole, stored)
       value = whole[1]
     end
-    return value
+    return value, why
+  end
+  return function(text, breathe)
+    core = core or require "onemsg" and require "onemsg.core"
+    local value, why
+    if breathe and #text > pieces.LONG then
+      value, why = pieces.read(M.bare(text), { depth = depth, breathe = breathe, read = read, moved = moved })
+    else
+      value, why = read(json.decode, text)
+    end
+    if value ~= nil then return value end
+    local foreign = M.foreign(text)
+    if foreign then return nil, foreign, true end
+    return nil, why
   end
 end
 

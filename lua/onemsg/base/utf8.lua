@@ -72,6 +72,13 @@ function M.trim(s)
   return first and s:match("^.*%S", first) or ""
 end
 
+--- s without blanks at its ends and one pair of quotes around it, as files of variables keep them.
+function M.unquoted(s)
+  s = M.trim(s)
+  local within = s:match "^'([^']*)'$" or s:match '^"([^"]*)"$' or s:match "^\226\128[\152\156](.*)\226\128[\153\157]$"
+  return within and M.trim(within) or s
+end
+
 -- Capital letters of two bytes, by their first byte: what range becomes what.
 local function lower_two(first, second)
   local a, b = first:byte(), second:byte()

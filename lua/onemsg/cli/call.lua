@@ -2,6 +2,7 @@
 -- workflow, by the environment and the options --store and --rules. Also what an error means for the exit code.
 local output = require "onemsg.cli.output"
 local document = require "onemsg.base.document"
+local environment = require "onemsg.channel.environment"
 local phones = require "onemsg.base.phone"
 local null = require "cjson".null
 
@@ -10,9 +11,12 @@ local M = {}
 M.OK, M.USAGE, M.REFUSED, M.SERVER, M.NETWORK, M.CONFIG, M.UNKNOWN, M.SKIPPED = 0, 1, 2, 3, 4, 5, 6, 7
 
 --- Options that many commands share.
+M.CHANNEL = { "channel", "NAME", "of several in ONE_MSG_CHANNELS this one; else main, else the first" }
 M.STORE = { "store", "STORE", "such as sqlite:confirmations.db; else ONE_MSG_STORE" }
 M.RESOLVE = { "resolve", "PROGRAM", "finds whom the event does not name: it gets the event as JSON on its standard input, and "
   .. 'prints a phone or {"phone":…,"first_name":…}' }
+M.RESOLVE_TIMEOUT = { "resolve-timeout", "TIME", "how long it may run for one event (10s); then it is killed, with its process "
+  .. "group, and the event is not taken", seconds = true }
 M.RULES = { "rules", "FILE", "the rules; else ONE_MSG_RULES, else rules.lua" }
 
 local read_program = document.reader(8, "event") -- what a program prints
@@ -71,11 +75,15 @@ function Call:fail(err, info, changed)
   return nil, err .. (hint and "\n  " .. hint or ""), code
 end
 
---- The channel of the environment.
+--- The channel of the environment, or that of several which --channel names.
 -- @treturn ?userdata channel
--- @treturn string with nil: "config: …"
-function Call:channel() -- luacheck: no self
-  return require "onemsg".new {}
+-- @treturn string with nil: "config: …"; with a channel: its name, where it has one
+function Call:channel()
+  local name, err = environment.choose(self.options.channel)
+  if err then return nil, err end
+  local channel, why, info = environment.open(name)
+  if not channel then return nil, why, info end
+  return channel, name
 end
 
 function Call:rules_path()
@@ -94,23 +102,42 @@ end
 local function nobody() return { check = function() end, country = os.getenv "ONE_MSG_COUNTRY" } end
 local no_rules = { current = function() return { uses = {} } end }
 
---- A program as the option `resolve`: event in, JSON out; it raises when the program fails. Not io.popen: LuaJIT's can't
--- tell how it ended.
-local function program(command)
+local RESOLVE_SECONDS, LOOK_SECONDS = 10, 0.001
+
+--- Runs a program to its end, or kills it. -> its exit status, or nil and why
+local function run(command, input, seconds)
+  local core = require "onemsg" and require "onemsg.core"
+  local child, why = core.child_start(command, input)
+  if not child then return nil, "can't be run: " .. why end
+  local due, killed = core.steady() + seconds, false
+  while true do
+    local status = core.child_poll(child)
+    if status then
+      if killed then return nil, ("was killed: it ran for %g s"):format(seconds) end
+      return status
+    end
+    if not killed and core.steady() >= due then
+      core.child_kill(child)
+      killed = true
+    end
+    require "onemsg".sleep(LOOK_SECONDS)
+  end
+end
+
+--- A program as the option `resolve`: event in, JSON out; it raises when the program fails or does not end in time.
+local function program(command, seconds)
   return function(event)
-    local given, printed = os.tmpname(), os.tmpname()
-    local file = assert(io.open(given, "w"))
-    file:write(output.encode(event), "\n")
-    file:close()
-    local ok, _, code = os.execute(("{ %s\n} <'%s' >'%s'"):format(command, given, printed))
-    file = assert(io.open(printed))
+    local printed = os.tmpname()
+    local status, why = run(("{ %s\n} >'%s'"):format(command, printed), output.encode(event) .. "\n", seconds)
+    local file = assert(io.open(printed))
     local text = file:read "*a"
     file:close()
-    os.remove(given)
     os.remove(printed)
-    if ok ~= true and ok ~= 0 then error(("%s ended with %s"):format(command, tostring(code or ok)), 0) end
+    if not status then error(("%s %s"):format(command, why), 0) end
+    if status ~= 0 then error(("%s ended with %d"):format(command, status), 0) end
     if not text:find "%S" then return nil end
-    local found, why = read_program(text)
+    local found
+    found, why = read_program(text)
     if found == nil then error(("%s printed no JSON: %s"):format(command, why), 0) end
     return found ~= null and found or nil
   end
@@ -121,11 +148,13 @@ end
 function Call:flow(more)
   local store, err = self:store()
   if not store then return nil, err end
-  local channel
-  channel, err = self:channel()
-  if not channel then return nil, err end
-  local options = { channel = channel, rules = self:rules_path(), store = store }
-  if self.options.resolve then options.resolve = program(self.options.resolve) end
+  local channels
+  channels, err = environment.all()
+  if not channels then return nil, err end
+  local options = { channels = channels, rules = self:rules_path(), store = store }
+  if self.options.resolve then
+    options.resolve = program(self.options.resolve, self.options.resolve_timeout or RESOLVE_SECONDS)
+  end
   for name, value in pairs(more or {}) do options[name] = value end
   return require "onemsg.workflow".open(options)
 end

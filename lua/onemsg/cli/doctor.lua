@@ -1,6 +1,7 @@
 --- onemsg.cli.doctor: the checks of `onemsg doctor`. Each takes the call and gives findings:
 -- { check, state = "ok" | "fix" | "note", text, advice, code }; what a later check needs stays in call.doctor.
 local calls = require "onemsg.cli.call"
+local environment = require "onemsg.channel.environment"
 local output = require "onemsg.cli.output"
 local utf8 = require "onemsg.base.utf8"
 local webhook = require "onemsg.webhook"
@@ -33,8 +34,8 @@ end
 
 --- Settings and token ------------------------------------------------------------------------------------------------
 
-local function raw_token()
-  local token, path = os.getenv "ONE_MSG_TOKEN", os.getenv "ONE_MSG_TOKEN_FILE"
+local function raw_token(name)
+  local token, path = environment.value(name, "TOKEN"), environment.value(name, "TOKEN_FILE")
   local file = not token and path and io.open(path)
   if file then
     token = file:read(16384)
@@ -47,8 +48,9 @@ local function config(call)
   call.doctor = {}
   local channel, err, info = call:channel()
   if not channel then return failed("config", err, info, call.left_out) end
-  call.doctor.channel = channel
-  local jwt = raw_token():find "^[%w_-]+%.[%w_-]+%.[%w_-]*$"
+  local name = err
+  call.doctor.channel, call.doctor.name = channel, name
+  local jwt = raw_token(name):find "^[%w_-]+%.[%w_-]+%.[%w_-]*$"
   local id = require "onemsg.core".channel_id(channel)
   return join(ok("config", "%s", (tostring(channel):gsub("^onemsg.channel ", ""):gsub("[()]", ""))),
     jwt and ok("token", "in the form of a channel's key; channel %s", id)
@@ -97,12 +99,13 @@ end
 
 --- Name → language, number of variables, namespace of every template that would be sent.
 local function wanted_templates(call)
-  local wanted, language = {}, os.getenv "ONE_MSG_TEMPLATE_LANGUAGE"
-  local name = os.getenv "ONE_MSG_TEMPLATE"
-  if name then wanted[name] = { language = language, count = 3 } end
+  local wanted, language = {}, environment.value(call.doctor.name, "TEMPLATE_LANGUAGE")
+  local namespace = environment.value(call.doctor.name, "TEMPLATE_NAMESPACE")
+  local name = environment.value(call.doctor.name, "TEMPLATE")
+  if name then wanted[name] = { language = language, count = 3, namespace = namespace } end
   for one, form in pairs(call.doctor.rules and call.doctor.rules.templates or {}) do
     wanted[one] = { language = type(form.language) == "string" and not form.language:find "{" and form.language
-      or language, count = #form.body, namespace = form.namespace }
+      or language, count = #form.body, namespace = form.namespace or namespace }
   end
   return wanted
 end
@@ -123,7 +126,7 @@ local function check_template(list, name, want)
     return fix("template", ("%s in %s has %d variables, and %d are sent"):format(name, found.language, count, want.count),
       "Correct `body` of the template in the rules, or choose another template.")
   end
-  local namespace = want.namespace or os.getenv "ONE_MSG_TEMPLATE_NAMESPACE"
+  local namespace = want.namespace
   if found.namespace and namespace ~= found.namespace then
     return fix("template", ("the namespace of %s is %s, and %s is set"):format(name, found.namespace,
       namespace or "none"), "Set ONE_MSG_TEMPLATE_NAMESPACE to it.")

@@ -9,7 +9,7 @@ local M = {}
 local unpack = table.unpack or unpack -- luacheck: ignore
 local TEXT_CHARS = 4000
 -- JSON for what may be an empty list; lua-cjson and event.text can't tell it from an empty object.
-local LISTS = { "statuses", "history", "hooks", "trace", "webhooks", "body", "parked", "paused", "rules", "buttons",
+local LISTS = { "statuses", "history", "hooks", "trace", "webhooks", "body", "parked", "paused", "templates", "rules", "buttons",
   "names", "warnings", "samples" }
 
 local Output = {}

@@ -11,7 +11,7 @@ local M = {}
 M.PATH = "/etc/onemsg/env"
 
 -- Whoever sets one of these means another system than the file's.
-local CHANNEL = { "ONE_MSG_TOKEN", "ONE_MSG_TOKEN_FILE", "ONE_MSG_INSTANCE_ID", "ONE_MSG_BASE_URL" }
+local CHANNEL = { "ONE_MSG_TOKEN", "ONE_MSG_TOKEN_FILE", "ONE_MSG_INSTANCE_ID", "ONE_MSG_BASE_URL", "ONE_MSG_CHANNELS" }
 
 -- Besides ONE_MSG_…: what libcurl and the clock read. Nothing else: PATH or LD_PRELOAD are not a settings file's to say.
 local OTHERS = { CURL_CA_BUNDLE = true, SSL_CERT_FILE = true, http_proxy = true, https_proxy = true, no_proxy = true,

@@ -5,7 +5,7 @@ local doctor = require "onemsg.cli.doctor"
 local M = {
   summary = "Check everything that confirming needs, and say what to do",
   options = {
-    calls.STORE, calls.RULES,
+    calls.STORE, calls.RULES, calls.CHANNEL,
     { "url", "URL", "our webhook; else ONE_MSG_WEBHOOK_URL" },
     { "fix", false, "set what can be set: our webhook, and that statuses are posted" },
   },

@@ -6,7 +6,7 @@ local phones = require "onemsg.base.phone"
 local M = {
   summary = "What submit would do with an event (JSON on standard input), and why; sends and stores nothing",
   arguments = { { "FILE", "the event; else standard input", optional = true } },
-  options = { calls.STORE, calls.RULES, calls.RESOLVE, { "full", false, "with the whole phone number" } },
+  options = { calls.STORE, calls.RULES, calls.RESOLVE, calls.RESOLVE_TIMEOUT, { "full", false, "with the whole phone number" } },
   examples = { [[echo '{"id":"o-7","type":"order.paid","order":{"number":"7","total":50},]]
     .. [["customer":{"phone":"+12020721300","whatsapp_ok":true}}' | onemsg explain]] },
 }

@@ -18,8 +18,12 @@ local M = {
   summary = "A stand-in 1MSG on loopback: in the foreground until Ctrl-C, or start and stop",
   options = START,
   examples = { "onemsg fake", "onemsg fake start && . /tmp/onemsg-fake/fake.env" }, alone = true,
-  verb_names = { "start", "stop", "table" }, verbs = {},
+  verb_names = { "start", "stop", "template", "table" }, verbs = {},
 }
+
+local function escaped(text)
+  return (text:gsub("[^%w_.~-]", function(c) return ("%%%02X"):format(c:byte()) end))
+end
 
 local function start(call, owner)
   local server = require "onemsg.fake.server"
@@ -58,6 +62,45 @@ M.verbs.stop = {
     require "onemsg.fake.server".stop { dir = dir }
     call.out:object { stopped = dir }
     call.out:line("stopped")
+    return true
+  end,
+}
+
+M.verbs.template = {
+  summary = "Have WhatsApp say something else of a template while the stand-in runs",
+  arguments = { { "NAME", "the template" } },
+  options = {
+    DIR,
+    { "language", "CODE", "only in this language" },
+    { "category", "WORD", "UTILITY, MARKETING or AUTHENTICATION" },
+    { "status", "WORD", "APPROVED, PAUSED, DISABLED, REJECTED, PENDING, DELETED …" },
+    { "quality", "WORD", "GREEN, YELLOW or RED" },
+    { "hook", false, "a hook tells of it, too; else only the list of templates does" },
+  },
+  examples = { "onemsg fake template action_success --category marketing --hook" }, alone = true,
+  run = function(call)
+    local given = call.options
+    local dir = given.dir or default_dir()
+    local file = io.open(dir .. "/fake.env")
+    local env = file and file:read "*a" or ""
+    if file then file:close() end
+    local url = env:match "FAKE_HTTP_URL='([^']*)'"
+    if not url then return call:fail("config: no stand-in was started in " .. dir) end
+    local query = { "name=" .. escaped(given[1]), given.hook and "hook=on" or nil }
+    for _, name in ipairs { "language", "category", "status", "quality" } do
+      if given[name] then query[#query + 1] = name .. "=" .. escaped(given[name]) end
+    end
+    local channel, err, info = require "onemsg".new { channel = "_fake", token = "none", base_url = url }
+    if not channel then return call:fail(err, info) end
+    local answer
+    answer, err, info = channel:request("GET", "template?" .. table.concat(query, "&"))
+    channel:close()
+    if not answer then return call:fail(err, info) end
+    for _, one in ipairs(answer.templates) do
+      call.out:object(one)
+      call.out:line("%s in %s: %s, %s%s", one.name, one.language, one.category, one.status,
+        one.quality and ", quality " .. one.quality or "")
+    end
     return true
   end,
 }

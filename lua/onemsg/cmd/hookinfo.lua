@@ -1,11 +1,12 @@
 --- onemsg hookinfo: what became of a message, as 1MSG knows it.
+local calls = require "onemsg.cli.call"
 local output = require "onemsg.cli.output"
 local phones = require "onemsg.base.phone"
 
 local M = {
   summary = "What became of a message, by the id that send gave",
   arguments = { { "ID", "the message's id, such as wamid.HBgM…" } },
-  options = { { "wait", "TIME", "ask until it is delivered, read or failed, at most so long", seconds = true } },
+  options = { { "wait", "TIME", "ask until it is delivered, read or failed, at most so long", seconds = true }, calls.CHANNEL },
   examples = { "onemsg hookinfo wamid.HBgLMTIwMjA3MjEzMDAA --wait 30s" },
 }
 

@@ -5,7 +5,7 @@ local M = {
   summary = "Queue again what was rejected, failed, skipped, expired or cancelled, once its cause is fixed",
   arguments = { { "ID", "the event's id", optional = true } },
   options = {
-    calls.STORE, calls.RULES, calls.RESOLVE,
+    calls.STORE, calls.RULES, calls.RESOLVE, calls.RESOLVE_TIMEOUT,
     { "state", "STATE", "instead: all that are rejected, failed, skipped, expired or cancelled; what rules still skip stays" },
     { "rule", "NAME", "of them, those of this rule" },
     { "type", "TYPE", "those of this event type" },

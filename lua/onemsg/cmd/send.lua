@@ -1,4 +1,5 @@
 --- onemsg send: one message now, without rules and store.
+local calls = require "onemsg.cli.call"
 local input = require "onemsg.cli.input"
 local phones = require "onemsg.base.phone"
 
@@ -19,6 +20,7 @@ local M = {
     { "namespace", "TEXT", "else ONE_MSG_TEMPLATE_NAMESPACE" },
     { "language", "CODE", "else ONE_MSG_TEMPLATE_LANGUAGE" },
     { "ttl", "TIME", "how long WhatsApp tries, such as 10m", seconds = true },
+    calls.CHANNEL,
     { "check", false, "only check; nothing is sent" },
   },
   examples = { [[onemsg send --phone "+1 202 072 1300" --name Maria --action "subscription payment" ]]

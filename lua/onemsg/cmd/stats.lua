@@ -2,6 +2,7 @@
 local calls = require "onemsg.cli.call"
 local output = require "onemsg.cli.output"
 local pauses = require "onemsg.workflow.pauses"
+local templates = require "onemsg.workflow.templates"
 
 local M = {
   summary = "Counts by state, what is due, and what keeps messages from leaving",
@@ -45,7 +46,8 @@ function M.run(call)
   if not stats then return call:fail(err, info) end
   -- what this very process did says nothing about the service
   local shown = { states = stats.states, due = stats.due, oldest_due = stats.oldest_due, channels = stats.channels,
-    parked = stats.parked, paused = stats.paused, held = stats.held, oddities = stats.oddities }
+    parked = stats.parked, paused = stats.paused, templates = stats.templates, nodes = stats.nodes, held = stats.held,
+    oddities = stats.oddities }
   call.out:object(shown)
   local rows, names = { { "STATE", "CONFIRMATIONS" } }, {}
   for state in pairs(stats.states) do names[#names + 1] = state end
@@ -62,12 +64,21 @@ function M.run(call)
       call.out:line("  pauses until %s", output.time(channel.pause_until))
     end
   end
+  for _, node in ipairs(stats.nodes) do
+    call.out:line("node %s: %s, onemsg %s, last sign of life %s", node.name, node.processes > 0
+      and ("%d at work"):format(node.processes) or "none at work", node.version, output.time(node.at))
+  end
   for _, pause in ipairs(stats.paused) do
     call.out:line("%s %s is paused since %s %s", pause.kind, pause.name, output.time(pause.at), pauses.sentence(pause))
   end
   for _, park in ipairs(stats.parked or {}) do
     call.out:line("template %s in %s is set aside%s: %s", park.template, park.language,
       park.until_at < 1e10 and " until " .. output.time(park.until_at) or "", park.reason)
+  end
+  for _, one in ipairs(stats.templates) do
+    for _, what in ipairs(templates.amiss(one)) do
+      call.out:line("template %s in %s: %s", one.name, one.language, what.text)
+    end
   end
   return true
 end

@@ -7,7 +7,8 @@ local input = require "onemsg.cli.input"
 local M = {
   summary = "Take events (JSON, or JSON lines, on standard input): decided by the rules and stored; `work` sends them",
   arguments = { { "FILE", "the events; else standard input", optional = true } },
-  options = { calls.STORE, calls.RULES, calls.RESOLVE, from.OPTIONS[1], from.OPTIONS[2], from.OPTIONS[3], from.OPTIONS[4] },
+  options = { calls.STORE, calls.RULES, calls.RESOLVE, calls.RESOLVE_TIMEOUT,
+    from.OPTIONS[1], from.OPTIONS[2], from.OPTIONS[3], from.OPTIONS[4] },
   examples = {
     [[echo '{"id":"p-1","type":"payment.succeeded","amount":990,"plan":{"kind":"subscription"},"payment":{"id":"p-1"},]]
       .. [["customer":{"first_name":"Maria","phone":"+12020721300","whatsapp_ok":true}}' | onemsg submit]],

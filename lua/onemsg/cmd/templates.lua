@@ -1,7 +1,10 @@
 --- onemsg templates: what the channel has.
+local calls = require "onemsg.cli.call"
+
 local M = {
   summary = "The channel's templates: which can be sent, with how many variables",
   arguments = { { "NAME", "only this one, with its text", optional = true } },
+  options = { calls.CHANNEL },
   examples = { "onemsg templates", "onemsg templates action_success" },
 }
 

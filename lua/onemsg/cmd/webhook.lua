@@ -1,5 +1,6 @@
 --- onemsg webhook list|add|remove: where 1MSG posts what becomes of messages. The list is shared with 1MSG's own inbox, so
 -- others' URLs stay as they are. A URL is printed without its secret parts.
+local calls = require "onemsg.cli.call"
 local webhook = require "onemsg.webhook"
 
 local M = {
@@ -26,7 +27,7 @@ end
 
 M.verbs.list = {
   summary = "The list, at most five; what 1MSG says of each, and whether statuses are posted at all",
-  options = { FULL },
+  options = { FULL, calls.CHANNEL },
   examples = { "onemsg webhook list" },
   run = function(call)
     local channel, err, info = call:channel()
@@ -67,7 +68,7 @@ end
 M.verbs.add = {
   summary = "Add a URL beside the others; revives one that 1MSG disabled",
   arguments = { { "URL", "https, with a secret in its path" } },
-  options = { ACKS, FULL },
+  options = { ACKS, FULL, calls.CHANNEL },
   examples = { "onemsg webhook add https://shop.example/hooks/Jq8vT2 --acks" },
   run = function(call) return change(call, "addWebhook", call.options[1]) end,
 }
@@ -75,7 +76,7 @@ M.verbs.add = {
 M.verbs.remove = {
   summary = "Take a URL out of the list; the others stay",
   arguments = { { "URL", "as it was added" } },
-  options = { FULL },
+  options = { FULL, calls.CHANNEL },
   examples = { "onemsg webhook remove https://shop.example/hooks/Jq8vT2" },
   run = function(call) return change(call, "removeWebhook", call.options[1]) end,
 }

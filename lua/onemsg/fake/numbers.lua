@@ -202,6 +202,10 @@ M.list = {
            story = failed "wrong" },
   [97] = { say = "500 with code 132012 (parameter format), which is a refusal", outcome = "rejected",
            answer = { 500, graph(132012, "Parameter format does not match format in the created template") } },
+  [98] = { say = "accepted, and held for a quality assessment ten units of time long",
+           story = { { at = 10, status = "sent" }, { at = 12, status = "delivered" } },
+           answer = { 200, '{"sent":true,"id":"$ID","message":"Sent to $PHONE@c.us","description":"Message has been sent to '
+             .. 'the provider","message_status":"held_for_quality_assessment"}' } },
 }
 
 for ending, row in pairs(M.list) do

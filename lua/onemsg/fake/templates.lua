@@ -21,6 +21,12 @@ local function template(name, language, body, more)
   return t
 end
 
+--- What the platform may say of a template.
+M.CATEGORIES = { UTILITY = true, MARKETING = true, AUTHENTICATION = true }
+M.QUALITIES = { GREEN = true, YELLOW = true, RED = true, UNKNOWN = true }
+M.STATUSES = { APPROVED = true, PAUSED = true, DISABLED = true, REJECTED = true, PENDING = true, PENDING_DELETION = true,
+               DELETED = true, IN_APPEAL = true, FLAGGED = true, LOCKED = true, ARCHIVED = true, LIMIT_EXCEEDED = true }
+
 local function site(text) return { { type = "URL", text = text, url = "https://example.com" } } end
 
 --- What the channel has. The first is the use case's own.
@@ -49,6 +55,66 @@ M.list = {
 
 local by_key = {}
 for _, t in ipairs(M.list) do by_key[t.name .. "\0" .. t.language] = t end
+
+local said = {} -- template → category and status as they were in the beginning
+
+--- The platform says something else of a template from now on.
+-- @tparam table word name; language (else of all); category, status, quality (any case)
+-- @treturn ?table { name, language, category, status, quality } of each, and of what it was: was = { … }
+-- @treturn string with nil: why not
+function M.say(word)
+  local new = {}
+  for field, words in pairs { category = M.CATEGORIES, status = M.STATUSES, quality = M.QUALITIES } do
+    local value = type(word[field]) == "string" and word[field]:upper():gsub("[%- ]", "_") or nil
+    if word[field] ~= nil and not words[value or ""] then return nil, field .. " cannot be " .. tostring(word[field]) end
+    new[field] = value
+  end
+  if not next(new) then return nil, "say what changed: category, status or quality" end
+  local list = {}
+  for _, t in ipairs(M.list) do
+    if t.name == word.name and (word.language == nil or word.language == t.language) then
+      local was = { category = t.category, status = t.status, quality = t.quality }
+      said[t] = said[t] or was
+      for field, value in pairs(new) do t[field] = value end
+      list[#list + 1] = { name = t.name, language = t.language, category = t.category, status = t.status, quality = t.quality,
+                          was = was }
+    end
+  end
+  if not list[1] then return nil, "there is no such template" end
+  return list
+end
+
+--- Everything is as in the beginning.
+function M.reset()
+  for t, was in pairs(said) do t.category, t.status, t.quality = was.category, was.status, was.quality end
+  said = {}
+end
+
+--- The hooks that Meta posts of changes, in its own envelope (PLATFORM.md 9).
+-- @tparam table list what say returned
+-- @tparam string channel
+-- @treturn table list of bodies
+function M.hooks_of(list, channel)
+  local bodies = {}
+  local function add(one, field, value)
+    value.message_template_name, value.message_template_language = one.name, one.language
+    bodies[#bodies + 1] = { instanceId = channel, object = "whatsapp_business_account",
+                            entry = { { id = "0", changes = { { field = field, value = value } } } } }
+  end
+  for _, one in ipairs(list) do
+    local was = one.was
+    if one.category ~= was.category then
+      add(one, "template_category_update", { previous_category = was.category, new_category = one.category })
+    end
+    if one.status ~= was.status then
+      add(one, "message_template_status_update", { event = one.status, reason = "NONE" })
+    end
+    if one.quality ~= was.quality then
+      add(one, "message_template_quality_update", { previous_quality_score = was.quality, new_quality_score = one.quality })
+    end
+  end
+  return bodies
+end
 
 local function component(t, type)
   for _, c in ipairs(t.components) do if c.type == type then return c end end
@@ -209,6 +275,7 @@ local function check_params(params, t)
   end
 end
 
+local SENDABLE = { APPROVED = true, FLAGGED = true, IN_APPEAL = true }
 local TTL = { UTILITY = { 30, 43200 }, AUTHENTICATION = { 30, 900 }, MARKETING = { 43200, 2592000 } }
 
 --- The recipient of a send.
@@ -251,7 +318,8 @@ function M.check(sent, raw)
   local t = by_key[sent.template .. "\0" .. language.code]
   if not t or sent.namespace ~= t.namespace then return refuse(400, "template is not defined") end
   if t.status == "PAUSED" then return graph(132015, "Template is paused") end
-  if t.status ~= "APPROVED" then return graph(132001, "Template name does not exist in the translation", 404) end
+  if t.status == "DISABLED" then return graph(132016, "Template is disabled") end
+  if not SENDABLE[t.status] then return graph(132001, "Template name does not exist in the translation", 404) end
   local ttl, range = sent.messageSendTtlSeconds, TTL[t.category]
   if ttl ~= nil and (type(ttl) ~= "number" or ttl % 1 ~= 0 or ttl ~= -1 and (ttl < range[1] or ttl > range[2])) then
     return graph(131009, "Parameter value is not valid: messageSendTtlSeconds")
@@ -272,14 +340,19 @@ M.FORMS = { bare = true, no_namespace = true, other_namespace_key = true, string
 -- @treturn table the page, a list
 -- @treturn number how many there are in all
 function M.page(forms, limit, offset, extra, encode)
-  local total, page = #M.list + extra, {}
+  local there, page = {}, {}
+  for _, t in ipairs(M.list) do
+    if t.status ~= "DELETED" then there[#there + 1] = t end
+  end
+  local total = #there + extra
   if forms.ignores_offset then offset = 0 end
   if forms.error_key then return page, 0 end
   for i = offset + 1, math.min(total, offset + limit) do
-    local t = M.list[i] or template(("filler_%04d"):format(i - #M.list), "en", "Nothing to say.")
+    local t = there[i] or template(("filler_%04d"):format(i - #there), "en", "Nothing to say.")
     local row = { name = t.name, language = t.language, category = t.category, status = t.status,
                   components = t.components, namespace = t.namespace, rejected_reason = "NONE",
-                  parameter_format = t.parameter_format }
+                  parameter_format = t.parameter_format,
+                  quality_score = t.quality and { score = t.quality } or nil }
     if forms.no_namespace and i % 2 == 0 then row.namespace = nil end
     if forms.other_namespace_key then row.namespace, row.message_template_namespace = nil, row.namespace end
     if forms.string_components then row.components = encode(row.components) end

@@ -51,9 +51,17 @@ M.LOG_AT = [[
 
 -- A change ----------------------------------------------------------------------------------------------------------
 
+--- A condition on `confirmation`: a message id ($n, or NULL) was never another confirmation's. That none has it now is said
+-- by a unique index; one that has gone on to another message has it in `earlier`.
+-- @tparam string place "$n"
+function M.nobody_had(place)
+  return " AND NOT EXISTS (SELECT 1 FROM earlier e WHERE e.message_id = " .. place
+    .. " AND e.channel = confirmation.channel AND e.id <> confirmation.id)"
+end
+
 --- The statement that changes a row, if it still is as it was read.
 local function amendment(row, change, now)
-  local names, sets, statement = {}, {}, { "", row.id, row.step }
+  local names, sets, statement, guard = {}, {}, { "", row.id, row.step }, change.guard or ""
   for name in pairs(change) do
     if name ~= "note" and name ~= "guard" then names[#names + 1] = name end
   end
@@ -65,12 +73,13 @@ local function amendment(row, change, now)
   for _, name in ipairs(names) do
     local place = bind(change[name])
     if name == "state" then sets[#sets + 1] = "was = CASE WHEN state = " .. place .. " THEN was ELSE state END" end
+    if name == "message_id" and change[name] ~= NONE then guard = guard .. M.nobody_had(place) end
     sets[#sets + 1] = name .. " = " .. place
   end
   if change.reason then sets[#sets + 1] = "changed_at = " .. bind(now) end
   if change.reason or change.note then sets[#sets + 1] = "step = step + 1" end
   statement[1] = "UPDATE confirmation SET " .. table.concat(sets, ", ") .. " WHERE id = $1 AND step = $2"
-    .. (change.guard or "") .. " RETURNING *"
+    .. guard .. " RETURNING *"
   statement.expect = 1
   return statement
 end
@@ -119,11 +128,13 @@ function Amend:keep(statements)
   for first = 1, #statements, M.CHUNK do
     local unit = {}
     for n = first, math.min(first + M.CHUNK - 1, #statements) do unit[#unit + 1] = statements[n] end
+    self.breathe()
     local pending, err, info = self.db:async(unit)
     if not pending then return nil, err, info end
     begun[#begun + 1] = pending
   end
   for _, pending in ipairs(begun) do
+    self.breathe()
     local results, err, info = pending:wait()
     if not results then return nil, M.refusal(err, info) end
     for _, list in ipairs(results) do rows[#rows + 1] = list end

@@ -1,9 +1,10 @@
 --- onemsg.outbox.forget: what is left of a confirmation whose person is forgotten. For onemsg.outbox.
 -- Its tombstone: id, type, state, rule, times, and of the event a keyed digest, so that the same id is a duplicate or a conflict
--- as before. An endless suppression, and the ids of messages, survive as digests too (the table forgotten). The key is not in
--- the store.
+-- as before; what it held of once_per stays held, by a digest. The same is left of what ended long ago (onemsg.outbox.retention).
+-- An endless suppression, and the ids of messages, survive as digests too (the table forgotten). The key is not in the store.
 local amend = require "onemsg.outbox.amend"
 local audit = require "onemsg.outbox.audit"
+local once = require "onemsg.outbox.once"
 local person = require "onemsg.outbox.person"
 
 local M = { methods = {} }
@@ -77,46 +78,63 @@ end
 local TOMBSTONE = [[
   UPDATE confirmation SET was = CASE WHEN state = 'queued' THEN state ELSE was END,
     state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END, step = step + 1, event = $3, reason = $4,
-    changed_at = $5, phone = NULL, person = NULL, message = NULL, resolved = NULL, held = NULL, message_id = NULL, job_id = NULL,
-    otherwise = NULL, way = NULL, fallback_at = NULL, fallback_lease = NULL, quiet = NULL, once = NULL, suppressed_at = NULL,
+    changed_at = CASE WHEN state = 'queued' THEN $5 ELSE changed_at END, forgotten_at = $5, once = $6,
+    phone = NULL, person = NULL, message = NULL, resolved = NULL, held = NULL, message_id = NULL, job_id = NULL,
+    otherwise = NULL, way = NULL, fallback_at = NULL, fallback_lease = NULL, quiet = NULL, suppressed_at = NULL,
     contradiction = NULL, hint = NULL, attend_at = NULL, attend_until = NULL, stall_at = NULL, retry_at = NULL
   WHERE id = $1 AND step = $2 AND state <> 'sending']]
-local SILENCE = "UPDATE history SET reason = '' WHERE id = $1"
+local SILENCE = "UPDATE history SET reason = '' WHERE id = $1 AND reason <> ''"
+-- Of what it went through, what says that it may have left stays: see NOTHING_LEFT in onemsg.outbox.once.
+local SHORTEN = "DELETE FROM history WHERE id = $1 AND step > 1 AND state IN ('queued', 'sending')"
+local LAST = [[
+  INSERT INTO history(id, step, at, state, reason, version)
+  SELECT id, step, forgotten_at, state, reason, version FROM confirmation WHERE id = $1]]
 local GONE = {
   "DELETE FROM status WHERE message_id IN (SELECT message_id FROM confirmation WHERE id = $1)",
   "DELETE FROM status WHERE message_id IN (SELECT message_id FROM earlier WHERE id = $1)",
   "DELETE FROM earlier WHERE id = $1", "DELETE FROM lost WHERE id = $1",
-  "DELETE FROM once_key WHERE value IN (SELECT once FROM confirmation WHERE id = $1) AND id = $1",
 }
 local KEEP_DIGEST = [[
   INSERT INTO forgotten(digest, channel, source, at) VALUES ($1, $2, $3, $4) ON CONFLICT (digest, channel) DO NOTHING]]
 
 local function bury(unit, row, messages, digest, event_digest, now)
-  local ids = { row.message_id }
-  for _, one in ipairs(messages) do ids[#ids + 1] = one.message_id end
-  for _, id in pairs(ids) do unit[#unit + 1] = { KEEP_DIGEST, digest(id), "", "message", now } end
+  for _, id in ipairs(messages) do unit[#unit + 1] = { KEEP_DIGEST, digest(id), "", "message", now } end
   for _, text in ipairs(GONE) do unit[#unit + 1] = { text, row.id } end
-  unit[#unit + 1] = { TOMBSTONE, row.id, row.step, M.MARK .. event_digest, "forgotten", now, expect = 1 }
-  unit[#unit + 1] = { SILENCE, row.id }
-  unit[#unit + 1] = { amend.LOG_ONE, row.id }
+  local held = row.once and once.digested(row.once, digest)
+  unit[#unit + 1] = { TOMBSTONE, row.id, row.step, M.MARK .. event_digest, "forgotten", now, amend.or_null(held), expect = 1 }
+  if held then once.hide(unit, row.id, row.once, held) end
+  unit[#unit + 1], unit[#unit + 2], unit[#unit + 3] = { SILENCE, row.id }, { SHORTEN, row.id }, { LAST, row.id }
+end
+
+--- The ids of all messages of some rows: n → a list.
+local function messages_of(box, rows, first, last)
+  local questions, lists = {}, {}
+  for n = first, last do questions[#questions + 1] = { EARLIER, rows[n].id } end
+  local found, err, info = box.db:read(questions)
+  if not found then return nil, err, info end
+  for n = first, last do
+    lists[n] = { rows[n].message_id }
+    for _, one in ipairs(found[n - first + 1]) do lists[n][#lists[n] + 1] = one.message_id end
+  end
+  return lists
 end
 
 --- Forgets confirmations, in units of some dozens, each whole: who is killed in between begins again and finds the rest.
 -- @tparam table rows of of_people
 -- @tparam function digest(text) → text
 -- @tparam function content(row) → the text of its event that a repeat is compared by
+-- @tparam ?boolean late no news of its messages is expected any more: their ids need not be kept
 -- @treturn ?number how many were queued, and are cancelled
-function Forget:bury(rows, digest, content, now)
+function Forget:bury(rows, digest, content, now, late)
   local cancelled = 0
   for first = 1, #rows, BATCH do
-    local questions, unit = {}, {}
-    local last = math.min(first + BATCH - 1, #rows)
-    for n = first, last do questions[#questions + 1] = { EARLIER, rows[n].id } end
-    local messages, err, info = self.db:read(questions)
+    local unit, last = {}, math.min(first + BATCH - 1, #rows)
+    local messages, err, info = {}, nil, nil
+    if not late then messages, err, info = messages_of(self, rows, first, last) end
     if not messages then return nil, err, info end
     for n = first, last do
       local row = rows[n]
-      bury(unit, row, messages[n - first + 1], digest, digest(content(row)), now)
+      bury(unit, row, messages[n] or {}, digest, digest(content(row)), now)
       if row.state == "queued" then cancelled = cancelled + 1 end
     end
     local done

@@ -53,20 +53,26 @@ local function is_mine(box, name)
   return false
 end
 
--- Several machines: who claims has the gate's row locked, and who finds it locked, or changed since it was read, claims
--- nothing and goes on to the next one. So nobody waits, and nothing is claimed in vain. PostgreSQL alone.
-local HOLDING = [[
-  WITH held_gate AS MATERIALIZED (
-    SELECT name FROM channel WHERE name = %s AND revision = %s FOR UPDATE SKIP LOCKED)
-]]
+-- Several machines: who claims has the gate's row locked, and who finds it locked, or changed since it was read, does nothing
+-- and goes on to the next one. So nobody waits, and nothing is claimed in vain. All statements of a unit go to PostgreSQL
+-- together, so each of them asks whether the gate is in hand, which the first one notes for the transaction. There is
+-- nothing of that on SQLite, where one process writes at a time.
+-- Where nothing was queued when PostgreSQL last looked, which is the usual state, every index seems to cost nothing, and a
+-- claim would walk through the whole queue for each candidate. In this transaction it takes what is in order already; and as
+-- that makes every plan look dear, it would compile each one for seconds (jit).
+local TAKE_GATE = [[
+  SELECT set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true),
+    set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true),
+    set_config('onemsg.gate', COALESCE((SELECT ':' || g.name FROM (
+      SELECT name FROM channel WHERE name = $1 AND revision = $2 FOR UPDATE SKIP LOCKED) g), ''), true)]]
 
---- The head of a statement that does something only with a gate in hand: EXISTS (SELECT 1 FROM held_gate).
-function M.holding(name, revision) return HOLDING:format(name, revision) end
+--- The statement that takes a gate in hand.
+function M.take(row) return { TAKE_GATE, row.name, row.revision } end
 
---- Where nothing was queued when PostgreSQL last looked, which is the usual state, every index seems to cost nothing, and a
--- claim would walk through the whole queue for each candidate. In this transaction it takes what is in order already.
-M.PLAN_BY_ORDER = { "SELECT set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true), "
-  .. "set_config('enable_bitmapscan', 'off', true)" }
+--- The end of a condition of a statement that is done only with the gate in hand.
+-- @tparam string name of the channel: a parameter, such as "$1"
+function M.in_hand(name) return " AND current_setting('onemsg.gate', true) = ':' || CAST(" .. name .. " AS TEXT)" end
+local IN_HAND = M.in_hand "$1"
 
 local CHARGE = [[
   UPDATE channel SET revision = revision + 1,
@@ -75,7 +81,7 @@ local CHARGE = [[
     next_at = CASE WHEN breaker = 'trial' AND EXISTS (
       SELECT 1 FROM confirmation WHERE state = 'sending' AND owner = $5) THEN $6 ELSE next_at END
   WHERE name = $1 AND revision = $2]]
-local CHARGE_HELD = M.holding("$1", "$2") .. CHARGE .. " AND EXISTS (SELECT 1 FROM held_gate)"
+local CHARGE_HELD = CHARGE .. IN_HAND
 
 --- The statement that charges a gate for what `owner` just claimed. In trial, nothing more leaves before trial_ends.
 -- @tparam boolean held with the gate in hand
@@ -185,6 +191,19 @@ function Gate:park(row, until_at, reason, now)
   return #results[1] == 0
 end
 
+local STAY_QUEUED = [[
+  UPDATE confirmation SET due_at = $4 FROM park p
+  WHERE confirmation.state = 'queued' AND confirmation.channel = $1 AND p.channel = $1 AND p.template = $2 AND p.language = $3
+    AND confirmation.template = p.template AND confirmation.language = p.language AND confirmation.due_at = p.until_at
+    AND p.until_at < $4]]
+local STAY = "UPDATE park SET until_at = $4 WHERE channel = $1 AND template = $2 AND language = $3 AND until_at < $4"
+
+--- A template that is set aside stays so until a later time; one that is not stays as it is.
+function Gate:stay_parked(row, until_at)
+  return self.db:unit { { STAY_QUEUED, row.channel, row.template, row.language, until_at },
+    { STAY, row.channel, row.template, row.language, until_at } }
+end
+
 --- Of a message in `c`, at the time $4: its template is not set aside, or it is the one that tries: the first that is due
 -- and that nobody is before in its recipient's line. Whoever waits for somebody else to leave can't try.
 M.MAY_TRY = [[AND NOT EXISTS (SELECT 1 FROM park p WHERE p.channel = c.channel AND p.template = c.template
@@ -197,17 +216,19 @@ M.MAY_TRY = [[AND NOT EXISTS (SELECT 1 FROM park p WHERE p.channel = c.channel A
 local TRY = [[
   UPDATE park SET until_at = $2 WHERE channel = $1 AND until_at <= $3 AND EXISTS (
     SELECT 1 FROM confirmation c WHERE c.state = 'sending' AND c.lease_until = $2 AND c.owner = $4 AND c.channel = park.channel
-      AND c.template = park.template AND c.language = park.language) RETURNING template, language]]
+      AND c.template = park.template AND c.language = park.language)%s RETURNING template, language]]
 local OTHERS_WAIT = [[
   UPDATE confirmation SET due_at = p.until_at, held = p.reason FROM park p
   WHERE confirmation.state = 'queued' AND confirmation.channel = $1 AND confirmation.due_at <= $2
     AND p.channel = confirmation.channel AND p.template = confirmation.template
     AND p.language = confirmation.language AND p.until_at > $2]]
+local TRYING = { [false] = { TRY:format "", OTHERS_WAIT }, [true] = { TRY:format(IN_HAND), OTHERS_WAIT .. IN_HAND } }
 
 --- The statements after a claim by which the others of a template wait for the one that tries; the first returns the
--- templates.
-function M.trying(channel, owner, now, trial_ends)
-  return { TRY, channel, trial_ends, now, owner }, { OTHERS_WAIT, channel, now }
+-- templates. held: with the gate in hand
+function M.trying(channel, owner, now, trial_ends, held)
+  local texts = TRYING[held]
+  return { texts[1], channel, trial_ends, now, owner }, { texts[2], channel, now }
 end
 
 local UNPARK = "DELETE FROM park WHERE channel = $1 AND template = $2 AND language = $3 RETURNING until_at"
@@ -232,8 +253,8 @@ local KEEP_ASIDE = ([[
     AND p.language = confirmation.language AND p.until_at >= %.0f]]):format(M.PARK_SHIFT, M.FOREVER, M.FOREVER)
 
 --- The statement before a claim by which messages of a template that is set aside for good stay aside, however they came to
--- be due: nobody tries such a template.
-function M.keep_aside(channel, now) return { KEEP_ASIDE, channel, now } end
+-- be due: nobody tries such a template. held: with the gate in hand
+function M.keep_aside(channel, now, held) return { held and KEEP_ASIDE .. IN_HAND or KEEP_ASIDE, channel, now } end
 
 local FOR_GOOD = ("SELECT channel, template, language FROM park WHERE until_at >= %.0f"):format(M.FOREVER)
 

@@ -92,8 +92,46 @@ end
 --- The statement that fails the unit when the key of a confirmation is not its own.
 function M.must_be_own(id) return { IS_MINE, id, expect = 1 } end
 
+-- Whose event is forgotten holds its key by a digest, until somebody speaks of it again -------------------------------------
+
+local DIGEST = "digest " -- no JSON begins so
+
+--- A key as it stands for a confirmation that is forgotten.
+function M.digested(key, digest)
+  return key:sub(1, #DIGEST) == DIGEST and key or DIGEST .. digest("once " .. key)
+end
+
+local HIDE = [[
+  UPDATE once_key SET value = $3 WHERE value = $2
+    AND (id = $1 OR id IN (SELECT f.id FROM confirmation f WHERE f.id = once_key.id AND f.forgotten_at IS NOT NULL))]]
+local HIDE_OTHERS = "UPDATE confirmation SET once = $2 WHERE once = $1 AND forgotten_at IS NOT NULL"
+local KEY_AGAIN = "UPDATE once_key SET value = $2 WHERE value = $1"
+local ROWS_AGAIN = "UPDATE confirmation SET once = $2 WHERE once = $1"
+
+--- Adds to the unit that forgets a confirmation that its key becomes a digest; also where it was brought back meanwhile.
+function M.hide(unit, id, key, held)
+  if key == held then return end
+  unit[#unit + 1], unit[#unit + 2] = { HIDE, id, key, held }, { HIDE_OTHERS, key, held }
+end
+
+--- Adds to a unit that somebody speaks of a key again: who holds it by a digest holds it by name.
+-- @tparam ?function digest nil: nothing was ever forgotten here
+function M.named_again(unit, digest, key)
+  if not digest then return end
+  local held = M.digested(key.key, digest)
+  unit[#unit + 1], unit[#unit + 2] = { KEY_AGAIN, held, key.key }, { ROWS_AGAIN, held, key.key }
+end
+
 --- The id of the confirmation that holds a key, or nil.
-function Once:holder(key)
+-- @tparam ?function digest as for named_again
+function Once:holder(key, digest)
+  if digest then
+    local hidden = {}
+    for name, value in pairs(key) do hidden[name] = value end
+    hidden.key = M.digested(key.key, digest)
+    local id, err, info = self:holder(hidden)
+    if id or err then return id, err, info end
+  end
   local rows, values = rows_of(key)
   local results, err, info = self.db:read { statement(
     "SELECT id FROM once_key WHERE " .. rows .. " AND NOT " .. FREE .. " ORDER BY type LIMIT 1", values) }

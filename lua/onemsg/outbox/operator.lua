@@ -40,23 +40,31 @@ local REPLAY = [[
 
 --- Queues an ended confirmation again, as the rules decide it now.
 -- @tparam table part of a plan (onemsg.workflow.plan)
+-- @tparam ?function digest of what may have been forgotten (onemsg.workflow.forget)
 -- @treturn ?table the changed row; nil, "conflict: …" when its state changed, or another one holds its once_per key
-function Operator:replay(from, part, reason, now, by)
+function Operator:replay(from, part, reason, now, by, digest)
   local otherwise = part.otherwise or {}
-  local unit = {
+  local unit, before = {}, 0
+  if part.once then
+    once.named_again(unit, digest, part.once)
+    before = #unit
+  end
+  for _, statement in ipairs {
     amend.statements.earlier(part.id, now), amend.statements.lost(part.id),
     { REPLAY, part.id, from, reason, now, part.rule, or_null(part.version), part.channel, part.phone, part.template,
       part.language, part.message, self:next_place(now), part.give_up_at, or_null(otherwise.json),
       or_null(otherwise.after), otherwise.on_unknown and 1 or 0, phones.key(part.phone),
       or_null(part.once and part.once.key), or_null(otherwise.send), expect = 1 },
     amend.statements.afresh(part.id), recipient.keep_quiet(part.id, part.quiet), { LOG_ONE, part.id },
-    audit.line(self, now, by, "replay", part.id, from, "queued") }
+    audit.line(self, now, by, "replay", part.id, from, "queued") } do
+    unit[#unit + 1] = statement
+  end
   if part.once then
     unit[#unit + 1], unit[#unit + 2] = once.take(part.once, part.id)
     unit[#unit + 1] = once.must_be_own(part.id)
   end
   local results, err, info = self.db:unit(unit)
-  if results then return results[3][1] end
+  if results then return results[before + 3][1] end
   if info and info.statement == #unit and part.once then
     return nil, "conflict: another confirmation holds its once_per key, " .. part.once.value, info
   end

@@ -3,6 +3,7 @@
 -- It stays queued; its give_up_at goes on.
 local amend = require "onemsg.outbox.amend"
 local audit = require "onemsg.outbox.audit"
+local gate = require "onemsg.outbox.gate"
 
 local M = { methods = {} }
 local Pause = M.methods
@@ -22,8 +23,10 @@ local SET_ASIDE = ([[
   FROM pause p WHERE EXISTS (SELECT 1 FROM pause) AND confirmation.channel = $1 AND state = 'queued' AND due_at <= $2
     AND %s]]):format(M.ASIDE, M.ASIDE_SHIFTED, SHIFT, ABOUT_CONFIRMATION)
 
---- The statement by which a claim sets aside who is due and paused.
-function M.set_aside(channel, now) return { SET_ASIDE, channel, now } end
+local SET_ASIDE_HELD = SET_ASIDE .. gate.in_hand "$1"
+
+--- The statement by which a claim sets aside who is due and paused. held: with the gate in hand
+function M.set_aside(channel, now, held) return { held and SET_ASIDE_HELD or SET_ASIDE, channel, now } end
 
 local PUT = [[
   INSERT INTO pause(kind, name, reason, person, at) VALUES ($1, $2, $3, $4, $5)

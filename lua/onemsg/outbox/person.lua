@@ -101,6 +101,7 @@ end
 -- @treturn ?boolean true
 function Person:join(people, now)
   for _, one in ipairs(people) do
+    self.breathe()
     local names, tie = tie_of(one)
     if #names > 1 and not is_known(self, names, tie, now) then
       local first, err, info = self:persons { names[1] }

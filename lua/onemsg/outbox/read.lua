@@ -2,7 +2,9 @@
 local canonical = require "onemsg.base.canonical"
 local gate = require "onemsg.outbox.gate"
 local json = require "onemsg.base.json"
+local node = require "onemsg.outbox.node"
 local pause = require "onemsg.outbox.pause"
+local templates = require "onemsg.outbox.templates"
 local utf8 = require "onemsg.base.utf8"
 
 local M = { methods = {} }
@@ -48,10 +50,10 @@ local GATE = "SELECT g.* FROM channel g JOIN confirmation c ON c.channel = g.nam
 -- @treturn ?table row
 -- @treturn table history
 -- @treturn table statuses
--- @treturn table behind (an id or nil), gate (of its channel, or nil), pause (reason, person; or nil)
+-- @treturn table behind (an id or nil), gate (of its channel, or nil), pause (reason, person; or nil), node (a name, or nil)
 function Read:story(id)
   local results, err, info = ask(self, { ROW, id }, { HISTORY, id }, { M.STATUSES, id }, { BEHIND, id }, { GATE, id },
-    { pause.OF, id })
+    { pause.OF, id }, { node.OF, id })
   if not results then return nil, err, info end
   local row = results[1][1]
   if not row then return nil end
@@ -60,7 +62,8 @@ function Read:story(id)
     statuses[n] = { message_id = s.message_id, earlier = s.message_id ~= row.message_id or nil, status = s.status,
       at = s.at, received_at = s.received_at, source = s.source, code = s.code, error = s.error }
   end
-  return row, results[2], statuses, { behind = (results[4][1] or {}).id, gate = results[5][1], pause = results[6][1] }
+  return row, results[2], statuses, { behind = (results[4][1] or {}).id, gate = results[5][1], pause = results[6][1],
+    node = (results[7][1] or {}).name }
 end
 
 --- A row with what its submit decided.
@@ -189,14 +192,16 @@ local DUE = [[
 local GATES = "SELECT * FROM channel ORDER BY name"
 local PARKED = "SELECT * FROM park WHERE until_at > $1 ORDER BY channel, template"
 
---- Counts for stats(): states, due, oldest_due, channels, parked, paused.
+--- Counts for stats(): states, due, oldest_due, channels, parked, paused, nodes, templates.
 function Read:counts(now)
-  local results, err, info = ask(self, { STATES }, { DUE, now }, { GATES }, { PARKED, now }, { pause.ALL })
+  local results, err, info = ask(self, { STATES }, { DUE, now }, { GATES }, { PARKED, now }, { pause.ALL },
+    { node.ALL, now - node.GONE }, { templates.ALL })
   if not results then return nil, err, info end
   local states = {}
   for _, row in ipairs(results[1]) do states[row.state] = row.n end
   return { states = states, due = results[2][1].n, oldest_due = results[2][1].oldest,
-           channels = gate.known(results[3], self.names), parked = results[4], paused = results[5] }
+           channels = gate.known(results[3], self.names), parked = results[4], paused = results[5],
+           nodes = results[6], templates = results[7] }
 end
 
 return M

@@ -5,6 +5,7 @@
 local amend = require "onemsg.outbox.amend"
 local audit = require "onemsg.outbox.audit"
 local forget = require "onemsg.outbox.forget"
+local gate = require "onemsg.outbox.gate"
 local once = require "onemsg.outbox.once"
 local person = require "onemsg.outbox.person"
 local phones = require "onemsg.base.phone"
@@ -48,6 +49,7 @@ end
 local SKIP_DUE = skip [[id IN (
   SELECT id FROM confirmation WHERE channel = $2 AND state = 'queued' AND due_at <= $1
   ORDER BY due_at, place LIMIT $3)]]
+local SKIP_DUE_HELD = SKIP_DUE:gsub(" RETURNING %*$", gate.in_hand "$2" .. "%0")
 local SKIP_PERSON = skip("person = " .. person.of "$2" .. " AND (channel = $3 OR $3 = '')")
 local LOG_SKIPPED = [[
   INSERT INTO history(id, step, at, state, reason, version)
@@ -63,7 +65,10 @@ local SKIP_NEW = "UPDATE confirmation SET " .. skipping "$2" .. [[
 function M.skip_new(id, now) return { SKIP_NEW, id, now } end
 
 --- The statements that skip what is due to suppressed recipients; the first returns the rows.
-function M.skip_due(channel, now) return { SKIP_DUE, now, channel, M.AHEAD }, { LOG_SKIPPED, now } end
+-- @tparam boolean held with the channel's gate in hand
+function M.skip_due(channel, now, held)
+  return { held and SKIP_DUE_HELD or SKIP_DUE, now, channel, M.AHEAD }, { LOG_SKIPPED, now }
+end
 
 local SUPPRESSED = "SELECT s.* FROM suppression s WHERE " .. ON:format(person.of "$1", "$2", "$3") .. " LIMIT 1"
 

@@ -58,6 +58,7 @@ local function confirmation(changes)
     resends INTEGER NOT NULL DEFAULT 0,
     fallback TEXT,                     -- handed_over, done, failed, unknown
     fallback_lease DOUBLE PRECISION,   -- handed_over: its function ends before that
+    forgotten_at DOUBLE PRECISION,     -- since when it is a tombstone: see onemsg.outbox.forget
     CHECK (' ]] .. changes .. [[ ' LIKE '% ' || was || '>' || state || ' %'), -- read anew at every change by PostgreSQL: one text
     CHECK (state <> 'sending' OR (owner IS NOT NULL AND lease_until IS NOT NULL AND left_at IS NOT NULL)),
     CHECK (state NOT IN ('queued', 'sending') OR (channel IS NOT NULL AND phone IS NOT NULL AND person IS NOT NULL
@@ -86,6 +87,8 @@ local INDEXES = {
   "CREATE INDEX confirmation_unclear ON confirmation(fallback) WHERE fallback = 'unknown'",
   "CREATE INDEX confirmation_once ON confirmation(once) WHERE once IS NOT NULL",
   "CREATE INDEX confirmation_suppressed ON confirmation(person) WHERE suppressed_at IS NOT NULL",
+  "CREATE INDEX confirmation_age ON confirmation(created_at, id) WHERE forgotten_at IS NULL",
+  "CREATE INDEX confirmation_forgotten ON confirmation(forgotten_at, id) WHERE forgotten_at IS NOT NULL",
   "CREATE INDEX confirmation_quiet ON confirmation(channel, due_at) WHERE state = 'queued' AND quiet IS NOT NULL",
 }
 
@@ -181,6 +184,14 @@ local GATES = {
       until_at DOUBLE PRECISION NOT NULL, reason TEXT NOT NULL,
       PRIMARY KEY (channel, template, language)
     )]],
+  -- What the platform said last of the templates in use; allowed: 1 where the rules let it be marketing.
+  [[CREATE TABLE template_seen (
+      channel TEXT NOT NULL, name TEXT NOT NULL, language TEXT NOT NULL,
+      category TEXT, status TEXT, quality TEXT, allowed INTEGER NOT NULL, at DOUBLE PRECISION NOT NULL,
+      PRIMARY KEY (channel, name, language)
+    )]],
+  -- When the templates of a channel are looked at next, by whichever process comes first.
+  "CREATE TABLE template_look (channel TEXT PRIMARY KEY, next_at DOUBLE PRECISION NOT NULL)",
   -- kind: channel, template, rule; person: who paused it
   [[CREATE TABLE pause (
       kind TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, person TEXT, at DOUBLE PRECISION NOT NULL,
@@ -198,6 +209,11 @@ local GATES = {
       who TEXT NOT NULL, what TEXT NOT NULL, about TEXT NOT NULL, was TEXT, became TEXT
     )]],
   "CREATE INDEX audit_place ON audit(place, id)",
+  -- The processes that send: see onemsg.outbox.node.
+  [[CREATE TABLE node (
+      token TEXT PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, ended INTEGER NOT NULL
+    )]],
+  "CREATE INDEX node_name ON node(name, at)",
   -- A gate: see onemsg.pace. revision guards every change against one that somebody else made meanwhile.
   [[CREATE TABLE channel (
       name TEXT PRIMARY KEY,
@@ -245,9 +261,10 @@ end
 --- Brings a database to the newest step. Safe when several processes do so at once: each step is one unit that only
 -- one of them can do, by the step's number in the table meta.
 -- @tparam string identity of the store, if it is made now: copies of it have it too
+-- @tparam ?boolean filling by whoever copies a store into it
 -- @treturn ?boolean true
 -- @treturn string with nil: "config: …" (made by a newer onemsg, or with other tables) or "store: …"
-function M.migrate(db, steps, identity)
+function M.migrate(db, steps, identity, filling)
   local ok, err, info = db:unit {
     { "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)" },
     { "INSERT INTO meta(name, value) VALUES ('schema', '0') ON CONFLICT (name) DO NOTHING" },
@@ -256,12 +273,17 @@ function M.migrate(db, steps, identity)
   if not ok then return nil, err, info end
   while true do
     local rows
-    rows, err, info = db:unit { { "SELECT name, value FROM meta WHERE name LIKE 'schema%'" } }
+    rows, err, info = db:unit { { "SELECT name, value FROM meta WHERE name LIKE 'schema%' OR name IN ('copying', 'moved')" } }
     if not rows then return nil, err, info end
     local at, marks = 0, {}
     for _, row in ipairs(rows[1]) do
       local n = tonumber(row.name:match("^schema (%d+)$"))
-      if n then marks[n] = row.value else at = tonumber(row.value) end
+      if n then marks[n] = row.value elseif row.name == "schema" then at = tonumber(row.value) end
+      if row.name == "moved" then
+        return nil, "config: all that this store held was copied to " .. row.value .. ": use that one", { outcome = "invalid" }
+      elseif row.name == "copying" and not filling then
+        return nil, "config: a copy into this store was not finished: run `onemsg copy` again", { outcome = "invalid" }
+      end
     end
     for n = 1, math.min(at, #steps) do
       if marks[n] ~= mark(steps[n]) then

@@ -37,8 +37,7 @@ local CLAIM = [[
     ORDER BY c.due_at, c.place LIMIT $6)
   RETURNING *]]
 local CLAIM_ALONE = CLAIM:format ""
--- With the gate in hand, or nothing: see outbox.gate.
-local CLAIM_HELD = gate.holding("$1", "$7") .. CLAIM:format " AND EXISTS (SELECT 1 FROM held_gate)"
+local CLAIM_HELD = CLAIM:format(gate.in_hand "$1") -- or nothing: see outbox.gate
 
 local LOG_CLAIM = [[
   INSERT INTO history(id, step, at, state, reason, version)
@@ -53,26 +52,25 @@ local LOG_CLAIM = [[
 -- @treturn table templates of which one message tries
 function Send:claim(row, n, cost, now, lease, gap)
   local owner = self:next_owner()
-  local skip, log_skipped = recipient.skip_due(row.name, now)
-  local try, others_wait = gate.trying(row.name, owner, now, now + lease)
-  local several = self.several
+  local held = self.several
+  local skip, log_skipped = recipient.skip_due(row.name, now, held)
+  local try, others_wait = gate.trying(row.name, owner, now, now + lease, held)
   local unit = {
-    pause.set_aside(row.name, now),
-    gate.keep_aside(row.name, now),
-    several and { CLAIM_HELD, row.name, owner, now + lease, now, now - gap, n, row.revision }
-      or { CLAIM_ALONE, row.name, owner, now + lease, now, now - gap, n },
-    gate.charge(row, owner, cost, now + lease, several),
+    pause.set_aside(row.name, now, held),
+    gate.keep_aside(row.name, now, held),
+    { held and CLAIM_HELD or CLAIM_ALONE, row.name, owner, now + lease, now, now - gap, n },
+    gate.charge(row, owner, cost, now + lease, held),
     { LOG_CLAIM, owner },
     skip, log_skipped,
     try, others_wait,
   }
-  if several then table.insert(unit, 1, gate.PLAN_BY_ORDER) end
+  if held then table.insert(unit, 1, gate.take(row)) end
   local results, err, info = self.db:unit(unit)
   if not results then
     if not err:find("^conflict:") then self.open_claims[#self.open_claims + 1] = owner end
     return nil, amend.refusal(err, info)
   end
-  if several then table.remove(results, 1) end
+  if held then table.remove(results, 1) end
   return results[3], results[6], results[8]
 end
 
@@ -110,7 +108,7 @@ local RECORD = [[
     faulted_at = COALESCE($13, faulted_at), faults = COALESCE($17, faults),
     accepted_at = COALESCE($14, accepted_at), fallback_at = $15,
     lease_until = NULL, changed_at = $16
-  WHERE id = $1 AND owner = $2 AND attempts = $3 AND state = $4 RETURNING *]]
+  WHERE id = $1 AND owner = $2 AND attempts = $3 AND state = $4]] .. amend.nobody_had "$10" .. " RETURNING *"
 
 --- Begins to record what came of a claimed message.
 -- @tparam table row as claim() gave it
@@ -178,7 +176,8 @@ local function keep_id(box, begun, there)
     kept, err, info = box:amended(box:amend(there, { message_id = change.message_id,
       job_id = amend.or_null(change.job_id or there.job_id), attend_at = amend.NONE, attend_until = amend.NONE,
       note = there.reason .. "; its answer came late, with the id " .. change.message_id }, begun.now))
-  else
+  end
+  if not kept and (not err or err:find "^conflict:") then
     kept, err, info = box:keep { amend.statements.late(row, change.message_id, begun.now),
       amend.statements.found(row.id, row.left_at) }
     kept = kept and there
@@ -198,6 +197,8 @@ function Send:recorded(begun)
   if not err:find("^conflict:") then return nil, err, info end
   local there, read_err, read_info = self:row(begun.row.id)
   if not there then return nil, read_err or "store: the confirmation is gone", read_info end
+  local same = there.owner == begun.row.owner and there.attempts == begun.row.attempts
+  if same and begun.change.message_id and there.state == (begun.from or "sending") then return record_without_id(self, begun) end
   local mine = there.owner == begun.row.owner and not begun.late
   if mine and there.state == "unknown" then return record_late(self, begun, there) end
   there, err, info = keep_id(self, begun, there)

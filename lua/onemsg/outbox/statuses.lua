@@ -105,6 +105,7 @@ function Statuses:owners(ids)
   for first = 1, #ids, CHUNK do
     local unit = {}
     for n = first, math.min(first + CHUNK - 1, #ids) do unit[#unit + 1] = { OF_MESSAGE, ids[n][1], ids[n][2] } end
+    self.breathe()
     local results, err, info = self.db:read(unit)
     if not results then return nil, err, info end
     for _, list in ipairs(results) do
@@ -126,6 +127,7 @@ function Statuses:with_statuses(rows)
       unit[#unit + 1] = { ROW, rows[n].id }
       unit[#unit + 1] = { STATUSES, rows[n].id }
     end
+    self.breathe()
     local results, err, info = self.db:read(unit)
     if not results then return nil, err, info end
     for n = 1, #results, 2 do

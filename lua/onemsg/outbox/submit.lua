@@ -17,10 +17,11 @@ local LOG_ONE, or_null = amend.LOG_ONE, amend.or_null
 
 M.PERSON = person.of "$22" -- of a new confirmation
 
--- When a new message may leave: now, but after the one before it in the recipient's line, and 6 s after the last.
+-- When a new message may leave: now, or when its rule says, but after the one before it in the recipient's line, and 6 s
+-- after the last.
 local TURN = [[
   (SELECT MAX(t) FROM (
-    SELECT CAST($14 AS DOUBLE PRECISION) AS t
+    SELECT CAST($25 AS DOUBLE PRECISION) AS t
     UNION ALL SELECT due_at + $15 FROM (
       SELECT due_at FROM confirmation
       WHERE channel = $8 AND person = ]] .. M.PERSON .. [[ AND state IN ('queued', 'sending') AND place <= $13
@@ -43,13 +44,15 @@ local SET_ASIDE = [[
 
 local RESOLVED = "UPDATE confirmation SET resolved = $2 WHERE id = $1"
 
+-- Who leaves later stands in the recipient's line where its time is: nobody waits behind it until then.
 local function insertion(box, plan, part, parts, now, gap, owner)
-  local otherwise = part.otherwise or {}
+  local otherwise, after = part.otherwise or {}, part.after or 0
   return { INSERT, part.id, plan.text, plan.type, part.state, part.reason, or_null(part.rule), or_null(part.version),
     or_null(part.channel), or_null(part.phone), or_null(part.template), or_null(part.language), or_null(part.message),
-    box:next_place(now), now, gap, or_null(part.give_up_at), owner, or_null(otherwise.json), or_null(otherwise.after),
+    box:next_place(now) + math.floor(after * 1e6), now, gap, or_null(part.give_up_at), owner,
+    or_null(otherwise.json), or_null(otherwise.after),
     otherwise.on_unknown and 1 or 0, parts, or_null(part.phone and phones.key(part.phone)),
-    or_null(part.once and part.once.key), or_null(otherwise.send), expect = 1 }
+    or_null(part.once and part.once.key), or_null(otherwise.send), now + after, expect = 1 }
 end
 
 --- The unit that stores an event's confirmations, whole or, when the id is known already, not at all.
@@ -58,6 +61,7 @@ local function submission(box, plan, now, gap, digest)
   local first = {} -- key → the confirmation that takes it for all of this event's that have the same
   for n, part in ipairs(plan.parts) do
     if part.phone then forget.named_again(unit, digest, part.phone, phones.key(part.phone)) end
+    if part.once then once.named_again(unit, digest, part.once) end
     unit[#unit + 1] = insertion(box, plan, part, n == 1 and #plan.parts or 1, now, gap, owner)
     if plan.resolved then unit[#unit + 1] = { RESOLVED, part.id, plan.resolved } end
     if part.once and part.state == "queued" then

@@ -13,6 +13,7 @@ local M = {}
 M.SCHEDULE = { 15, 60, 300, 1800, 10800 }
 M.JITTER = 0.1            -- of such a time, at most, and only later
 M.STALLED_AFTER = 86400   -- seconds of silence until a message without a ttl is `stalled`
+M.HELD_FOR = 7 * 86400    -- the same of one that WhatsApp took and holds back: it is paced for days (PLATFORM.md 9)
 M.HOOKS_FLOW = 600        -- a channel whose hooks came so recently is not polled
 M.MUTE = 86400            -- seconds until a channel that does not offer hookInfo is asked again
 M.RESENDS = 2             -- new messages after a proven failure, at most

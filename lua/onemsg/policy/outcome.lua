@@ -77,7 +77,9 @@ end
 local function answered(receipt)
   if receipt.outcome == "accepted" then
     local reason = receipt.id and "" or "accepted without an id: it can't be followed"
-    return { state = "accepted", reason = reason, message_id = receipt.id }, { passed = true }
+    return { state = "accepted", reason = reason, message_id = receipt.id,
+      held = receipt.held and ("WhatsApp holds it back (%s), and sends it later or not at all"):format(receipt.held) },
+      { passed = true }
   end
   local job = tostring(receipt.job_id)
   return { state = "unknown", job_id = job, reason = "1MSG queued it as job " .. job .. ", which no call resolves" },

@@ -124,7 +124,8 @@ local function next_step(one, know, time)
   elseif one.state == "sending" then
     list[1] = "Its answer; without one it is unknown, and never sent again by itself."
   elseif one.state == "accepted" or one.state == "sent" then
-    list[1] = "A webhook of 1MSG, or its answer when it is asked, says what became of it"
+    if one.held then list[1] = bare(one.held, "") .. "." end
+    list[#list + 1] = "A webhook of 1MSG, or its answer when it is asked, says what became of it"
       .. (one.stall_at and (", until %s."):format(time(one.stall_at)) or ".")
   elseif one.state == "unknown" then
     list[1] = "Evidence is looked for; it is never sent again by itself."

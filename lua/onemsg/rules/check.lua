@@ -24,7 +24,7 @@ local FIELDS = {
   phone = true, bsuid = true, username = true, chat_id = true, country = true,
   name = true, action = true, next_step = true, template = true, language = true,
   namespace = true, channel = true, header = true, buttons = true, consent = true, once_per = true,
-  otherwise = true, quiet = true, ttl = true, give_up_after = true, text = true, test = true,
+  otherwise = true, quiet = true, ttl = true, give_up_after = true, after = true, text = true, test = true,
 }
 local TEMPLATE_FIELDS = { language = true, languages = true, namespace = true, body = true, header = true,
   buttons = true, ttl = true, text = true, allow_marketing = true }
@@ -279,6 +279,7 @@ local READY = {
   once_per = once.read, ttl = Case.ttl, text = Case.mode, language = Case.language, languages = Case.languages,
   country = Case.country,
   give_up_after = function(self, value) return self:duration("give_up_after", value) end,
+  after = function(self, value) return self:duration("after", value) end,
   header = function(self, value) return self:deep("header", value) end,
   buttons = function(self, value) return self:deep("buttons", self:want("buttons", value, "table", "{ … }")) end,
   allow_marketing = function(self, value) return self:want("allow_marketing", value, "boolean", "true") end,
@@ -287,7 +288,7 @@ local READY = {
   template = function(self, value) return self:want("template", value, "string", '"action_success"') end,
 }
 -- These a rule may switch off with false when the defaults have them.
-local OPTIONAL = { consent = true, country = true,
+local OPTIONAL = { consent = true, country = true, after = true,
   once_per = true, otherwise = true, quiet = true, header = true, buttons = true }
 
 function Case:ready(field, value)

@@ -226,6 +226,7 @@ local function render(rule, context, decision)
   end
   decision.template, decision.ttl, decision.give_up_after, decision.text =
     rule.template, slots.ttl, slots.give_up_after, slots.text
+  decision.after = slots.after or nil
   local otherwise, quiet = slots.otherwise, slots.quiet
   if otherwise then
     local said, why

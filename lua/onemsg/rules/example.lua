@@ -18,8 +18,8 @@ local FIELDS = { event = true, expect = true }
 local EXPECTED = { confirm = true, rule = true, reason = true, body = true, phone = true, bsuid = true, username = true,
   chat_id = true, country = true,
   name = true, action = true, next_step = true, template = true, language = true, namespace = true, channel = true,
-  once_per = true, ttl = true, give_up_after = true, text = true }
-local SECONDS = { ttl = true, give_up_after = true }
+  once_per = true, ttl = true, give_up_after = true, after = true, text = true }
+local SECONDS = { ttl = true, give_up_after = true, after = true }
 
 local function list_of(value) return type(value) == "table" and value or { value } end
 

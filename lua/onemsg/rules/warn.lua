@@ -32,7 +32,7 @@ for _, field in ipairs(phones.FIELDS) do IS_ADDRESS[field] = true end
 
 -- Fields whose texts people read, beside the variables; in all others a text is a word of ours, of the platform, of a file.
 local QUIET = { on = true, when = true, template = true, language = true, namespace = true, channel = true, header = true,
-  buttons = true, give_up_after = true, ttl = true, consent = true, text = true, country = true, once_per = true,
+  buttons = true, give_up_after = true, after = true, ttl = true, consent = true, text = true, country = true, once_per = true,
   quiet = true, otherwise = true }
 local OTHER_MARKS = { { "%[%[?([%a_][%w_]*%.?[%w_%.]*)%]", "[%s]" }, { "<([%a_][%w_]*%.?[%w_%.]*)>", "<%s>" },
   { "%%([%a_][%w_]*%.?[%w_%.]*)%%", "%%%s%%" }, { "%$([%a_][%w_]+%.?[%w_%.]*)", "$%s" } }

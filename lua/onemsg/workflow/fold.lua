@@ -12,6 +12,7 @@ local statuses = require "onemsg.outbox.statuses"
 local M = {}
 
 local TRIES = 8         -- of a fold whose row is changed by others all the time
+local PORTION = 64      -- confirmations whose changes are under way together: who waits for the store waits no longer
 
 --- The change of one row by all that is known of its messages, ready for amend(); nil: none.
 local function change_of(flow, row, known, now)
@@ -36,7 +37,8 @@ local function change_of(flow, row, known, now)
     change.held, change.attend_until = amend.NONE, amend.NONE
     after[1], after[2], after[3] = recipient.lift_for_delivery(row, now)
   end
-  if change.state == "sent" and row.state == "stalled" then -- on its way after all: it may fall silent once more
+  if change.state and row.held then change.held = amend.NONE end -- what WhatsApp held back is on its way, or is over
+  if change.state == "sent" and (row.state == "stalled" or row.held) then -- on its way after all: it may fall silent once more
     change.stall_at = now + flow.stalled_after
     change.attend_at = change.stall_at
   end
@@ -61,26 +63,33 @@ local function begin(flow, one, now)
   return begun
 end
 
---- Folds all that the store knows of some confirmations into them.
--- @tparam table rows
--- @treturn ?boolean true; nil, err, info when the store failed
-function M.fold(flow, rows)
-  local now, left = flow.now(), rows
+--- Tells of a change that is on disk, and does what it asks for.
+-- @tparam function further of amended()
+local function tell(flow, one, row, further, now)
+  for _, back in ipairs(one.lifts and further(2) or {}) do flow:announce(back) end
+  if one.told then log.amended(flow, row, one.change, now) end
+  if one.measures then flow.worker:apply(row, one.measures) end
+  if one.told and row.textless ~= 1 then flow.worker:heard(row) end
+end
+
+--- Folds a few.
+local function fold_portion(flow, left, now)
   for _ = 1, TRIES do
     if #left == 0 then return true end
     local list, err, info = flow.box:with_statuses(left)
     if not list then return nil, err, info end
     local begun = {}
-    for _, one in ipairs(list) do begun[#begun + 1] = begin(flow, one, now) end
+    for _, one in ipairs(list) do
+      flow.breathe()
+      begun[#begun + 1] = begin(flow, one, now)
+    end
     left = {}
     for _, one in ipairs(begun) do
+      flow.breathe()
       local row
       row, err, info = flow.box:amended(one)
       if row then
-        for _, back in ipairs(one.lifts and err(2) or {}) do flow:announce(back) end
-        if one.told then log.amended(flow, row, one.change, now) end
-        if one.measures then flow.worker:apply(row, one.measures) end
-        if one.told and row.textless ~= 1 then flow.worker:heard(row) end
+        tell(flow, one, row, err, now)
       elseif err:find("^conflict:") then
         left[#left + 1] = one.row
       else
@@ -89,6 +98,19 @@ function M.fold(flow, rows)
     end
   end
   return true -- others are at it; the upkeep looks once more
+end
+
+--- Folds all that the store knows of some confirmations into them.
+-- @tparam table rows
+-- @treturn ?boolean true; nil, err, info when the store failed
+function M.fold(flow, rows)
+  for first = 1, #rows, PORTION do
+    local portion = {}
+    for n = first, math.min(first + PORTION - 1, #rows) do portion[#portion + 1] = rows[n] end
+    local done, err, info = fold_portion(flow, portion, flow.now())
+    if not done then return nil, err, info end
+  end
+  return true
 end
 
 --- Folds what is held for messages whose answers were just recorded.

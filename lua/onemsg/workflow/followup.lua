@@ -10,6 +10,7 @@ local fold = require "onemsg.workflow.fold"
 local hooks = require "onemsg.workflow.hooks"
 local news = require "onemsg.policy.delivery"
 local reconcile = require "onemsg.workflow.reconcile"
+local templates = require "onemsg.workflow.templates"
 local ways = require "onemsg.workflow.ways"
 
 local M = {}
@@ -172,7 +173,7 @@ function M.first_look(flow, row, change, now)
     change.attend_at = news.look_at(now, 1, flow.random)
   elseif change.state == "accepted" then
     local ttl = cjson.decode(row.message).ttl
-    change.stall_at = now + (ttl and ttl > 0 and ttl or flow.stalled_after)
+    change.stall_at = now + math.max(ttl and ttl > 0 and ttl or flow.stalled_after, change.held and news.HELD_FOR or 0)
     change.attend_at = change.message_id and math.min(news.look_at(now, 1, flow.random), change.stall_at)
       or change.stall_at
   end
@@ -204,8 +205,10 @@ local function keep_up(worker, now)
   local ok, words, ahead = fold.upkeep(flow, now, worker.upkeep_at == 0 and 0 or now - UPKEEP_BACK)
   local err = not ok and words
   if ok and words then ok, err = hooks.template_news(flow, now) end -- words were left
-  if ok then ok, err = hooks.marketing_ends(flow, now) end
+  if ok then ok, err = templates.marketing_ends(flow, now) end
+  if ok then ok, err = templates.look(worker, now) end
   if ok then ok, err = set_back(worker, now, ahead) end
+  if ok then ok, err = flow.box:sign(flow.node, now) end
   if not ok then return worker:trouble(err) end
   worker.upkeep_at = at + UPKEEP
 end

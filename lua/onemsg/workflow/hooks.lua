@@ -3,18 +3,15 @@
 local check = require "onemsg.base.check"
 local core -- at the first hook: loading this loads no C
 local fold = require "onemsg.workflow.fold"
-local gate = require "onemsg.outbox.gate"
 local forgotten = require "onemsg.workflow.forget"
 local hooks = require "onemsg.hooks"
 local news = require "onemsg.policy.delivery"
 local phones = require "onemsg.base.phone"
 local statuses = require "onemsg.outbox.statuses"
+local templates = require "onemsg.workflow.templates"
 
 local M = { methods = {} }
 local statements = statuses.statements
-
-local HOUR = 3600
-local DISABLED = 86400  -- seconds to set a template aside that a hook calls disabled or rejected
 
 --- The name of the channel that a hook speaks of: '' when that is open; nil when it is certainly none of ours. The id is
 -- compared as onemsg.new compares it with the token's: ODI371267300, 371267300, instance371267300 are one.
@@ -33,6 +30,7 @@ end
 local function of_ours(flow, list, given, counts)
   local ours = {}
   for _, item in ipairs(list) do
+    flow.breathe()
     local name = channel_of(flow, item.instance, given)
     if name then ours[#ours + 1] = { item = item, channel = name } else counts.foreign = counts.foreign + 1 end
   end
@@ -67,10 +65,14 @@ local function drop_forgotten(flow, found)
 end
 
 --- All that has to be on disk before the hook is acknowledged.
-local function to_keep(found, body, now)
+local function to_keep(flow, found, body, now)
   local list = {}
-  for n, one in ipairs(found.events) do list[n] = statements.status(one.item, one.channel, "hook", now) end
+  for n, one in ipairs(found.events) do
+    flow.breathe()
+    list[n] = statements.status(one.item, one.channel, "hook", now)
+  end
   for _, one in ipairs(found.messages) do
+    flow.breathe()
     if one.item.from_me then
       list[#list + 1] = statements.echo(one.item, one.channel, now)
       local address = phones.of_item(one.item)
@@ -81,6 +83,7 @@ local function to_keep(found, body, now)
     for _, one in ipairs(kind) do list[#list + 1] = statements.word(one.item, one.channel, now) end
   end
   for _, one in ipairs(found.events) do
+    flow.breathe()
     local address = phones.of_item(one.item)
     if address then list[#list + 1] = statements.alarm(address, now) end
   end
@@ -105,6 +108,7 @@ end
 local function words_of_customers(flow, messages, now)
   local stopped, started = 0, 0
   for _, one in ipairs(messages) do
+    flow.breathe()
     local message, at = one.item, written_at(one.item, now)
     local address = not message.from_me and not message.group and phones.of_item(message)
     if address and message.moved_to then
@@ -129,73 +133,11 @@ local function words_of_customers(flow, messages, now)
   return stopped, started
 end
 
--- Words about a template that set it aside, for so many seconds, and those that lift that (PLATFORM.md 9). FLAGGED and
--- IN_APPEAL change nothing: such a template still goes out.
-local paused = { PAUSED = 3 * HOUR, DISABLED = DISABLED, REJECTED = DISABLED, PENDING_DELETION = DISABLED,
-                 DELETED = DISABLED, LOCKED = DISABLED, ARCHIVED = DISABLED, LIMIT_EXCEEDED = DISABLED }
-local lifted = { APPROVED = true, REINSTATED = true, UNARCHIVED = true }
-
--- People agreed to messages about what they did: a template that has become marketing waits for somebody who says that it may.
-local MARKETING = "the template is set aside: WhatsApp counts it as marketing now; if people agreed to that, write "
-  .. "allow_marketing = true in the template, else appeal or use another one"
-
-local function allows_marketing(flow, name, now)
-  local form = (flow:ruleset(now).templates or {})[name]
-  return form ~= nil and form.allow_marketing == true
-end
-
---- What a template's category or quality asks for.
--- @treturn boolean was it a word about that?
-local function act_upon_worth(flow, word, row, now)
-  if word.word == "CATEGORY_MARKETING" then
-    if not allows_marketing(flow, row.template, now) then
-      flow.worker:apply(row, { park = { until_at = gate.FOREVER, reason = MARKETING } })
-    end
-  elseif word.word:find "^CATEGORY_" then
-    M.marketing_ends(flow, now, row)
-  elseif word.word == "QUALITY_RED" then
-    flow:alert { alert = "quality", channel = row.channel, template = row.template,
-      reason = ("WhatsApp rates %s (%s) as of low quality: it is paused if that goes on"):format(row.template, row.language) }
-  end
-  return word.word:find "^CATEGORY_" ~= nil or word.word:find "^QUALITY_" ~= nil
-end
-
---- Takes up templates that were set aside as marketing: the one that is of another category now, or those that the rules
--- allow by now.
--- @tparam ?table row channel, template, language
--- @treturn ?boolean true
-function M.marketing_ends(flow, now, row)
-  local list, err, info = flow.box:parked_for_good()
-  if not list then return nil, err, info end
-  for _, park in ipairs(list) do
-    local is_it = row and row.channel == park.channel and row.template == park.template and row.language == park.language
-    if flow.channels[park.channel] and (is_it or not row and allows_marketing(flow, park.template, now)) then
-      local done
-      done, err, info = flow.box:unpark(park, now)
-      if done == nil then return nil, err, info end
-      if done then
-        flow:alert { alert = "resumed", channel = park.channel, template = park.template,
-          reason = is_it and "WhatsApp does not count it as marketing any more" or "the rules allow marketing with it" }
-        flow.worker:wake()
-      end
-    end
-  end
-  return true
-end
-
 --- Does what one word asks for, on one channel.
 local function act_upon(flow, word, name, now)
   if word.subject ~= "" then
     local row = { channel = name, template = word.subject, language = word.language }
-    if act_upon_worth(flow, word, row, now) then return end
-    if paused[word.word] then
-      flow.worker:apply(row, { park = { until_at = now + paused[word.word], reason =
-        ("the template is set aside: WhatsApp calls it %s"):format((word.word:lower():gsub("_", " "))) } })
-    elseif lifted[word.word] then
-      local _, err = flow.box:unpark_for_a_time(row, now)
-      if err then flow.worker:trouble(err) end
-    end
-    return
+    return templates.heard(flow, row, word.word, now)
   end
   local _, measures = news.failed({ resends = 0 }, word, now, flow.random)
   measures.park, measures.suppress = nil, nil
@@ -244,7 +186,7 @@ function M.methods.hooks(flow, body, options)
   if type(body) ~= "string" and type(body) ~= "table" then
     check.misuse("hooks takes the body of a webhook, a text, not a " .. type(body))
   end
-  local found, err = hooks.parse(body, now)
+  local found, err = hooks.parse(body, now, flow.breathe)
   local tally = flow.counted
   tally.hooks = tally.hooks + 1
   if not found then
@@ -261,10 +203,11 @@ function M.methods.hooks(flow, body, options)
   if not dropped then return nil, failed, lost end
   if dropped > 0 then counts.forgotten = dropped end
   counts.messages = #found.messages
-  local kept, store_err, info = flow.box:keep(to_keep(found, body, now))
+  local kept, store_err, info = flow.box:keep(to_keep(flow, found, body, now))
   if not kept then return nil, store_err, info end
   local fresh, seen = {}, {}
   for n, one in ipairs(found.events) do
+    flow.breathe()
     if #kept[n] > 0 then
       counts.new = counts.new + 1
       local key = one.item.id .. "\0" .. one.channel

@@ -39,7 +39,7 @@ local SHOWS = { time = "function" }
 --- Everything about a confirmation.
 -- @tparam string id
 -- @treturn ?table id, type, state, reason, rule, version, channel, phone, body, template, language, message_id, job_id,
---   code, attempts, due_at, held (why it waits), give_up_at, created_at, changed_at, accepted_at;
+--   code, attempts, due_at, held (why it waits, or that WhatsApp holds it back), give_up_at, created_at, changed_at, accepted_at;
 --   statuses = { { message_id, earlier (true: of a message before the present one), status, at, received_at, source,
 --   code, error }, … }, all that its state is made of;
 --   way (the rule's other way), fallback, fallback_at, way_missing (a sentence: it is overdue, and nobody used it);
@@ -56,6 +56,7 @@ function Hand:show(id, options)
   view.way_missing = manners.overdue(row, now)
   local paused = waits.pause and pauses.sentence(waits.pause)
   if paused then view.held, view.due_at = "paused " .. paused, nil end
+  view.node = waits.node
   view.why = words.tell(view, { now = now, behind = waits.behind, channel = waits.gate, paused = paused }, options.time)
   return view
 end
@@ -248,7 +249,8 @@ function Hand:replay(id, options)
   local changed
   changed, err, info = self.box:keep_rules(plan.ruleset, now)
   if not changed then return nil, err, info end
-  changed, err, info = self.box:replay(row.state, part, ("replayed by %s: %s"):format(by or "hand", part.reason), now, by)
+  changed, err, info = self.box:replay(row.state, part, ("replayed by %s: %s"):format(by or "hand", part.reason), now, by,
+    forgotten.digest(self))
   if not changed then return nil, err, info end
   self.box:unpark_for_a_time(changed, now)
   self.box:change_gate(changed.channel, function(gate)
@@ -309,13 +311,14 @@ end
 -- @treturn ?table states = { queued = n, … } of the store; due, oldest_due; channels = { name = { breaker, reason,
 --   next_at, pause_until, hooked_at (last hook on a message of ours), hookinfo (false: not offered) } }; parked = {
 --   { channel, template, language, until_at, reason }, … }; paused = { { kind, name, reason, person, at }, … };
---   rules = { version, problem (of the file as it stands) };
+--   templates = { { channel, name, language, category, status, quality, at }, … } (those in use, as the platform told of
+--   them last); rules = { version, problem (of the file as it stands) };
 --   clock = { jumped (seconds by which the wall clock jumped, while that is not believed) };
 --   held (statuses of unknown messages); oddities = { kind = n } (not understood); fallbacks_unknown; fallbacks_waiting =
 --   { way = n } (due for minutes, and nobody used it); and of this
 --   workflow since it was opened: submitted, duplicates, differs (repeats with other content, of which the first
 --   won), skipped, attempts, recorded, in_flight, unrecorded, asks
---   (hookInfo), fallbacks, hooks, hooks_invalid, hook_new, hook_duplicates, hook_foreign, hook_ignored
+--   (hookInfo), fallbacks, forgotten (by retention), hooks, hooks_invalid, hook_new, hook_duplicates, hook_foreign, hook_ignored
 function Hand:stats()
   local counts, err, info = self.box:counts(self.now())
   if not counts then return nil, err, info end

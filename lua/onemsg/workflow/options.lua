@@ -2,6 +2,7 @@
 -- only the world can know (a file, a database) comes back as nil, "config: …".
 local content = require "onemsg.workflow.content"
 local log = require "onemsg.workflow.log"
+local node = require "onemsg.workflow.node"
 local news = require "onemsg.policy.delivery"
 local only_to = require "onemsg.workflow.only_to"
 local optout = require "onemsg.policy.optout"
@@ -9,6 +10,7 @@ local check = require "onemsg.base.check"
 local clock = require "onemsg.workflow.clock"
 local pace = require "onemsg.pace"
 local resolve = require "onemsg.workflow.resolve"
+local retention = require "onemsg.workflow.retention"
 local rules = require "onemsg.rules"
 local ways = require "onemsg.workflow.ways"
 local zones = require "onemsg.base.zone"
@@ -28,7 +30,8 @@ M.TAKES = { channel = "table userdata", channels = "table", rules = "string tabl
   now = "function", steady = "function", sleep = "function", random = "function", lease = "duration", window = "number",
   rate = "number", burst = "number", gap = "duration", give_up_after = "duration", stalled_after = "duration",
   stop_words = "table", start_words = "table", event_ignore = "table", only_to = "table", spawn = "function",
-  fallback_timeout = "duration", fallback_window = "number", witness = "string boolean", hash_key = "string" }
+  fallback_timeout = "duration", fallback_window = "number", witness = "string boolean", node = "string", hash_key = "string",
+  keep = "string number boolean", keep_ids = "string number boolean" }
 
 local function refuse(sentence, ...)
   check.misuse("workflow.open: " .. sentence:format(...))
@@ -45,6 +48,9 @@ local function checked(options)
     if options[name] and options[name] < 1 then refuse("%s must be a second or more", name) end
   end
   if options.fallback_window and options.fallback_window < 1 then refuse("fallback_window must be 1 or more") end
+  for _, name in ipairs { "keep", "keep_ids" } do
+    if options[name] == true then refuse("%s is a duration, or false: for ever", name) end
+  end
   if options.witness == true or options.witness == "" then refuse("witness is a path, or false: no witness") end
   for name, run in pairs(options.fallback or {}) do
     if type(run) ~= "function" then refuse("fallback.%s must be a function, not a %s", tostring(name), type(run)) end
@@ -192,8 +198,12 @@ function M.read(options, core)
     return nil, "config: store (ONE_MSG_STORE) is missing: for example \"sqlite:confirmations.db\""
   end
   local err
+  flow.node, err = node.name(options.node, core)
+  if not flow.node then return nil, err end
   flow.only_to, err = only_to.read(flow, options.only_to)
   if err then return nil, err end
+  flow.keep, flow.keep_ids = retention.read(options, core)
+  if flow.keep == nil then return nil, flow.keep_ids end
   flow.lease, err = read_lease(options.lease, channels, names, core)
   if not flow.lease then return nil, err end
   flow.rules, err = read_rules(options.rules)

@@ -56,11 +56,10 @@ function M.read(event)
   local kind
   kind, err = label(event, "type", 'what happened, such as "payment.succeeded"')
   if not kind then return nil, err end
-  local text
-  text, err = canonical.text(event)
-  if not text then return nil, "the event can't be stored: " .. err end
   local most = type(event.sender) == "string" and M.SENDER_BYTES or M.TEXT_BYTES
-  if #text > most then return nil, ("the event has %d bytes as JSON; at most %d are kept"):format(#text, most) end
+  local text, wrong, long = canonical.text(event, most)
+  if long then return nil, ("the event is too long; of its bytes as JSON at most %d are kept"):format(most) end
+  if not text then return nil, "the event can't be stored: " .. wrong end
   return { id = id, type = kind, text = text }
 end
 
@@ -148,7 +147,8 @@ local function confirmation(flow, ruleset, event, decision, part, now, asked)
   part.template, part.language = message.template or "", message.language or ""
   part.body, part.changes, part.message = message.body, why, json.encode(message)
   if decision.once_per then part.once = keys.key(ruleset:once(decision.rule), decision.once_per, event.type) end
-  part.give_up_at = now + (decision.give_up_after or flow.give_up_after)
+  part.after = decision.after
+  part.give_up_at = now + (part.after or 0) + (decision.give_up_after or flow.give_up_after)
   local otherwise = decision.otherwise
   if otherwise then
     part.otherwise = { json = json.encode(otherwise), send = otherwise.send, after = otherwise.after,

@@ -10,11 +10,9 @@ local news = require "onemsg.policy.delivery"
 local planner = require "onemsg.workflow.plan"
 local phones = require "onemsg.base.phone"
 local template = require "onemsg.template"
+local templates = require "onemsg.workflow.templates"
 
 local M = {}
-
-local TEXTS_FOR = 86400 -- seconds that a list of templates is believed
-local RETRY_TEXTS = 600 -- seconds until it is asked for again when that failed
 
 --- The kind of file in a message's header, as its echo names it.
 local function media_of(message, tpl)
@@ -157,19 +155,6 @@ local function ask_history(worker, row)
   }, { chatId = chat, min_time = math.max(0, math.floor(evidence.window(row, began))) })
 end
 
-local function ask_templates(worker, row, go_on)
-  local flow, name = worker.flow, row.channel
-  worker:begin(flow.channels[name], "request", {
-    land = function(flight)
-      local answer, now = flight.answer[1], flow.now()
-      local ok, list = pcall(template.normalize, answer)
-      local good = type(answer) == "table" and ok
-      flow.texts[name] = { list = good and list or nil, till = now + (good and TEXTS_FOR or RETRY_TEXTS) }
-      go_on()
-    end,
-  }, "GET", "templates?limit=100&offset=0")
-end
-
 --- Looks for evidence: first among the hooks, then, when that does not decide it, in the history.
 -- @tparam table worker
 -- @tparam table row unknown, or settled without a message id
@@ -182,7 +167,7 @@ function M.look(worker, row)
   end
   local known = flow.texts[row.channel]
   if known and known.till > flow.now() then return go_on() end
-  ask_templates(worker, row, go_on)
+  templates.ask(worker, row.channel, go_on)
 end
 
 return M

@@ -1,7 +1,8 @@
 --- onemsg.workflow.worker: the loop that sends what is due. For onemsg.workflow.
 --
 -- A turn: take in what was answered and record it; look what there is to do; recover, expire, probe; claim what may
--- leave now, and send all of it. Between turns it waits for an answer, for the next due time, or a quarter of a second.
+-- leave now, and send all of it. Between turns it waits for an answer, for the next due time, or a quarter of a second
+-- (several machines: less).
 -- An answer stays in memory until the store has it: a full disk delays the record, and loses it only when the loop must
 -- end before there is room; then what came of each such send is told.
 -- Deadlines in memory (look_at, next_due …) are by flow.steady(); `now` is the store's time (onemsg.workflow.clock).
@@ -20,6 +21,7 @@ local witness = require "onemsg.workflow.witness"
 local log = require "onemsg.workflow.log"
 local only_to = require "onemsg.workflow.only_to"
 local NONE = require "onemsg.outbox.amend".NONE
+local retention = require "onemsg.workflow.retention"
 local phones = require "onemsg.base.phone"
 
 local M = {}
@@ -29,6 +31,8 @@ Worker.__index = Worker
 for name, method in pairs(health.methods) do Worker[name] = method end
 
 local IDLE = 0.25   -- seconds between two looks at a store where nothing is due
+-- The same for a store that other machines submit to, which can't wake us: after a look that found work, and at most.
+local AFTER_WORK, AT_MOST = 0.05, 0.1
 local NEXT = 0.02   -- seconds, at most, until a gate is asked again that another machine had in hand
 local TROUBLE = 1   -- seconds until a store that failed is asked again
 local PATIENCE = 5  -- seconds that a store which refuses everything is waited for at the end
@@ -47,7 +51,7 @@ function M.new(flow)
     passed = {}, -- see onemsg.workflow.health
     look_at = 0,
     next_due = math.huge, beliefs = flow.clock.beliefs,
-    recorded = 0, troubles = 0,
+    recorded = 0, troubles = 0, keeping = { at = 0, step = 1 }, -- see onemsg.workflow.retention
     ill = nil, ill_since = nil, told = {}, -- what a store says that fails, from when on, and what was told of it
     channels = {}, ways = ways.new(), upkeep_at = 0, asking = 0, asked = 0, asked_since = 0, -- see onemsg.workflow.followup
   }, Worker)
@@ -224,6 +228,12 @@ function Worker:sweep(time, now, method, in_flight)
   self:due_at(now) -- others' time may come next
 end
 
+--- Seconds until the store is asked again although nothing is known to become due.
+local function idle(self)
+  if not self.flow.box.several then return IDLE end
+  return self.found and AFTER_WORK or AT_MOST * (1 + self.flow.random()) / 2
+end
+
 --- Claims and sends what may leave through one gate.
 -- @treturn ?number when to look at this gate again; nil: when something changes
 function Worker:serve(gate, now)
@@ -249,25 +259,32 @@ function Worker:serve(gate, now)
     return now + TROUBLE
   end
   for _, row in ipairs(err) do self.flow:announce(row) end -- skipped
+  self.found = self.found or #rows > 0
   self:send(witness.departing(self, rows, gate, now), gate, trying)
-  return #rows == wanted and now or now + IDLE -- fewer: the rest waits for its turn behind the same recipient
+  return #rows == wanted and now or now + idle(self) -- fewer: the rest waits for its turn behind the same recipient
+end
+
+--- Queues what a claim of ours took that did not leave.
+-- @treturn ?boolean true; nil: the store failed, which was told
+local function take_back(self)
+  local back, err = self.flow.box:take_back(self.flow.now())
+  if not back then return self:trouble(err) end
+  for _, row in ipairs(back) do self.flow:announce(row) end
+  return true
 end
 
 --- Asks the store what is due, and does it. Sets look_at and, for drain, next_due.
 function Worker:look()
   local flow = self.flow
-  self.look_at, self.ill = flow.steady() + IDLE, nil
+  self.look_at, self.ill, self.found = flow.steady() + idle(self), nil, false
   mind_clock(self)
   local now, wall, steady = flow.now(), flow.clock.read()
   self.fence = { wall = wall + flow.lease, steady = steady + flow.lease } -- as a claim's lease, of now
   flow:ruleset(now) -- a process that only works says it too
-  local back, err = flow.box:take_back(now)
-  if not back then return self:trouble(err) end
-  for _, row in ipairs(back) do flow:announce(row) end
+  if not take_back(self) then return end
   if not witness.is_ready(self, now) then return end
-  local agenda
   local in_flight = self.count > 0 or #self.answered > 0
-  agenda, err = flow.box:look(in_flight)
+  local agenda, err = flow.box:look(in_flight)
   if not agenda then return self:trouble(err) end
   self.gates = agenda.gates
   self.next_due = math.huge
@@ -281,6 +298,7 @@ function Worker:look()
     self:due_at(self:serve(agenda.gates[name], now))
   end
   if sure and not self.ill then followup.look(self, agenda.attention, now) end
+  if sure and not self.ill then retention.turn(self, now) end
   if self.ill then return end
   self.ill_since, self.told = nil, {}
   self.look_at = math.min(self.look_at, math.max(flow.steady(), self.next_due))
@@ -315,7 +333,11 @@ function Worker:turn(may_claim)
     self:record()
     if self.recorded > before then self.look_at = 0 end -- space in the window, and somebody's turn may have come
   end
-  if may_claim and self.flow.steady() >= self.look_at then self:look() end
+  if not may_claim then
+    take_back(self)
+  elseif self.flow.steady() >= self.look_at then
+    self:look()
+  end
 end
 
 --- Run -------------------------------------------------------------------------------------------------------------
@@ -339,14 +361,15 @@ local function unrecorded(self)
 end
 
 --- Waits for what is in flight, at most the lease, for other ways that run, as long as they may, and then for a store that
--- refuses to record it.
+-- refuses to record it, or to take back what did not leave: else that would be in doubt.
 local function finish(self)
   local flow = self.flow
   local deadline, patience = flow.steady() + math.max(flow.lease, flow.fallback_timeout + PATIENCE), nil
   self.ending, self.ways.ready = true, {} -- no more other ways: whoever finds them due takes them up
-  while self.count > 0 or #self.answered > 0 or ways.is_running(self) do
+  local function is_open() return #self.answered > 0 or #flow.box.open_claims > 0 end
+  while self.count > 0 or is_open() or ways.is_running(self) do
     local now = flow.steady()
-    patience = self.count == 0 and #self.answered > 0 and (patience or now + PATIENCE) or nil
+    patience = self.count == 0 and is_open() and (patience or now + PATIENCE) or nil
     if now >= deadline or patience and now >= patience then break end
     self:wait(IDLE)
     self:turn(false)
@@ -356,18 +379,21 @@ local function finish(self)
 end
 
 local function run(self, stop)
+  self.endless = true
   while not stop() do
     self:turn(true)
     local full = self.count >= self.flow.window
     self:wait(full and IDLE or math.min(IDLE, self.look_at - self.flow.steady()))
   end
-  return finish(self)
+  local trouble = finish(self)
+  self.flow.box:sign_off(self.flow.node, self.flow.now())
+  return trouble
 end
 
 local function drain(self, timeout, stop)
   local flow = self.flow
   local deadline = flow.steady() + timeout
-  self.look_at = 0
+  self.look_at, self.endless = 0, false
   while not (stop and stop()) do
     self:turn(true)
     local now = flow.steady()

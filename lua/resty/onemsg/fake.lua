@@ -182,6 +182,7 @@ end
 
 function control.reset()
   state.reset()
+  templates.reset()
   messages.reset()
   hooks.reset()
   journal.reset()
@@ -200,6 +201,18 @@ function control.set(args)
     end
   end
   return state.option
+end
+
+--- WhatsApp says something else of a template: name, language (else all), category, status, quality; hook=on: and posts it.
+function control.template(args)
+  local list, why = templates.say(args)
+  if not list then return { error = why }, 400 end
+  if args.hook == "on" then
+    for _, body in ipairs(templates.hooks_of(list, config.channel)) do
+      hooks.schedule(state.targets(), ngx.now(), cjson.encode(body), state.option.pace_ms / 1000)
+    end
+  end
+  return { templates = list }
 end
 
 --- Messages that went out, and what the hook poster did.

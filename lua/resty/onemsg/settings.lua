@@ -3,11 +3,13 @@
 local check = require "onemsg.base.check"
 local onemsg = require "onemsg"
 local core = require "onemsg.core"
+local environment = require "onemsg.channel.environment"
 local flow_options = require "onemsg.workflow.options"
 local rules = require "onemsg.rules"
 local senders = require "onemsg.senders"
 local signature = require "onemsg.signature"
 local sql = require "onemsg.sql"
+local utf8 = require "onemsg.base.utf8"
 
 local M = {}
 
@@ -53,8 +55,8 @@ local function secrets(options, name, variable, fault_of)
   local source = name
   if not given then
     given, source = {}, name .. " (" .. variable .. ")"
-    local list = (core.getenv(variable) or ""):gsub("v1,%s*", "") -- of a signature, pasted with the secret
-    for one in list:gmatch "[^%s,]+" do given[#given + 1] = (one:gsub("^[\"'](.*)[\"']$", "%1")) end
+    local list = utf8.unquoted(core.getenv(variable) or ""):gsub("v1,%s*", "") -- of a signature, pasted with the secret
+    for one in list:gmatch "[^%s,]+" do given[#given + 1] = utf8.unquoted(one) end
   end
   for i, one in ipairs(given) do
     if type(one) ~= "string" then refuse("%s: number %d is a %s, not a text", source, i, type(one)) end
@@ -149,6 +151,12 @@ local function read_channels(options, given)
     return channels
   end
   if type(given.channel) == "userdata" then return { main = given.channel } end
+  if next(given) == nil then
+    local ok, channels, err = pcall(environment.all)
+    if not ok then refuse("%s", plain(channels)) end
+    if not channels then refuse("%s", plain(err)) end
+    return channels
+  end
   return { main = new_channel(given, "") }
 end
 

@@ -63,7 +63,8 @@ local function lines(body)
   local list = {}
   for line in body:gmatch "[^\r\n]+" do
     if line:find "%S" then
-      local event, wrong = decode(line)
+      slice.breathe()
+      local event, wrong = decode(line, slice.breathe)
       list[#list + 1] = event ~= nil and { event = event }
         or { wrong = "the line is no JSON that can be taken: " .. wrong }
     end
@@ -78,10 +79,10 @@ local function parse(body)
   body = document.bare(body)
   local first = body:match "^%s*(%S)"
   if not first then return nil, "the body is empty" end
-  local value, wrong = decode(body)
+  local value, wrong = decode(body, slice.breathe)
   if value == nil then
     local line, behind = body:match "^%s*([^\r\n]*)()"
-    if first == "{" and body:find("%S", behind) and decode(line) then return lines(body), false end
+    if first == "{" and body:find("%S", behind) and decode(line, slice.breathe) then return lines(body), false end
     return nil, "the body is no JSON that can be taken: " .. wrong
   elseif type(value) ~= "table" then
     return nil, "the body is not an event: give { \"id\": …, \"type\": …, … }"
@@ -172,7 +173,10 @@ function M.take(flow, list)
         under_way, list[i].landing.on_answer = under_way + 1, landed
       end
     end
-    for i = first, last do finish(list[i]) end
+    for i = first, last do
+      slice.breathe()
+      finish(list[i])
+    end
   end
   slice.breathe()
 end
@@ -193,6 +197,7 @@ local GRAVITY = { [200] = 1, [202] = 2, [409] = 3, [400] = 4, [503] = 5 }
 function M.answer_all(list)
   local worst, results = 200, {}
   for i, item in ipairs(list) do
+    slice.breathe()
     results[i] = M.result_of(item)
     results[i].status = item.status
     if GRAVITY[item.status] > GRAVITY[worst] then worst = item.status end

@@ -2,10 +2,11 @@
 --
 -- Gauges tell what the store holds, the same whichever worker answers. Counters tell what the workers of this nginx did
 -- since it started: their sum where there is a lua_shared_dict `onemsg`, else those of the worker that answered, with a
--- label `worker`. Labels are bounded: states, outcomes, results, and the names of the channels.
+-- label `worker`. Labels are bounded: states, outcomes, results, and the names of channels and nodes.
 local counters = require "resty.onemsg.counters"
 local request = require "resty.onemsg.request"
 local stats = require "resty.onemsg.stats"
+local templates = require "onemsg.workflow.templates"
 
 local M = {}
 
@@ -20,11 +21,15 @@ local METRICS = {
   { "onemsg_oldest_due_seconds", "gauge", "For how long the oldest of them has been due." },
   { "onemsg_clock_jump_seconds", "gauge", "By how much the wall clock jumped, while that is not believed; 0: it did not." },
   { "onemsg_parked_templates", "gauge", "Templates whose messages are set aside." },
+  { "onemsg_templates_amiss", "gauge",
+    "Templates in use that are marketing, not approved (status), of low quality, as last heard." },
   { "onemsg_channel_breaker", "gauge", "1 for the state in which the breaker of a channel is." },
   { "onemsg_channel_paused_seconds", "gauge", "For how long a channel still pauses." },
   { "onemsg_hook_age_seconds", "gauge", "For how long no webhook spoke of a channel's messages; absent: never yet." },
   { "onemsg_held_statuses", "gauge", "Statuses of messages that are not known (yet)." },
   { "onemsg_fallbacks_unknown", "gauge", "Fallbacks of which it is open whether they were carried out." },
+  { "onemsg_node_processes", "gauge", "Processes that send, by node, as far as they have given a sign of life of late." },
+  { "onemsg_node_seen_seconds", "gauge", "For how long a node has given no sign of life; absent: not for a day, or never." },
   { "onemsg_events_total", "counter", "Events that came by HTTP, by result." },
   { "onemsg_hook_requests_total", "counter", "Webhook requests, by result." },
   { "onemsg_hook_events_total", "counter", "What the webhook bodies that were stored held, by kind." },
@@ -52,6 +57,22 @@ local function read_stats()
   return read
 end
 
+--- Templates that are not well, by channel and kind.
+local function amiss(read)
+  local counts, list = {}, {}
+  for name in pairs(read.channels) do
+    for _, kind in ipairs { "marketing", "status", "quality" } do counts[('channel="%s",kind="%s"'):format(name, kind)] = 0 end
+  end
+  for _, one in ipairs(read.templates) do
+    for _, what in ipairs(templates.amiss(one)) do
+      local labels = ('channel="%s",kind="%s"'):format(one.channel, what.kind)
+      counts[labels] = (counts[labels] or 0) + 1
+    end
+  end
+  for labels, n in pairs(counts) do list[#list + 1] = { labels, n } end
+  return list
+end
+
 --- name → list of { labels, value } out of the store.
 local function gauges()
   local now = ngx.now()
@@ -71,6 +92,12 @@ local function gauges()
     pauses[#pauses + 1] = { labels, math.max(0, (channel.pause_until or 0) - now) }
     if channel.hooked_at then ages[#ages + 1] = { labels, math.max(0, now - channel.hooked_at) } end
   end
+  local processes, seen = {}, {}
+  for n, node in ipairs(read.nodes) do
+    local labels = ('node="%s"'):format(node.name:gsub('[\\"]', "\\%0"))
+    processes[n], seen[n] = { labels, node.processes }, { labels, math.max(0, now - node.at) }
+  end
+  if read.nodes[1] then out.onemsg_node_processes, out.onemsg_node_seen_seconds = processes, seen end
   out.onemsg_confirmations, out.onemsg_channel_breaker, out.onemsg_channel_paused_seconds = states, breakers, pauses
   out.onemsg_hook_age_seconds = #ages > 0 and ages or nil
   out.onemsg_held_statuses, out.onemsg_fallbacks_unknown = { { "", read.held } }, { { "", read.fallbacks_unknown } }
@@ -78,7 +105,7 @@ local function gauges()
   out.onemsg_clock_jump_seconds = { { "", read.clock.jumped or 0 } }
   out.onemsg_due = { { "", read.due } }
   out.onemsg_oldest_due_seconds = { { "", read.oldest_due and math.max(0, now - read.oldest_due) or 0 } }
-  out.onemsg_parked_templates = { { "", #read.parked } }
+  out.onemsg_parked_templates, out.onemsg_templates_amiss = { { "", #read.parked } }, amiss(read)
   return out
 end
 

@@ -4,6 +4,7 @@
 local overview = require "resty.onemsg.serve.overview"
 local pauses = require "onemsg.workflow.pauses"
 local states = require "onemsg.policy.states"
+local templates = require "onemsg.workflow.templates"
 
 local M = {}
 
@@ -148,6 +149,14 @@ local function alarms(page, stats)
     out[#out + 1] = ('<p class="alarm wait">Messages of template %s (%s) are set aside: %s</p>'):format(
       foreign(park.template), escape(park.language), foreign(park.reason))
   end
+  for _, one in ipairs(stats.templates) do
+    for _, what in ipairs(templates.amiss(one)) do
+      if what.kind == "quality" then -- the others are set aside, or the rules allow them
+        out[#out + 1] = ('<p class="alarm wait">Template %s (%s): %s.</p>'):format(foreign(one.name), escape(one.language),
+          escape(what.text))
+      end
+    end
+  end
   for _, pause in ipairs(stats.paused) do
     out[#out + 1] = ('<div class="alarm wait"><b>Messages of the %s %s are paused</b> %s.%s</div>'):format(pause.kind,
       foreign(pause.name), foreign(pauses.sentence(pause)), form(page, "resume", "Go on", { [pause.kind] = pause.name }))
@@ -180,6 +189,16 @@ local function row(page, one)
     '</td><td class="soft">', foreign(one.reason or ""), "</td></tr>" }
 end
 
+--- Which machines send.
+local function nodes(page, stats)
+  local out = {}
+  for n, node in ipairs(stats.nodes) do
+    out[n] = ("%s: %s, onemsg %s, seen %s"):format(foreign(node.name), node.processes > 0
+      and ("%d at work"):format(node.processes) or "<b>none at work</b>", escape(node.version), ago(node.at, page.now))
+  end
+  return out[1] and '<p class="soft">' .. table.concat(out, " · ") .. "</p>" or ""
+end
+
 --- The list.
 -- @tparam table page nonce, now, token, may_sign_in, state, before, older, q, phone, problem
 -- @tparam table rows confirmations
@@ -201,7 +220,7 @@ function M.list(page, rows, stats)
     and ('<p class="alarm wait">%d could leave now; the oldest has waited for %s.</p>'):format(stats.due,
       span(page.now - stats.oldest_due)) or ""
   return frame(page, page.state or "Confirmations",
-    alarms(page, stats) .. waiting .. tabs(page, stats) .. body .. links)
+    alarms(page, stats) .. waiting .. tabs(page, stats) .. body .. nodes(page, stats) .. links)
 end
 
 --- Today and seven days.
