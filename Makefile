@@ -5,7 +5,9 @@ CC      ?= cc
 PKG     ?= pkg-config
 BUSTED  ?= busted
 PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib/lua
 DESTDIR ?=
+VERSION := $(shell sed -n 's/^\#define OM_VERSION "\(.*\)"/\1/p' src/endpoint.h)
 CFLAGS  ?= -O2 -g
 B       ?= build
 
@@ -110,18 +112,29 @@ env: ## exports for one Lua: eval "$$(make -s env LUA=luajit)"
 	@echo "export $(call paths,$(LUA))"
 
 define install_one
-	install -d '$(DESTDIR)$(PREFIX)/lib/lua/$(dir_$(1))'
-	install -m 755 $(B)/$(1)/onemsg.so '$(DESTDIR)$(PREFIX)/lib/lua/$(dir_$(1))/'
+	install -d '$(DESTDIR)$(LIBDIR)/$(dir_$(1))'
+	install -m 755 $(B)/$(1)/onemsg.so '$(DESTDIR)$(LIBDIR)/$(dir_$(1))/'
 	cd lua && find . -name '*.lua' -exec install -D -m 644 {} '$(DESTDIR)$(PREFIX)/share/lua/$(dir_$(1))/{}' ';'
 
 endef
 install: all ## to PREFIX, under DESTDIR
 	$(foreach lua,$(LUAS),$(call install_one,$(lua)))
 	install -d '$(DESTDIR)$(PREFIX)/bin'
-	$(call launcher,$(DESTDIR)$(PREFIX)/bin/onemsg,"$(PREFIX)/share/lua/$(dir_$(LUA))","$(PREFIX)/lib/lua/$(dir_$(LUA))")
+	$(call launcher,$(DESTDIR)$(PREFIX)/bin/onemsg,"$(PREFIX)/share/lua/$(dir_$(LUA))","$(LIBDIR)/$(dir_$(LUA))")
+
+define uninstall_one
+	rm -rf '$(DESTDIR)$(PREFIX)/share/lua/$(dir_$(1))/onemsg' '$(DESTDIR)$(PREFIX)/share/lua/$(dir_$(1))/resty/onemsg'
+	rm -f '$(DESTDIR)$(PREFIX)/share/lua/$(dir_$(1))/resty/onemsg.lua'
+	rm -f '$(DESTDIR)$(LIBDIR)/$(dir_$(1))/onemsg.so'
+	rmdir '$(DESTDIR)$(PREFIX)/share/lua/$(dir_$(1))/resty' 2>/dev/null || :
+
+endef
+uninstall: ## what install put there; settings and stores stay
+	$(foreach lua,$(LUAS),$(call uninstall_one,$(lua)))
+	rm -f '$(DESTDIR)$(PREFIX)/bin/onemsg'
 
 # For the rockspec: LuaRocks says where the headers are and where things go.
-rock: $(SRC)
+rock-build: $(SRC)
 	@mkdir -p $(B)/rock
 	$(CC) $(STD) $(CFLAGS) -I'$(LUA_INCDIR)' $(shell $(PKG) --cflags $(LIBS)) -shared -Wl,-z,nodelete $(SRC) \
 	  -o $(B)/rock/onemsg.so $(ldlibs)
@@ -131,10 +144,19 @@ rock-install:
 	cd lua && find . -name '*.lua' -exec install -D -m 644 {} '$(INST_LUADIR)/{}' ';'
 	$(call launcher,$(INST_BINDIR)/onemsg,$(call in_tree,share),$(call in_tree,lib))
 
+version:
+	@echo $(VERSION)
+rock: ## a source rock of this version, in build/
+	@VERSION=$(VERSION) B=$(B) .ci/rock
+deb: ## a Debian package of this version, in build/
+	@VERSION=$(VERSION) B=$(B) .ci/deb
+package-test: ## packages built, installed into empty trees, upgraded, removed; needs root and the network
+	@VERSION=$(VERSION) B=$(B) .ci/package-test
+
 clean: ## remove what was built
 	rm -rf build
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z -]*\):.*## \(.*\)/\1: \2/p' Makefile
 
-.PHONY: all test-build deps test-deps demo test lint asan tsan valgrind fuzz mutations bench fake fake-stop openresty env install rock rock-install clean help
+.PHONY: all test-build deps test-deps demo test lint asan tsan valgrind fuzz mutations bench fake fake-stop openresty env install uninstall rock-build rock-install version rock deb package-test clean help

@@ -15,7 +15,7 @@ supported_platforms = { "linux" }
 dependencies = { "lua >= 5.1, < 5.5", "lua-cjson >= 2.1" }
 build = {
   type = "make",
-  build_target = "rock",
+  build_target = "rock-build",
   install_target = "rock-install",
   variables = {
     CFLAGS = "$(CFLAGS)",

@@ -12,7 +12,7 @@
 
 #include <curl/curl.h>
 
-#define OM_VERSION "0.1.0"
+#define OM_VERSION "1.0.0"
 
 /* A JWT has a few hundred; nginx and others refuse longer headers. */
 #define OM_TOKEN_MAX_BYTES   OM_SECRET_MAX_BYTES

@@ -22,13 +22,14 @@ static int answer(lua_State *L, const char *why) {
   return 2;
 }
 
-/* core.private_file(path, text) -> true | nil, why. A new file of mode 0600, on disk; one that is
- * there stays as it is: nil, "exists". */
+/* core.private_file(path, text [, shared]) -> true | nil, why. A new file of mode 0600 (shared:
+ * 0644), on disk; one that is there stays as it is: nil, "exists". */
 static int core_private_file(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   size_t len = 0;
   const char *text = luaL_checklstring(L, 2, &len);
-  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+                lua_toboolean(L, 3) ? 0644 : 0600);
   if (fd < 0) {
     return answer(L, errno == EEXIST ? "exists" : strerror(errno));
   }

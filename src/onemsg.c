@@ -13,6 +13,7 @@
 #include "forget.h"
 #include "hmac.h"
 #include "ready.h"
+#include "settings_file.h"
 #include "signals.h"
 
 #include <dlfcn.h>
@@ -220,6 +221,7 @@ static int open_part(lua_State *L, void (*open)(lua_State *, int, int), const ch
     om_child_open(L, 2);
     om_backup_open(L, 2);
     om_forget_open(L, 2);
+    om_settings_file_open(L, 2);
     om_signals_open(L, 2);
   }
   adapt_to_nginx(L, 2, part);

@@ -2,6 +2,7 @@
 -- In cli/: args (what was typed), output (text and JSON), call (channel, workflow, exit codes).
 local arguments = require "onemsg.cli.args"
 local calls = require "onemsg.cli.call"
+local settings = require "onemsg.cli.settings"
 local suggest = require "onemsg.base.suggest"
 
 local M = {}
@@ -9,7 +10,7 @@ local M = {}
 --- The commands, in the order of the help.
 M.COMMANDS = { "send", "hookinfo", "templates", "webhook", "rules", "submit", "senders", "explain", "work", "show", "list",
   "settle", "replay", "cancel", "pause", "resume", "suppress", "unsuppress",
-  "suppressed", "forget", "stats", "audit", "operator", "backup", "copy", "doctor", "fake", "help" }
+  "suppressed", "forget", "stats", "audit", "operator", "backup", "copy", "doctor", "init", "fake", "help" }
 
 local known = {}
 for _, name in ipairs(M.COMMANDS) do known[name] = true end
@@ -87,6 +88,11 @@ function dispatch(args)
     return calls.OK
   end
   local call = calls.new(options)
+  if not command.alone then
+    local fine, why = settings.read()
+    if not fine then return complain(why) or calls.CONFIG end
+    call.left_out = why
+  end
   local done, message, code = command.run(call)
   if call.out.broken and not call.out.broken:find "Broken pipe" then
     complain("standard output: " .. call.out.broken)

@@ -39,7 +39,7 @@ end
 
 --- The shell line's beginning: our onemsg first in PATH, the environment set, nothing of the spec's own.
 function Command:prelude(env)
-  local line = { "unset $(env | sed -n 's/^\\(ONE_MSG_[A-Z_]*\\)=.*/\\1/p');" }
+  local line = { "unset $(env | sed -n 's/^\\(ONE_MSG_[A-Z_]*\\)=.*/\\1/p'); export ONE_MSG_ENV_FILE=;" } -- not this machine's
   for _, list in ipairs { self.env, env or {} } do
     for name, value in pairs(list) do line[#line + 1] = ("export %s=%s;"):format(name, quote(value)) end
   end

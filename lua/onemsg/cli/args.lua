@@ -7,20 +7,21 @@
 --               list = true (may be given again), number = least (whole, unless broken = true), seconds = true (also "30s"),
 --               past = true (seconds ago: "2h", "2026-11-26")
 --   examples  = { "onemsg send --phone …" }
+--   alone     = true: works without the settings of this machine
 -- Options of all commands: --json, --help.
 local suggest = require "onemsg.base.suggest"
 local duration = require "onemsg.base.duration"
 
 local M = {}
 
-local COMMON = {
+M.COMMON = {
   { "json", false, "JSON on standard output: an object, or one a line" },
   { "help", false, "this text" },
 }
 
 local function option_table(command)
   local known = {}
-  for _, list in ipairs { command.options or {}, COMMON } do
+  for _, list in ipairs { command.options or {}, M.COMMON } do
     for _, option in ipairs(list) do known[option[1]] = option end
   end
   return known
@@ -146,7 +147,7 @@ function M.help(name, command)
     line(argument[1], argument[2])
   end
   lines[3] = "usage: " .. table.concat(usage, " ") .. " [options]"
-  for _, list in ipairs { command.options or {}, COMMON } do
+  for _, list in ipairs { command.options or {}, M.COMMON } do
     for _, option in ipairs(list) do
       line("--" .. option[1] .. (option[2] and " " .. option[2] or ""), option[3])
     end

@@ -69,7 +69,7 @@ end
 function Call:fail(err, info, changed)
   local code = M.code(err, info, changed)
   info = type(info) == "table" and info or {}
-  local hint = info.hint or code == M.NETWORK and network_hint(err) or nil
+  local hint = info.hint or code == M.NETWORK and network_hint(err) or code == M.CONFIG and self.left_out or nil
   self.out:object { error = err, outcome = info.outcome, status = info.status, code = info.code, class = info.class,
     retry = info.retry, retry_after = info.retry_after, hint = hint, exit = code }
   return nil, err .. (hint and "\n  " .. hint or ""), code

@@ -48,7 +48,7 @@ end
 local function config(call)
   call.doctor = {}
   local channel, err, info = call:channel()
-  if not channel then return failed("config", err, info) end
+  if not channel then return failed("config", err, info, call.left_out) end
   local name = err
   call.doctor.channel, call.doctor.name = channel, name
   local jwt = raw_token(name):find "^[%w_-]+%.[%w_-]+%.[%w_-]*$"

@@ -17,7 +17,7 @@ local START = {
 local M = {
   summary = "A stand-in 1MSG on loopback: in the foreground until Ctrl-C, or start and stop",
   options = START,
-  examples = { "onemsg fake", "onemsg fake start && . /tmp/onemsg-fake/fake.env" },
+  examples = { "onemsg fake", "onemsg fake start && . /tmp/onemsg-fake/fake.env" }, alone = true,
   verb_names = { "start", "stop", "template", "table" }, verbs = {},
 }
 
@@ -45,7 +45,7 @@ end
 M.verbs.start = {
   summary = "Start it and return",
   options = START,
-  examples = { "onemsg fake start --latency 20" },
+  examples = { "onemsg fake start --latency 20" }, alone = true,
   run = function(call)
     local env, err = start(call)
     if not env then return call:fail(err) end
@@ -56,7 +56,7 @@ M.verbs.start = {
 M.verbs.stop = {
   summary = "Stop it",
   options = { DIR },
-  examples = { "onemsg fake stop" },
+  examples = { "onemsg fake stop" }, alone = true,
   run = function(call)
     local dir = call.options.dir or default_dir()
     require "onemsg.fake.server".stop { dir = dir }
@@ -77,7 +77,7 @@ M.verbs.template = {
     { "quality", "WORD", "GREEN, YELLOW or RED" },
     { "hook", false, "a hook tells of it, too; else only the list of templates does" },
   },
-  examples = { "onemsg fake template action_success --category marketing --hook" },
+  examples = { "onemsg fake template action_success --category marketing --hook" }, alone = true,
   run = function(call)
     local given = call.options
     local dir = given.dir or default_dir()
@@ -107,7 +107,7 @@ M.verbs.template = {
 
 M.verbs.table = {
   summary = "What it does, by the last two digits of the phone, as a Markdown table",
-  examples = { "onemsg fake table" },
+  examples = { "onemsg fake table" }, alone = true,
   run = function(call)
     local numbers = require "onemsg.fake.numbers"
     for ending, row in pairs(call.options.json and numbers.list or {}) do

@@ -2,10 +2,13 @@
 local arguments = require "onemsg.cli.args"
 local suggest = require "onemsg.base.suggest"
 
+local FORMS = { man = true, bash = true, fish = true, zsh = true }
+
 local M = {
   summary = "What there is: onemsg help, onemsg help send",
   arguments = { { "COMMAND", "one of them", optional = true }, { "VERB", "as add in webhook add", optional = true } },
-  examples = { "onemsg help submit" },
+  options = { { "as", "FORM", "man, bash, fish or zsh: the manual page, or a completion to be sourced" } },
+  examples = { "onemsg help submit", "onemsg help --as bash" }, alone = true,
 }
 
 local function overview(cli)
@@ -24,7 +27,13 @@ end
 
 function M.run(call)
   local cli = require "onemsg.cli"
-  local name, verb = call.options[1], call.options[2]
+  local name, verb, form = call.options[1], call.options[2], call.options.as
+  if form then
+    if not FORMS[form] then return nil, "--as takes man, bash, fish or zsh, not " .. form end
+    call.out:raw(require "onemsg.cli.manual"[form](cli,
+      os.date("!%B %d, %Y", tonumber(os.getenv "SOURCE_DATE_EPOCH" or os.time()))))
+    return true
+  end
   if not name then
     call.out:raw(overview(cli))
     local commands = {}
