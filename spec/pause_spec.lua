@@ -180,7 +180,22 @@ describe("onemsg pause", function()
     assert.equal(0, command:run("resume --rule Paid").code)
     command:run "work --drain 0"
     assert.equal("accepted", command:run("show a --json").json[1].state)
-    assert.equal(1, command:run("pause").code)
+    result = command:run "pause"
+    assert.same({ 1, "pause: say what: --channel, --template or --rule, with its name" },
+      { result.code, result.err:match "onemsg: ([^\n]*)" })
+    for line, sentence in pairs {
+      ["pause --rule Piad"] = "there is no rule 'Piad' in .*, did you mean 'Paid'",
+      ["pause --template action_sucess"] = "there is no template 'action_sucess' in .*, did you mean 'action_success'",
+      ["pause --channel mian"] = "there is no channel 'mian', did you mean 'main'",
+      ["resume --rule Paid"] = "no rule 'Paid' was paused",
+    } do
+      result = command:run(line)
+      assert.equal(5, result.code, line)
+      assert.matches(sentence, result.err)
+    end
+    assert.same({}, command:run("stats --json").json[1].paused)
+    command.env.ONE_MSG_RULES = command.dir .. "/none.lua" -- elsewhere: the name can't be checked
+    assert.equal(0, command:run("pause --rule Other").code)
     command:remove()
     fake:stop()
   end)

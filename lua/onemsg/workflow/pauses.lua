@@ -108,7 +108,7 @@ end
 -- @tparam ?table what channel = name of the store (default: everything); template = name (and language), or rule = name: only
 --   that, and the channel is left as it is; by = who
 -- @treturn ?table waiting (messages queued there), expiring (of them, those whose give_up_after ends within an hour)
--- @treturn string with nil: "store: …", "config: …" (the store has no such channel)
+-- @treturn number pauses that ended; string with nil: "store: …", "config: …" (the store has no such channel)
 function Pauses:resume(what)
   what = check.options("resume", what or {}, RESUMES)
   local now, by = self.now(), line(what.by, 60)
@@ -143,7 +143,7 @@ function Pauses:resume(what)
     end
   end
   self.worker:wake()
-  return total
+  return total, #ended
 end
 
 return M
