@@ -166,7 +166,7 @@ describe("who is forgotten", function()
         or { name = "Somebody " .. ("x"):rep(n), phone = "12020721305" })))
     end
     local real = flow.box.db
-    for _, units in ipairs { 0, 1, 1, 1 } do -- it ends before its first unit, or after one
+    for _, units in ipairs { 0, 1, 1, 0 } do -- it ends before its first unit, or after one
       local done = 0
       flow.box.db = setmetatable({}, { __index = function(_, name)
         return function(_, ...)
@@ -177,14 +177,15 @@ describe("who is forgotten", function()
           return real[name](real, ...)
         end
       end })
-      local receipt, err = flow:forget { phone = PHONE }
+      local receipt, err = flow:forget { id = "o2" }
       flow.box.db = real
       assert.same({ nil, "store: killed" }, { receipt, err })
       for _, row in ipairs(assert(real:read { { "SELECT * FROM confirmation WHERE event LIKE 'forgotten %'" } })[1]) do
         assert.same({ "cancelled", nil, nil }, { row.state, row.phone, row.message })
       end
     end
-    assert(flow:forget { phone = PHONE })
+    assert.same({ 30, 1 }, { assert(flow:forget { id = "o2" }).confirmations, #flow:audit() })
+    assert.same({ 0, 0 }, { assert(flow:forget { id = "o2" }).confirmations, flow:forget({ id = "o2" }).names })
     assert.same({}, traces())
     assert.equal(130, flow:stats().states.queued)
     assert.matches("Somebody x+", assert(real:read { { "SELECT event FROM confirmation WHERE id = 'o1'" } })[1][1].event)
@@ -238,7 +239,7 @@ describe("who is forgotten", function()
     core.sqlite_empty_log = real
     assert(ok, receipt)
     assert(receipt, err)
-    assert.is_true(waited >= 0.15)
+    assert.is_true(waited >= 0.14) -- milliseconds are whole there
     assert.is_true(second)
     assert.same({ 1, false }, { receipt.confirmations, receipt.log })
     assert.equal(("the store has forgotten them, but its files %s and %s-wal may still hold bytes of before, as somebody "

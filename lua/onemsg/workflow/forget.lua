@@ -163,11 +163,15 @@ function Hand:forget(by)
     end
     if not M.is_forgotten(row) then rows[#rows + 1] = row end
   end
-  local cancelled, kept
-  cancelled, err, more = self.box:bury(rows, digest, function(row) return content.plain(row.event, self.event_ignore) end, now)
+  for n = 1, #rows - 1 do -- by it who was interrupted finds the others: it goes with the last of them
+    if rows[n].id == by.id then rows[n], rows[#rows] = rows[#rows], rows[n] end
+  end
+  local final, kept, info_of = self.box:names_forgotten(names, digest, who, names[1] and phones.mask(names[1]) or ids[1], now)
+  if not final then return nil, kept, info_of end
+  local cancelled
+  cancelled, err, more = self.box:bury(rows, digest, function(row) return content.plain(row.event, self.event_ignore) end, now,
+    false, final)
   if not cancelled then return nil, err, more end
-  kept, err, more = self.box:forget_names(names, digest, who, names[1] and phones.mask(names[1]) or ids[1], now)
-  if not kept then return nil, err, more end
   local receipt = { confirmations = #rows, cancelled = cancelled, suppressions = kept, names = #names }
   local path = path_of(self)
   if path then receipt.log, receipt.left = emptied(path) end
