@@ -166,12 +166,12 @@ describe("a kill", function()
   end
 
   local function round(what, by_id, share)
-    local path = copy()
-    if not span[what] then
-      span[what] = run(path, what)
-      drop(path)
-      path = copy()
+    for _ = span[what] and 3 or 1, 2 do
+      local whole = copy()
+      span[what] = math.min(span[what] or math.huge, run(whole, what))
+      drop(whole)
     end
+    local path = copy()
     run(path, what, by_id, span[what] * share)
     store.until_true(function() return is_quiet(path) end, "the end of the killed one's session")
     local sim = open(path, simulation.EPOCH + OF[what].after)
