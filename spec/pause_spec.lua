@@ -64,6 +64,10 @@ describe("pause", function()
           assert.equal(kept and "queued" or "accepted", shown.state, one)
           if kept then
             assert.equal("paused by maria: a test", shown.held)
+            local listed = assert(flow:list { state = "queued" })
+            for _, other in ipairs(listed) do
+              if other.id == one then assert.same({ shown.held, shown.due_at }, { other.held, other.due_at }) end
+            end
             assert.truthy(shown.why.next:find("It is paused: by maria: a test.", 1, true))
           end
         end

@@ -46,6 +46,12 @@ end
 
 local function iso(at) return os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(at)) end
 
+-- Who is held by a pause says so, instead of why it was queued.
+local function reason(one)
+  local paused = one.held and one.held:match "^paused (.*)$"
+  return paused and "paused: " .. paused or output.reason(one.state, one.reason)
+end
+
 --- How one that was found is printed, and what is printed at the end.
 local function printer(call)
   local options, out = call.options, call.out
@@ -61,7 +67,7 @@ local function printer(call)
   return function(one)
     out:object(one)
     rows[#rows + 1] = { output.time(one.changed_at), one.state, one.id, one.recipient or "", one.rule or "",
-                        output.reason(one.state, one.reason) }
+                        reason(one) }
   end, function()
     if rows[2] then out:columns(rows) else out:line("nothing") end
   end

@@ -2,6 +2,7 @@
 -- For onemsg.workflow, which calls these methods only while it is open.
 local log = require "onemsg.workflow.log"
 local manners = require "onemsg.workflow.manners"
+local pause = require "onemsg.outbox.pause"
 local pauses = require "onemsg.workflow.pauses"
 local forgotten = require "onemsg.workflow.forget"
 local states = require "onemsg.policy.states"
@@ -86,7 +87,23 @@ function Hand:list(by)
   by.country = nil
   local rows, err, info = self.box:list(by, names)
   if not rows then return nil, err, info end
-  for n, row in ipairs(rows) do rows[n] = log.view(row) end
+  local waits
+  for n, row in ipairs(rows) do
+    rows[n] = log.view(row)
+    waits = waits or row.state == "queued"
+  end
+  if not waits then return rows end
+  local paused
+  paused, err, info = self.box.db:read { { pause.ALL } }
+  if not paused then return nil, err, info end
+  for _, one in ipairs(rows) do
+    for _, by_whom in ipairs(one.state == "queued" and paused[1] or {}) do
+      if one[by_whom.kind] == by_whom.name then
+        one.held, one.due_at = "paused " .. pauses.sentence(by_whom), nil
+        break
+      end
+    end
+  end
   return rows
 end
 
