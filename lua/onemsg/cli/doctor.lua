@@ -241,10 +241,9 @@ end
 local function store(call)
   local name, err = call:store()
   if not name then return failed("store", err) end
-  local path = name:match "^sqlite:([^?]+)"
-  local file = path and io.open(path, "rb")
-  if path and not file then return new_store(path) end
-  if file then file:close() end
+  local path, amiss = calls.store_file(name)
+  if amiss == "missing" then return new_store(path) end
+  if amiss then return failed("store", amiss) end
   local flow, info
   flow, err, info = call:desk()
   if not flow then

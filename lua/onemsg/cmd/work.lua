@@ -2,6 +2,7 @@
 local alerts = require "onemsg.cli.alerts"
 local calls = require "onemsg.cli.call"
 local output = require "onemsg.cli.output"
+local programs = require "onemsg.cli.program"
 local log = require "onemsg.workflow.log"
 
 local M = {
@@ -63,6 +64,8 @@ local function program(command, core)
       status = core.child_poll(child)
     end
     if status == 0 then return true end
+    local never = not killed and programs.never_began(command, status)
+    if never then return nil, never, { not_begun = true } end
     return nil, ("%s ended with %d"):format(command, status)
   end
 end
@@ -94,11 +97,20 @@ local function spawner()
   end
 end
 
+--- An option's program that can't be run would fail whenever it is needed, and people with it.
+-- @treturn ?string "config: …"
+local function unusable(option, command)
+  local why = programs.why_not(command)
+  return why and ("config: %s can't be run: %s. Name a program that is there and executable for this user"):format(option, why)
+end
+
 local function fallbacks(call, core)
   local list
   for _, text in ipairs(call.options.fallback or {}) do
     local name, command = text:match "^([%w_-]+)=(.+)$"
     if not name then return nil, "invalid: --fallback takes NAME=PROGRAM, not " .. text end
+    local err = unusable("--fallback " .. name, command)
+    if err then return nil, err end
     list = list or {}
     list[name] = program(command, core)
   end
@@ -140,7 +152,8 @@ function M.run(call)
   local info
   local core = require "onemsg" and require "onemsg.core"
   local ways, err = fallbacks(call, core)
-  if ways == nil then return call:fail(err) end
+  err = err or options.alert and unusable("--alert", options.alert)
+  if err then return call:fail(err) end
   if options.log then
     local why
     file, why = io.open(options.log, "a")
