@@ -101,7 +101,7 @@ describe("onemsg suppress", function()
     for arguments, sentence in pairs {
       [""] = "give a phone, or --file", ["123 --file x"] = "give a phone, or --file", ["nobody"] = "invalid: phone ",
       ["--file /nowhere.csv"] = "the list can't be read: /nowhere.csv", ["--file /"] = "the list can't be read",
-      ["12020721300 --channel x"] = "there is no channel 'x'; the store has no messages of any",
+      ["12020721300 --channel x"] = "there is no channel 'x'; the store has main",
     } do
       local result = command:run("suppress " .. arguments)
       assert.equal(1, result.code, arguments)

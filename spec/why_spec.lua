@@ -52,6 +52,35 @@ describe("why", function()
     end
   end)
 
+  local function said(status, after, more)
+    local made = { message_id = "w", status = status, at = NOW + after, source = "poll" }
+    for name, value in pairs(more or {}) do made[name] = value end
+    return made
+  end
+  for name, case in pairs {
+    ["failed, of sent and failed in one second"] = { { state = "failed", statuses = { said("failed", 0), said("sent", 0) } },
+      '1MSG, when it was asked said "failed" at 2026-11-26 12:00:00 UTC' },
+    ["delivered, though a failure came later"] = { { state = "delivered",
+      statuses = { said("sent", 0), said("delivered", 1), said("failed", 2) } }, 'said "delivered" at 2026-11-26 12:00:01' },
+    ["read, by played"] = { { state = "read", statuses = { said("delivered", 0), said("played", 3) } }, 'said "played"' },
+    ["delivered twice: the first"] = { { state = "delivered",
+      statuses = { said("delivered", 5), said("delivered", 1) } }, "12:00:01" },
+    ["of the present message"] = { { state = "failed",
+      statuses = { said("failed", 0, { earlier = true }), said("failed", 9) } }, "12:00:09" },
+    ["stalled: the last there is"] = { { state = "stalled",
+      statuses = { said("sent", 1), said("warning", 2) } }, 'said "warning"' },
+    ["forgotten"] = { { state = "read", forgotten_at = NOW, statuses = {} }, "forgotten with it" },
+    ["suppressed"] = { { state = "skipped", reason = 'skipped: suppressed: they wrote "stop"' }, "They are suppressed" },
+    ["replayed after a refusal"] = { { was = "rejected" }, "What left before was refused." },
+    ["replayed after a failure"] = { { was = "failed" }, "What left before did not arrive." },
+    ["tried again: nothing left"] = { { was = "sending", attempts = 2 }, "Nothing has left for this confirmation." },
+  } do
+    it("knows it by what proves it: " .. name, function()
+      local told = why.tell(one(case[1]), { now = NOW })
+      assert.truthy(told.evidence:find(case[2], 1, true), told.evidence)
+    end)
+  end
+
   local STATUS = { message_id = "w", status = "failed", at = NOW, source = "hook", error = "(#131026) undeliverable" }
   for name, case in pairs {
     ["a code: its meaning and what to do"] = { { state = "failed", code = 131026, reason = "failed: (#131026) x", attempts = 1 },

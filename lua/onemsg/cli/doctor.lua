@@ -9,6 +9,7 @@ local webhook = require "onemsg.webhook"
 
 local M = {}
 
+local ROOM_KIB = 16384 -- free where a SQLite store lies, below which somebody should know: its log alone may take 4 MiB
 local LATE = 60      -- seconds that a due message may wait before somebody should ask whether anybody works
 local POLLING = "meanwhile hookInfo is asked, 15 s, 1, 5, 30 min and 3 h after a message"
 
@@ -223,6 +224,18 @@ local function witness(flow)
   return ok("witness", "%s", flow.witness)
 end
 
+--- Is there room where the store lies? What is there can be read when nothing can be written any more.
+local function room(path)
+  local dir = (path:match "^(.*)/[^/]*$" or "."):gsub("^$", "/")
+  local pipe = io.popen(("df -Pk -- '%s' 2>/dev/null"):format(dir:gsub("'", "'\\''")))
+  local text = pipe and pipe:read "*a" or ""
+  if pipe then pipe:close() end
+  local free = tonumber(text:match "\n%S+%s+%d+%s+%d+%s+(%d+)%s")
+  if not free or free >= ROOM_KIB then return {} end
+  return fix("store", ("%d KiB are free where it lies: nothing more can be written soon, or now"):format(free),
+    "Free some space on that disk; senders are told 503 and repeat, and it goes on by itself.", calls.SERVER)
+end
+
 local function store(call)
   local name, err = call:store()
   if not name then return failed("store", err) end
@@ -245,7 +258,7 @@ local function store(call)
   local count = 0
   for _, n in pairs(stats.states) do count = count + n end
   return join(ok("store", "%s is writable and has the newest schema; %d confirmations", path or "it", count),
-    more, doubts(stats, now))
+    path and room(path) or {}, more, doubts(stats, now))
 end
 
 --- Webhook -------------------------------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ function M.run(call)
   flow:close()
   if not result then return call:fail(err, info) end
   if options.rule and err == 0 then
-    return call:fail(("config: no rule '%s' was paused; `onemsg stats` lists what is"):format(options.rule), { outcome = "invalid" })
+    return call:fail(("config: no rule '%s' was paused; `onemsg stats` lists what is"):format(options.rule),
+      { outcome = "invalid" })
   end
   call.out:object(result)
   call.out:line("resumed; %d waiting, %d of them end within an hour if they do not leave", result.waiting, result.expiring)

@@ -1,6 +1,7 @@
 --- onemsg.policy.why: in words for people: what happened to a confirmation, how that is known, what comes next, and what
 -- somebody can do. Pure: what is known comes in, sentences go out.
 local codes = require "onemsg.codes"
+local hooks = require "onemsg.hooks"
 local states = require "onemsg.policy.states"
 
 local M = {}
@@ -51,22 +52,31 @@ local happened = {
 
 -- How that is known -----------------------------------------------------------------------------------------------
 
+local BEFORE = { rejected = "What left before was refused.", failed = "What left before did not arrive." }
 local SOURCES = { hook = "a webhook of 1MSG", poll = "1MSG, when it was asked" }
 
---- The last status of the present message that says something about its state.
-local function last_status(one)
-  local found
+--- The status of the present message that its state stands on: the first of those that say just that; of a state that no
+-- status says, the last there is.
+local function telling_status(one)
+  local rank, proof, last = hooks.rank(one.state), nil, nil
   for _, status in ipairs(one.statuses or {}) do
-    if not status.earlier and status.at then found = (not found or status.at >= found.at) and status or found end
+    if not status.earlier and status.at then
+      local its = hooks.rank(status.status)
+      if rank and its and (its == rank or one.state == "read" and its > rank) then
+        proof = (not proof or status.at < proof.at) and status or proof
+      end
+      last = (not last or status.at >= last.at) and status or last
+    end
   end
-  return found
+  return proof or last
 end
 
 local function evidence(one, time)
+  if one.forgotten_at then return "What it stood on was forgotten with it." end
   if one.settled then
     return ("Somebody said so by hand: %s."):format(one.settled == "arrived" and "it arrived" or "it did not arrive")
   end
-  local status = last_status(one)
+  local status = telling_status(one)
   if status then
     return ('%s said "%s" at %s%s.'):format((SOURCES[status.source] or status.source):gsub("^%l", string.upper), status.status,
       time(status.at), status.error and ": " .. bare(status.error, status.status) or "")
@@ -77,9 +87,13 @@ local function evidence(one, time)
     return one.attempts > 0 and "1MSG's answer said so." or "It was checked before anything left."
   end
   if one.state == "unknown" then return "No answer came, and nothing heard since names this message." end
+  if one.state == "skipped" and bare(one.reason, "skipped"):find "^suppressed: " then
+    return "They are suppressed: on the list of whom nothing is sent to."
+  end
   if one.state == "skipped" and one.rule then return ("The rules decided so (%s)."):format(one.rule) end
   if one.state == "skipped" then return "The rules decided so." end
   if one.state == "sending" then return "A worker took it; its answer is awaited." end
+  if one.state == "queued" and BEFORE[one.was] then return BEFORE[one.was] end
   return "Nothing has left for this confirmation."
 end
 
