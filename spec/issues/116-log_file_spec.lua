@@ -157,7 +157,7 @@ describe("the log as a pipe", function()
     sim = simulation.new { log = path, on_alert = function(alert) alerts[#alerts + 1] = alert end }
     assert(sim.flow:submit { id = "a", type = "paid", phone = "12020721300" })
     sim:advance(10)
-    assert.equal("accepted", sim.flow:explain("a").state)
+    assert.equal("accepted", sim.flow:show("a").state)
     sim:close()
     assert.equal("log", alerts[#alerts].alert)
     assert.is_true(alerts[#alerts].dropped >= 3)
