@@ -45,7 +45,8 @@ end
 --                 by = "{customer.id}" }. What was found is stored with the event
 --   fallback      { name = function(notice) … end }: other ways to reach a person; notice has id, type, rule, phone,
 --                 body, text (of the rule), state, reason, code, message_id, event. Called once for a confirmation; what
---                 it returns, or raises, stands in the history (nil, why: it failed)
+--                 it returns, or raises, stands in the history (nil, why: it failed; nil, why, { not_begun = true }: nobody was
+--                 reached for certain, and it is called again, half a minute to half an hour later)
 --   fallback_timeout = "1m", fallback_window = 8   how long one may run, and how many at a time
 --   stalled_after = "1d"   silence after which a message without ttl is `stalled`
 --   stop_words    list of texts that, as a whole message, end all sending to their writer (default: in some twenty languages)
@@ -320,7 +321,8 @@ function Flow:close()
   self.closed = true
   if self.worker then witness.close(self.worker) end
   if self.box then self.box:close() end
-  if self.log_file then self.log_file:close() end
+  local lost = self.log_file and self.log_file:close() or 0
+  if lost > 0 and self.on_alert then pcall(self.on_alert, log.lost(lost, self.now())) end
 end
 Flow.__close = Flow.close
 

@@ -108,6 +108,41 @@ describe("a program beside the loop", function()
   end)
 
   for name, case in pairs {
+    ["is not there"] = { "/nowhere/sms", "/nowhere/sms is not there" },
+    ["is not there, and has arguments"] = { "/nowhere/sms --to +1", "/nowhere/sms is not there" },
+    ["is not in PATH"] = { "no-such-program-at-all", "no%-such%-program%-at%-all is not in PATH" },
+    ["is a directory"] = { "/tmp", "/tmp is a directory" },
+    ["may not be run"] = { "%s/rules.lua", "rules.lua is not executable" },
+    ["has an interpreter that is not there"] = { "%s/script", "script names /nowhere/sh in its first line" },
+  } do
+    it("that " .. name .. " refuses the start", function()
+      os.execute("chmod +x " .. command:write("script", "#!/nowhere/sh -e\n"))
+      local program = case[1]:gsub("%%s", command.dir)
+      for _, option in ipairs { "--fallback 'sms=" .. program .. "'", "--alert '" .. program .. "'" } do
+        local result = command:run("work --drain 0 " .. option)
+        assert.equal(5, result.code)
+        assert.matches("config: %-%-%l+[ sm]* can't be run: .*" .. case[2], result.err)
+      end
+    end)
+  end
+
+  it("that is gone meanwhile has reached nobody, and is not counted as used", function()
+    work("exit 0")
+    assert.is_true(server.eventually(function() return command:run("stats").code == 0 end))
+    submit("good", 1)
+    assert.is_true(is("good", "state", "accepted")) -- it is at work
+    os.remove(command.dir .. "/sms")
+    submit("bad", 2, 48)
+    assert.is_true(server.eventually(function()
+      local history = shown("bad").history
+      return history[#history].reason:find("sms: not begun", 1, true) ~= nil
+    end))
+    local one = shown "bad"
+    assert.is_nil(one.fallback)
+    assert.is_number(one.fallback_at)
+  end)
+
+  for name, case in pairs {
     ["ends with 0"] = { "exit 0", "done", "sms: done" },
     ["ends with something else"] = { "exit 3", "failed", "ended with 3" },
     ["ends by a signal"] = { "kill -TERM $$", "failed", "ended with 143" },
@@ -202,6 +237,35 @@ describe("ways in a workflow", function()
       assert.equal(1, sim.flow:stats().fallbacks)
     end)
   end
+
+  it("that could not be begun reached nobody: they are begun again, ever later, and one alert tells of it", function()
+    local there, calls, phones = false, 0, {}
+    start { fallback = { sms = function(notice)
+      calls = calls + 1
+      if not there then return nil, "no such program", { not_begun = true } end
+      phones[#phones + 1] = notice.phone
+      return true
+    end } }
+    submit(1)
+    submit(2)
+    sim.flow:drain()
+    assert.equal(2, calls)
+    for n = 1, 2 do
+      assert.is_nil(sim.flow:show("m" .. n).fallback)
+      assert.matches("sms: not begun %(no such program%); it is tried again", simulation.history(sim.flow, "m" .. n))
+    end
+    sim.flow:drain { timeout = 200 }
+    assert.is_true(calls > 2)
+    local told = 0
+    for _, alert in ipairs(sim.alerts) do told = told + (alert.alert == "fallback" and 1 or 0) end
+    assert.equal(1, told)
+    there = true
+    sim.flow:drain { timeout = 7200 }
+    for n = 1, 2 do assert.equal("done", sim.flow:show("m" .. n).fallback) end
+    table.sort(phones)
+    assert.same({ "12020721301", "12020721302" }, phones)
+    assert.equal(0, sim.flow:stats().fallbacks_waiting.sms or 0)
+  end)
 
   it("that raise, or can't be begun, failed", function()
     start { fallback = { sms = function() error("no gateway", 0) end } }

@@ -98,6 +98,25 @@ function Call:store()
   return store
 end
 
+local EACCES = 13
+
+--- The file of a SQLite store, looked at.
+-- @treturn ?string its path; nil: it is no file
+-- @treturn ?string "missing", or "config: …" when this user may not read it
+function M.store_file(store)
+  local path = store:match "^sqlite:([^?]+)"
+  if not path then return nil end
+  local file, why, number = io.open(path, "rb")
+  if file then
+    file:close()
+  elseif number == EACCES then
+    return path, ("config: no permission to read %s: run it as its owner (sudo -u NAME onemsg …)"):format(path)
+  else
+    return path, number == 2 and "missing" or "config: the store can't be read: " .. why
+  end
+  return path
+end
+
 -- What the store alone is asked needs neither a channel nor rules.
 local function nobody() return { check = function() end, country = os.getenv "ONE_MSG_COUNTRY" } end
 local no_rules = { current = function() return { uses = {} } end }
@@ -164,19 +183,27 @@ end
 function Call:desk(make)
   local store, err = self:store()
   if not store then return nil, err end
-  local path = store:match "^sqlite:(.+)$"
-  local file = path and io.open(path:gsub("%?.*", ""), "rb")
-  if path and not file and not make then
-    return nil, ("config: there is no store at %s; `onemsg submit` makes it"):format(path)
+  local path, amiss = M.store_file(store)
+  if amiss == "missing" then
+    if not make then return nil, ("config: there is no store at %s; `onemsg submit` makes it"):format(path) end
+  elseif amiss then
+    return nil, amiss
   end
-  if file then file:close() end
   require "onemsg"
   require "onemsg.core".end_on_signals()
   return require "onemsg.workflow".open { channel = nobody(), rules = no_rules, store = store }
 end
 
 --- Who gives the command.
-function M.person() return os.getenv "SUDO_USER" or os.getenv "USER" end
+function M.person()
+  local name = os.getenv "SUDO_USER" or os.getenv "USER"
+  if not name then -- in containers: the user's number is known all the same
+    local pipe = io.popen "id -un 2>/dev/null || id -u"
+    name = pipe and pipe:read "*l"
+    if pipe then pipe:close() end
+  end
+  return name
+end
 
 --- settle, replay, cancel: a change by a person, shown.
 -- @tparam string open "desk" or "flow"

@@ -55,6 +55,8 @@ local function config(call)
   local jwt = raw_token(name):find "^[%w_-]+%.[%w_-]+%.[%w_-]*$"
   local id = require "onemsg.core".channel_id(channel)
   return join(ok("config", "%s", (tostring(channel):gsub("^onemsg.channel ", ""):gsub("[()]", ""))),
+    os.getenv "ONE_MSG_ONLY_TO" and note("only_to", "ONE_MSG_ONLY_TO is set: everybody else is skipped",
+      "That is for systems that are tried out: take it away where customers are to be reached.") or {},
     jwt and ok("token", "in the form of a channel's key; channel %s", id)
       or note("token", "not in the form of a channel's key (a JWT), which 1MSG asks for since 2025",
         "If 1MSG answers 401, copy a new key from the cabinet. Sandbox tokens look different, too."))
@@ -239,10 +241,9 @@ end
 local function store(call)
   local name, err = call:store()
   if not name then return failed("store", err) end
-  local path = name:match "^sqlite:([^?]+)"
-  local file = path and io.open(path, "rb")
-  if path and not file then return new_store(path) end
-  if file then file:close() end
+  local path, amiss = calls.store_file(name)
+  if amiss == "missing" then return new_store(path) end
+  if amiss then return failed("store", amiss) end
   local flow, info
   flow, err, info = call:desk()
   if not flow then

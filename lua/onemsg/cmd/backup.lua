@@ -11,17 +11,15 @@ local M = {
 function M.run(call)
   local store, err = call:store()
   if not store then return call:fail(err) end
-  local path = store:match "^sqlite:(.+)$"
+  local path, amiss = calls.store_file(store)
   if not path then return call:fail "config: only a SQLite store is copied so; PostgreSQL has pg_dump" end
-  path = path:gsub("%?.*", "")
-  local file = io.open(path, "rb")
-  if not file then return call:fail(("config: there is no store at %s"):format(path)) end
-  file:close()
+  if amiss == "missing" then return call:fail(("config: there is no store at %s"):format(path)) end
+  if amiss then return call:fail(amiss) end
   local to = call.options[1]
   local core = require "onemsg" and require "onemsg.core"
   local done, why = core.sqlite_backup(path, to)
   if not done then return call:fail("store: " .. why) end
-  file = assert(io.open(to, "rb"))
+  local file = assert(io.open(to, "rb"))
   local bytes = file:seek "end"
   file:close()
   call.out:object { backup = to, bytes = bytes }

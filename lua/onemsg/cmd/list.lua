@@ -44,8 +44,6 @@ local function each(flow, by, limit, act)
   return count
 end
 
-local function iso(at) return os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(at)) end
-
 -- Who is held by a pause says so, instead of why it was queued.
 local function reason(one)
   local paused = one.held and one.held:match "^paused (.*)$"
@@ -59,7 +57,7 @@ local function printer(call)
     out:raw(csv.line(COLUMNS))
     return function(one)
       local row = {}
-      for n, name in ipairs(COLUMNS) do row[n] = name == "changed_at" and iso(one[name]) or one[name] or "" end
+      for n, name in ipairs(COLUMNS) do row[n] = name == "changed_at" and output.iso(one[name]) or one[name] or "" end
       out:raw(csv.line(row))
     end, function() end
   end

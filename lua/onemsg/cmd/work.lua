@@ -2,6 +2,7 @@
 local alerts = require "onemsg.cli.alerts"
 local calls = require "onemsg.cli.call"
 local output = require "onemsg.cli.output"
+local programs = require "onemsg.cli.program"
 local log = require "onemsg.workflow.log"
 
 local M = {
@@ -39,7 +40,7 @@ end
 
 local function sink(call, file)
   return function(line, entry)
-    if file then file:write(line, "\n") end
+    if file then file:line(line, entry) end
     if call.options.json then
       if not call.options.quiet or entry.alert then call.out:object(entry) end
     else
@@ -63,6 +64,8 @@ local function program(command, core)
       status = core.child_poll(child)
     end
     if status == 0 then return true end
+    local never = not killed and programs.never_began(command, status)
+    if never then return nil, never, { not_begun = true } end
     return nil, ("%s ended with %d"):format(command, status)
   end
 end
@@ -94,11 +97,20 @@ local function spawner()
   end
 end
 
+--- An option's program that can't be run would fail whenever it is needed, and people with it.
+-- @treturn ?string "config: …"
+local function unusable(option, command)
+  local why = programs.why_not(command)
+  return why and ("config: %s can't be run: %s. Name a program that is there and executable for this user"):format(option, why)
+end
+
 local function fallbacks(call, core)
   local list
   for _, text in ipairs(call.options.fallback or {}) do
     local name, command = text:match "^([%w_-]+)=(.+)$"
     if not name then return nil, "invalid: --fallback takes NAME=PROGRAM, not " .. text end
+    local err = unusable("--fallback " .. name, command)
+    if err then return nil, err end
     list = list or {}
     list[name] = program(command, core)
   end
@@ -140,12 +152,11 @@ function M.run(call)
   local info
   local core = require "onemsg" and require "onemsg.core"
   local ways, err = fallbacks(call, core)
-  if ways == nil then return call:fail(err) end
+  err = err or options.alert and unusable("--alert", options.alert)
+  if err then return call:fail(err) end
   if options.log then
-    local why
-    file, why = io.open(options.log, "a")
-    if not file then return call:fail("config: the log can't be opened: " .. why) end
-    file:setvbuf "line"
+    file, err = log.file(options.log)
+    if not file then return call:fail(err) end
   end
   core.stop_on_signals()
   local heard = options.alert and alerts.new(options.alert, function(sentence) call.out:note("%s", sentence) end)
@@ -178,7 +189,8 @@ function M.run(call)
   if stats and stats.due > 0 then
     call.out:note("%d are still due: `onemsg stats` says what keeps them; else give --drain more time", stats.due)
   end
-  if file then file:close() end
+  local lost = file and file:close() or 0
+  if lost > 0 then call.out:note("ATTENTION log: %s", log.lost(lost).reason) end
   if not recorded then return call:fail(err, info) end
   if not options.quiet then call.out:note("%s: %d answers recorded", core.stopped() and "stopped" or "done", recorded) end
   return true

@@ -1,6 +1,7 @@
 --- onemsg.workflow.ways: other ways to reach a person, beside the loop that sends. For onemsg.workflow.worker.
 --
--- A way is marked as handed over, on disk, and only then begun; it is begun once. How it runs is `spawn`'s to say: as a
+-- A way is marked as handed over, on disk, and only then begun; it is begun once (again, if it says
+-- itself that it could not be begun). How it runs is `spawn`'s to say: as a
 -- light thread (nginx), as a program (the command), or, where there is none, at once, one function a turn of the loop, so
 -- that messages leave between two. So many run at a time, each so long; what came of one is recorded when it ends, and
 -- kept in memory until the store takes it.
@@ -19,10 +20,12 @@ local NONE = amend.NONE
 local TRIES = 8 -- to record what came of one, while others change the row
 local BEYOND = 15 -- seconds more until others may take its process for dead: for the store
 local SAID = 300 -- bytes of what a way returned
+local NOT_BEGUN = "not begun" -- what came of one that could not be begun
+local FIRST_WAIT, MOST_WAIT = 30, 1800 -- seconds until one that could not be begun is tried again
 
 --- What a worker knows of its ways.
 function M.new()
-  return { running = {}, count = 0, ready = {}, begun = 0, open = {} }
+  return { running = {}, count = 0, ready = {}, begun = 0, open = {}, broken = {} }
 end
 
 --- How many more may begin now.
@@ -63,6 +66,12 @@ local function forget(worker, way)
   end
 end
 
+--- What is stored of a way that has ended. One that was not begun reached nobody: it is due again.
+local function change_of(worker, way)
+  if way.word ~= NOT_BEGUN then return { fallback = way.word, fallback_lease = NONE, note = way.said } end
+  return { fallback = NONE, fallback_lease = NONE, fallback_at = worker.flow.now() + way.wait, note = way.said }
+end
+
 --- Records what came of a way; what the store does not take is kept for the next turn.
 local function note(worker, way)
   if way.noting or not way.word then return end
@@ -75,7 +84,7 @@ local function note(worker, way)
       worker:trouble(err)
       break
     end
-    if worker:write(row, { fallback = word, fallback_lease = NONE, note = way.said }) then
+    if worker:write(row, change_of(worker, way)) then
       if way.word == word then way.word = nil end
       break
     end
@@ -85,8 +94,25 @@ local function note(worker, way)
   if not way.word and not way.loose then forget(worker, way) end
 end
 
-local function ended(worker, way, ok, result, why)
+--- A way says that it could not be begun, so nobody was reached. That is said once, until it can be.
+local function not_begun(worker, way, why)
+  local broken = worker.ways.broken
+  broken[way.name] = (broken[way.name] or 0) + 1
+  way.wait = math.min(MOST_WAIT, FIRST_WAIT * 2 ^ math.min(broken[way.name] - 1, 10))
+  way.word, way.loose = NOT_BEGUN, nil
+  why = plain.repair(plain.line(tostring(why)), SAID)
+  way.said = ("%s: not begun (%s); it is tried again"):format(way.name, why)
+  if broken[way.name] == 1 then
+    worker.flow:alert { alert = "fallback", id = way.id, way = way.name, reason =
+      ('the other way "%s" can\'t be begun: %s. Whoever needs it waits until it can'):format(way.name, why) }
+  end
+  note(worker, way)
+end
+
+local function ended(worker, way, ok, result, why, info)
   if way.stopping then return end -- by us: what is known of it stands already
+  if ok and not result and type(info) == "table" and info.not_begun == true then return not_begun(worker, way, why) end
+  worker.ways.broken[way.name] = nil
   local good = ok and (result or result == nil and why == nil)
   local detail = good and result ~= true and result or not good and (ok and why or result) or nil
   way.word, way.loose = good and "done" or "failed", nil
