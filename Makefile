@@ -109,7 +109,7 @@ openresty: deps all ## a checkout in nginx that confirms by WhatsApp; examples/o
 	@examples/openresty/run
 
 env: ## exports for one Lua: eval "$$(make -s env LUA=luajit)"
-	@echo "export $(call paths,$(LUA))"
+	@echo "export $(call paths,$(LUA)) PATH='$(CURDIR)/$(B)':\"\$$PATH\""
 
 define install_one
 	install -d '$(DESTDIR)$(LIBDIR)/$(dir_$(1))'

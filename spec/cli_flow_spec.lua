@@ -242,7 +242,7 @@ describe("onemsg work, and what people ask and decide", function()
       assert.truthy(result.err:find "^onemsg: %l", arguments)
       assert.equal(expected, command:run(arguments .. " --json").json[1].exit, arguments)
     end
-    assert.truthy(command:run("settle lost not-arrived").out:find "^lost is failed: settled by hand")
+    assert.truthy(command:run("settle lost not-arrived").out:find "^lost is failed: settled by %w+")
     assert.equal("queued", command:run("replay lost --json").json[1].state)
     assert.equal("cancelled", command:run("cancel lost --json").json[1].state)
     assert.equal("…0404", command:run("cancel new --json").json[1].phone)

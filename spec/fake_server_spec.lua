@@ -49,6 +49,9 @@ describe("starting and stopping", function()
     assert.truthy(gone(master))
     assert.truthy(gone(worker))
     assert.equal("0\n", script("stop --dir '" .. dir .. "'"))
+    text = script("start --dir '" .. dir .. "'") -- who has sourced fake.env goes on finding it, whether it ran or not
+    for _ = 1, 2 do assert.equal(text, script("start --dir '" .. dir .. "'")) end
+    assert.equal("0\n", script("stop --dir '" .. dir .. "'"))
     os.execute("rm -rf '" .. parent .. "'")
   end)
 

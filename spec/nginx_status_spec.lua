@@ -136,6 +136,8 @@ describe("nginx: serve_status", function()
         assert.is_truthy(text:find(words, 1, true), words)
       end
       assert.is_nil(text:find(event.customer.phone, 1, true))
+      assert.truthy(text:find("The rule that decided", 1, true) and text:find("confirm &quot;", 1, true), text)
+      assert.truthy(text:find("It is the same today.", 1, true))
       status, text = page "?id=nobody%3Cb%3E"
       assert.equal(404, status)
       assert.is_truthy(text:find("nobody&lt;b&gt;", 1, true))

@@ -74,3 +74,26 @@ describe("only_to", function()
     assert.has_error(function() onemsg_workflow.open(options) end)
   end)
 end)
+
+describe("ONE_MSG_ONLY_TO", function()
+  it("holds for `onemsg send` too, and doctor says that it is there", function()
+    local fake = require "support.server".fake { set = { pace_ms = 0 } }
+    local command = require "support.command".new(fake.env)
+    command.env.ONE_MSG_ONLY_TO = "+1 202 072 1300, 12020724600"
+    local words = " --name A --action b --next-step c"
+    for who, code in pairs { ["--phone 12020721300"] = 0, ["--phone '+1 (202) 072-4600'"] = 0, ["--phone 12020721400"] = 1,
+      ["--username maria"] = 1 } do
+      for _, check in ipairs { " --check", "" } do
+        local done = command:run("send " .. who .. words .. check)
+        assert.equal(code, done.code, who .. done.err)
+        if code == 1 then assert.matches("not in ONE_MSG_ONLY_TO", done.err) end
+      end
+    end
+    assert.same({ 1, 0 }, { fake:count "12020721300", fake:count "12020721400" })
+    assert.matches("only_to", command:run("doctor").out)
+    command.env.ONE_MSG_ONLY_TO = "nobody"
+    assert.equal(5, command:run("send --phone 12020721300" .. words).code)
+    command:remove()
+    fake:stop()
+  end)
+end)

@@ -11,12 +11,10 @@
 #include "text.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -235,8 +233,6 @@ static int core_blank(lua_State *L) {
   return 1;
 }
 
-#define LOG_MODE 0640 /* phones' ends and names: for its owner, and the group that reads logs */
-
 struct pieces {
   lua_State *L;
   size_t before; /* bytes in front of what is cut */
@@ -269,35 +265,6 @@ static int core_json_pieces(lua_State *L) {
   }
   lua_pushnil(L);
   lua_pushinteger(L, (lua_Integer)(pieces.before + wrong + 1));
-  return 2;
-}
-
-/* core.log_file(path, create) -> "device:inode" of the file at the path, whether it is a plain one
- * (no pipe or device, which may keep who reads it waiting) | nil, why there is none.
- * create: makes it where it is not there, with LOG_MODE; a pipe that nobody reads is refused. */
-static int core_log_file(lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
-  struct stat facts;
-  int failed = 0;
-  if (lua_toboolean(L, 2)) {
-    int fd =
-        open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, LOG_MODE);
-    failed = fd < 0 || fstat(fd, &facts) != 0 ? errno : 0;
-    if (fd >= 0) {
-      close(fd);
-    }
-  } else {
-    failed = stat(path, &facts) != 0 ? errno : 0;
-  }
-  if (failed != 0) {
-    lua_pushnil(L);
-    lua_pushfstring(L, "%s: %s", path, strerror(failed));
-    return 2;
-  }
-  char identity[48];
-  snprintf(identity, sizeof identity, "%ju:%ju", (uintmax_t)facts.st_dev, (uintmax_t)facts.st_ino);
-  lua_pushstring(L, identity);
-  lua_pushboolean(L, S_ISREG(facts.st_mode));
   return 2;
 }
 
@@ -386,7 +353,6 @@ void om_core_open(lua_State *L, int module, int core) {
                                    {"json_pieces", core_json_pieces},
                                    {"base64", core_base64},
                                    {"blank", core_blank},
-                                   {"log_file", core_log_file},
                                    {"unbase64", core_unbase64},
                                    {"duration", core_duration},
                                    {"nearest", core_nearest},

@@ -12,6 +12,7 @@
 #include "database.h"
 #include "forget.h"
 #include "hmac.h"
+#include "log_file.h"
 #include "ready.h"
 #include "settings_file.h"
 #include "signals.h"
@@ -219,6 +220,7 @@ static int open_part(lua_State *L, void (*open)(lua_State *, int, int), const ch
     om_pending_open(L, 2);
     om_core_open(L, 1, 2);
     om_child_open(L, 2);
+    om_log_file_open(L, 2);
     om_backup_open(L, 2);
     om_forget_open(L, 2);
     om_settings_file_open(L, 2);

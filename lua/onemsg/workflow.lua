@@ -321,7 +321,8 @@ function Flow:close()
   self.closed = true
   if self.worker then witness.close(self.worker) end
   if self.box then self.box:close() end
-  if self.log_file then self.log_file:close() end
+  local lost = self.log_file and self.log_file:close() or 0
+  if lost > 0 and self.on_alert then pcall(self.on_alert, log.lost(lost, self.now())) end
 end
 Flow.__close = Flow.close
 

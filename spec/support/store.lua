@@ -13,6 +13,7 @@ function M.sh(command)
   return ok == true or ok == 0
 end
 
+M.LUA = LUA
 M.output, M.read, M.write = files.output, files.read, files.write
 
 function M.directory()

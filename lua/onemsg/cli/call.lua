@@ -208,7 +208,15 @@ function Call:desk(make)
 end
 
 --- Who gives the command.
-function M.person() return os.getenv "SUDO_USER" or os.getenv "USER" end
+function M.person()
+  local name = os.getenv "SUDO_USER" or os.getenv "USER"
+  if not name then -- in containers: the user's number is known all the same
+    local pipe = io.popen "id -un 2>/dev/null || id -u"
+    name = pipe and pipe:read "*l"
+    if pipe then pipe:close() end
+  end
+  return name
+end
 
 --- settle, replay, cancel: a change by a person, shown.
 -- @tparam string open "desk" or "flow"

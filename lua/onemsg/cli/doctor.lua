@@ -55,6 +55,8 @@ local function config(call)
   local jwt = raw_token(name):find "^[%w_-]+%.[%w_-]+%.[%w_-]*$"
   local id = require "onemsg.core".channel_id(channel)
   return join(ok("config", "%s", (tostring(channel):gsub("^onemsg.channel ", ""):gsub("[()]", ""))),
+    os.getenv "ONE_MSG_ONLY_TO" and note("only_to", "ONE_MSG_ONLY_TO is set: everybody else is skipped",
+      "That is for systems that are tried out: take it away where customers are to be reached.") or {},
     jwt and ok("token", "in the form of a channel's key; channel %s", id)
       or note("token", "not in the form of a channel's key (a JWT), which 1MSG asks for since 2025",
         "If 1MSG answers 401, copy a new key from the cabinet. Sandbox tokens look different, too."))

@@ -45,6 +45,9 @@ function M.reason(state, reason)
   return reason:sub(1, #head) == head and reason:sub(#head + 1) or reason
 end
 
+--- A time for programs, as CSV files have it; "" for none.
+function M.iso(at) return at and os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(at)) or "" end
+
 --- A clock time of the operator's own zone.
 function M.time(at)
   return at and os.date("%Y-%m-%d %H:%M:%S", math.floor(at)) or ""

@@ -20,7 +20,8 @@ function M.run(call)
     if not list then break end
     for _, one in ipairs(list) do
       last = one
-      local row = { output.time(one.at), one.by, one.what, one.about, one.before or "", one.after or "" }
+      local row = { (options.csv and output.iso or output.time)(one.at), one.by, one.what, one.about, one.before or "",
+        one.after or "" }
       if options.csv then
         call.out:raw(csv.line(row))
       else

@@ -27,7 +27,7 @@ function M.run(call)
   call.out:line("forgotten: %d confirmations (%d were queued, and are cancelled), %d names; opt-outs that stay: %d",
     result.confirmations, result.cancelled, result.names, result.suppressions)
   if result.log == false then
-    call.out:note "the store's log still holds what was there before, as somebody reads it: repeat the command"
+    call.out:note(result.left)
     return true, nil, calls.SERVER
   end
   return true

@@ -44,8 +44,6 @@ local function each(flow, by, limit, act)
   return count
 end
 
-local function iso(at) return os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(at)) end
-
 --- How one that was found is printed, and what is printed at the end.
 local function printer(call)
   local options, out = call.options, call.out
@@ -53,7 +51,7 @@ local function printer(call)
     out:raw(csv.line(COLUMNS))
     return function(one)
       local row = {}
-      for n, name in ipairs(COLUMNS) do row[n] = name == "changed_at" and iso(one[name]) or one[name] or "" end
+      for n, name in ipairs(COLUMNS) do row[n] = name == "changed_at" and output.iso(one[name]) or one[name] or "" end
       out:raw(csv.line(row))
     end, function() end
   end

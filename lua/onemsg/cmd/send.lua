@@ -1,6 +1,7 @@
 --- onemsg send: one message now, without rules and store.
 local calls = require "onemsg.cli.call"
 local input = require "onemsg.cli.input"
+local only_to = require "onemsg.workflow.only_to"
 local phones = require "onemsg.base.phone"
 
 local M = {
@@ -66,6 +67,18 @@ local function read(path)
   return first.event
 end
 
+--- May it be sent from here? ONE_MSG_ONLY_TO holds on every way out.
+local function allowed(channel, message)
+  local flow = { names = { "main" }, countries = { main = require "onemsg.core".channel_country(channel) } }
+  local people, err = only_to.read(flow)
+  if err then return nil, err end
+  flow.only_to = people
+  local checked = flow.only_to and channel:check(message)
+  local address = checked and phones.of_message(checked)
+  if not address or only_to.allows(flow, address) then return true end -- what is wrong with it, send says
+  return nil, "invalid: the recipient is not in ONE_MSG_ONLY_TO: this system writes to the people named there alone"
+end
+
 function M.run(call)
   local options, message, wrong = call.options, {}, nil
   if options[1] then message, wrong = read(options[1]) end
@@ -78,6 +91,8 @@ function M.run(call)
   end
   local channel, err, info = call:channel()
   if not channel then return call:fail(err, info) end
+  local may, why = allowed(channel, message)
+  if not may then return call:fail(why, { outcome = "invalid" }) end
   if options.check then
     local checked
     checked, err, info = channel:check(message)

@@ -14,8 +14,6 @@ local M = {
   examples = { "onemsg suppressed", "onemsg suppressed --csv" },
 }
 
-local function iso(at) return at and os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(at)) or "" end
-
 function M.run(call)
   local flow, err, info = call:desk()
   if not flow then return call:fail(err, info) end
@@ -29,7 +27,8 @@ function M.run(call)
       local phone = one.phone
       last, count = one, count + 1
       if options.csv then
-        call.out:raw(csv.line { phone, one.channel, iso(one.created_at), iso(one.until_at), one.source, one.reason })
+        call.out:raw(csv.line { phone, one.channel, output.iso(one.created_at), output.iso(one.until_at), one.source,
+          one.reason })
       else
         local shown = {}
         for name, value in pairs(one) do shown[name] = value end

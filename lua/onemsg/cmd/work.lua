@@ -40,7 +40,7 @@ end
 
 local function sink(call, file)
   return function(line, entry)
-    if file then file:write(line, "\n") end
+    if file then file:line(line, entry) end
     if call.options.json then
       if not call.options.quiet or entry.alert then call.out:object(entry) end
     else
@@ -176,10 +176,8 @@ function M.run(call)
   err = err or options.alert and unusable("--alert", options.alert)
   if err then return call:fail(err) end
   if options.log then
-    local why
-    file, why = io.open(options.log, "a")
-    if not file then return call:fail("config: the log can't be opened: " .. why) end
-    file:setvbuf "line"
+    file, err = log.file(options.log)
+    if not file then return call:fail(err) end
   end
   core.stop_on_signals()
   local heard = options.alert and alerts.new(options.alert, function(sentence) call.out:note("%s", sentence) end)
@@ -211,7 +209,8 @@ function M.run(call)
   local later = stats and flow.box:later(now)
   flow:close()
   if later then tell_left(call, stats, later, now) end
-  if file then file:close() end
+  local lost = file and file:close() or 0
+  if lost > 0 then call.out:note("ATTENTION log: %s", log.lost(lost).reason) end
   if not recorded then return call:fail(err, info) end
   if not options.quiet then call.out:note("%s: %d answers recorded", core.stopped() and "stopped" or "done", recorded) end
   return true

@@ -77,12 +77,24 @@ local function seed()
   return a * 65536 + b * 256 + c + os.time()
 end
 
+--- The ports that the fake of this directory had before: who has sourced its fake.env goes on finding it.
+local function former_ports(dir)
+  local text, ports = read(dir .. "/fake.env") or "", {}
+  for name, variable in pairs { http = "HTTP", https = "HTTPS", h2 = "H2" } do
+    ports[name] = tonumber(text:match("FAKE_" .. variable .. "_URL='[^']*:(%d+)'"))
+  end
+  return ports
+end
+
 --- Three free ports, those that the caller fixed included; nil and why not.
-local function choose_ports(options)
+-- @tparam ?table former taken where they are free
+local function choose_ports(options, former)
   local taken, ports, state = taken_ports(), {}, seed()
   for _, name in ipairs { "http", "https", "h2" } do
     ports[name] = options[name]
     if ports[name] and taken[ports[name]] then return nil, ("port %d is taken"):format(ports[name]) end
+    local before = former and former[name]
+    if not ports[name] and before and not taken[before] then ports[name], taken[before] = before, true end
     while not ports[name] do
       state = (state * 16807) % 2147483647
       local port = PORT_LOW + state % (PORT_HIGH - PORT_LOW)
@@ -219,8 +231,8 @@ function M.start(options)
   options.set.latency_ms = options.latency or options.set.latency_ms
   if options.journal == false then options.set.journal = "off" end
   write(dir .. "/journal.jsonl", "")
-  for _ = 1, START_TRIES do
-    local ports, taken = choose_ports(options)
+  for n = 1, START_TRIES do
+    local ports, taken = choose_ports(options, n == 1 and former_ports(dir) or nil)
     if not ports then return nil, taken end
     if launch(dir, ports, options, modules) then
       if not wait_until(function() return pid_of(dir, "nginx.pid") and pid_of(dir, "worker.pid") end, UP_TRIES) then break end

@@ -124,19 +124,21 @@ end
 -- @tparam function digest(text) → text
 -- @tparam function content(row) → the text of its event that a repeat is compared by
 -- @tparam ?boolean late no news of its messages is expected any more: their ids need not be kept
+-- @tparam ?table final statements that go with the last unit: all is done when they are
 -- @treturn ?number how many were queued, and are cancelled
-function Forget:bury(rows, digest, content, now, late)
+function Forget:bury(rows, digest, content, now, late, final)
   local cancelled = 0
-  for first = 1, #rows, BATCH do
+  for first = 1, math.max(#rows, final and 1 or 0), BATCH do
     local unit, last = {}, math.min(first + BATCH - 1, #rows)
     local messages, err, info = {}, nil, nil
-    if not late then messages, err, info = messages_of(self, rows, first, last) end
+    if not late and last > 0 then messages, err, info = messages_of(self, rows, first, last) end
     if not messages then return nil, err, info end
     for n = first, last do
       local row = rows[n]
       bury(unit, row, messages[n] or {}, digest, digest(content(row)), now)
       if row.state == "queued" then cancelled = cancelled + 1 end
     end
+    for n = 1, last == #rows and final and #final or 0 do unit[#unit + 1] = final[n] end
     local done
     done, err, info = self.db:unit(unit)
     if not done then return nil, amend.refusal(err, info) end
@@ -152,12 +154,15 @@ local STRAY = {
 }
 local SAMPLES = "UPDATE oddity SET sample = '' WHERE sample LIKE $1"
 
---- Forgets all names of a person, and what is kept under them. Their endless suppressions stay as digests.
+--- The statements that forget all names of a person, and what is kept under them. Their endless suppressions stay as digests.
+-- They belong to the last unit of bury: as long as a confirmation is left, it is found by every name.
+-- @treturn ?table
 -- @treturn ?number how many suppressions stay
-function Forget:forget_names(names, digest, by, about, now)
+function Forget:names_forgotten(names, digest, by, about, now)
   local questions, unit, kept = {}, {}, {}
   for n, name in ipairs(names) do questions[n] = { SUPPRESSIONS, name } end
-  local found, err, info = self.db:read(questions)
+  local found, err, info = {}, nil, nil
+  if questions[1] then found, err, info = self.db:read(questions) end
   if not found then return nil, err, info end
   for _, list in ipairs(found) do
     for _, row in ipairs(list) do
@@ -174,10 +179,7 @@ function Forget:forget_names(names, digest, by, about, now)
     unit[#unit + 1] = { SAMPLES, "%" .. name:gsub("@.*", "") .. "%" }
   end
   unit[#unit + 1] = audit.line(self, now, by, "forget", about)
-  local done
-  done, err, info = self.db:unit(unit)
-  if not done then return nil, amend.refusal(err, info) end
-  return count
+  return unit, count
 end
 
 M.WANTED_NOTHING = "they wanted nothing more, before they were forgotten"

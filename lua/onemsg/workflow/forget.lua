@@ -120,13 +120,22 @@ local function naming(names)
   end
 end
 
+-- Is the log of a SQLite store empty? Else what is left, and why.
+local function emptied(path)
+  local done, why = core().sqlite_empty_log(path)
+  if done then return true end
+  return false, ("the store has forgotten them, but its files %s and %s-wal may still hold bytes of before, as %s; repeat it")
+    :format(path, path, why == "busy" and "somebody reads an old state of it, or writes to it, without an end"
+      or "its log could not be emptied: " .. why)
+end
+
 --- Forgets a person, by all their names: of their confirmations, and all others of the same events, tombstones stay (id, state,
 -- times, a keyed digest of the event), so that the same id stays a duplicate or a conflict. What is queued is cancelled; later
 -- statuses are dropped. An endless suppression survives as a digest: it holds when they are named again. Neither the file nor
 -- its log holds them afterwards. Waits for the disk: not in nginx. May be repeated; who was interrupted repeats it.
 -- @tparam table whom phone | bsuid | username | chat_id | id (of a confirmation), country, by = who
 -- @treturn ?table confirmations, cancelled, suppressions (that stay), names: counts; log = true: the write-ahead log was
---   emptied (SQLite), false: somebody still read it, so repeat it
+--   emptied (SQLite), false: it was not within ten seconds; then left = the sentence that says what is left, and why
 -- @treturn string with nil: "conflict: …" (one is being sent right now), "config: …" (no key), "store: …"
 function Hand:forget(by)
   by = check.options("forget", by, TAKES)
@@ -154,14 +163,19 @@ function Hand:forget(by)
     end
     if not M.is_forgotten(row) then rows[#rows + 1] = row end
   end
-  local cancelled, kept
-  cancelled, err, more = self.box:bury(rows, digest, function(row) return content.plain(row.event, self.event_ignore) end, now)
+  for n = 1, #rows - 1 do -- by it who was interrupted finds the others: it goes with the last of them
+    if rows[n].id == by.id then rows[n], rows[#rows] = rows[#rows], rows[n] end
+  end
+  local final, kept, info_of = self.box:names_forgotten(names, digest, who, names[1] and phones.mask(names[1]) or ids[1], now)
+  if not final then return nil, kept, info_of end
+  local cancelled
+  cancelled, err, more = self.box:bury(rows, digest, function(row) return content.plain(row.event, self.event_ignore) end, now,
+    false, final)
   if not cancelled then return nil, err, more end
-  kept, err, more = self.box:forget_names(names, digest, who, names[1] and phones.mask(names[1]) or ids[1], now)
-  if not kept then return nil, err, more end
+  local receipt = { confirmations = #rows, cancelled = cancelled, suppressions = kept, names = #names }
   local path = path_of(self)
-  return { confirmations = #rows, cancelled = cancelled, suppressions = kept, names = #names,
-           log = path and core().sqlite_empty_log(path) == true or nil }
+  if path then receipt.log, receipt.left = emptied(path) end
+  return receipt
 end
 
 --- Statuses and messages that are not of people who were forgotten; the others are dropped, and counted.

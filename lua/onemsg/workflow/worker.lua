@@ -329,6 +329,7 @@ function Worker:land()
 end
 
 function Worker:turn(may_claim)
+  log.flush()
   self:land()
   self:collect()
   ways.turn(self)

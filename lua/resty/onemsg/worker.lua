@@ -2,6 +2,7 @@
 -- until the worker is to leave, and is begun again when it fails. Requests use the same workflow.
 local canonical = require "onemsg.base.canonical"
 local counters = require "resty.onemsg.counters"
+local log = require "onemsg.workflow.log"
 local request = require "resty.onemsg.request"
 local core = require "onemsg" and require "onemsg.core"
 local semaphore = require "ngx.semaphore"
@@ -225,6 +226,8 @@ local function run(premature)
   if kept_count > 0 then
     request.say(("the worker ends before it could open its store; %d events that it kept are not stored"):format(kept_count))
   end
+  local lost = log.flush()
+  if lost > 0 then request.say(log.lost(lost).reason) end
   counters.channels(settings.channels)
   counters.flush()
   request.write()

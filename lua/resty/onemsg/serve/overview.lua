@@ -77,7 +77,7 @@ local function reasons(week, tools)
       local entry = one.code and codes.lookup(one.code) or {}
       out[#out + 1] = ('<tr><td class="line">%d</td><td>%s</td><td>%s</td><td class="soft">%s</td></tr>'):format(one.count,
         tools.pill(one.state), tools.foreign(one.reason), tools.escape(entry.meaning and entry.meaning
-          .. (entry.hint and " " .. entry.hint or "") or ""))
+          .. (entry.hint and ". " .. entry.hint or "") or ""))
     end
   end
   if #out == 0 then return '<div class="card pad">Nothing failed in these seven days.</div>' end
@@ -98,7 +98,7 @@ local function took(title, rows, from, to, tools)
   end
   if #list == 0 then return "" end
   table.sort(list)
-  return ("<dt>%s</dt><dd>half within %s, 95 of 100 within %s <span class=\"soft\">(the last %d)</span></dd>"):format(title,
+  return ("<dt>%s</dt><dd>half within %s, 95 of 100 within %s <span class=\"soft\">(of %d)</span></dd>"):format(title,
     tools.span(percentile(list, 0.5)), tools.span(percentile(list, 0.95)), #list)
 end
 

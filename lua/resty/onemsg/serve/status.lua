@@ -12,6 +12,7 @@ local csv = require "onemsg.base.csv"
 local json = require "onemsg.base.json"
 local utf8 = require "onemsg.base.utf8"
 local onemsg = require "onemsg"
+local excerpt = require "onemsg.rules.excerpt"
 local request = require "resty.onemsg.request"
 local random = require "resty.onemsg.request".random
 local html = require "resty.onemsg.serve.status_html"
@@ -109,13 +110,23 @@ local function text(value)
   return type(value) == "string" and value ~= "" and value or nil
 end
 
+--- The rule that decided, as it was then and as it is now.
+-- @treturn ?table name; was, is: texts, nil where there is none (any more)
+local function rule_of(flow, confirmation)
+  local name = confirmation.rule
+  local kept = name and confirmation.version and flow:rules_text(confirmation.version)
+  if not kept then return nil end
+  local now = flow:ruleset(flow.now())
+  return { name = name, was = excerpt.of(kept.source, name), is = now and now.source and excerpt.of(now.source, name) }
+end
+
 local function show(page, flow, id)
   local confirmation, err, status = ask(flow, "show", id)
   if err then return problem(page, status, err) end
   if not confirmation then return problem(page, 404, "There is no confirmation with the id " .. id .. ".") end
   masked(page, confirmation)
   if page.json then return request.answer(200, "application/json", json_of(confirmation) .. "\n") end
-  return request.answer(200, html.TYPE, html.one(page, confirmation))
+  return request.answer(200, html.TYPE, html.one(page, confirmation, rule_of(flow, confirmation)))
 end
 
 --- The same as a table for a spreadsheet.

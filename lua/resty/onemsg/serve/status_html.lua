@@ -68,6 +68,7 @@ main,header>div{padding-left:14px;padding-right:14px}header>div{flex-wrap:wrap}h
 thead{display:none}table,tbody{display:block}tr{display:flex;flex-wrap:wrap;gap:2px 10px;padding:10px 14px;align-items:center;
 border-bottom:1px solid var(--line)}td{display:block;padding:0;border:0}td:empty{display:none}td.id{max-width:none;
 min-width:0}td.soft{flex:1 1 100%}time,.line{white-space:normal}}
+.rule{font-size:.85em;white-space:pre-wrap;overflow-wrap:anywhere;margin:0}
 .said{background:var(--good-b);border-radius:4px 14px 14px 14px;padding:10px 14px;margin:0 0 6px;white-space:pre-wrap}
 ol{list-style:none;margin:0;padding:0}li{border-left:2px solid var(--line);padding:0 0 14px 16px;position:relative}
 li:last-child{padding-bottom:0}li::before{content:"";position:absolute;left:-6px;top:7px;width:10px;height:10px;
@@ -315,8 +316,19 @@ local function texts(one)
   return '<div class="card pad"><h2>Texts in the message</h2>' .. table.concat(out) .. "</div>"
 end
 
+--- The rule's text, and what differs today.
+local function rule_text(rule)
+  if not rule or not rule.was then return "" end
+  local today = rule.is == rule.was and '<p class="soft">It is the same today.</p>'
+    or rule.is and '<h2>Today it says</h2><pre class="rule">' .. foreign(rule.is) .. "</pre>"
+    or '<p class="soft">Today there is no rule of this name.</p>'
+  return '<div class="card pad"><h2>The rule that decided</h2><pre class="rule">' .. foreign(rule.was) .. "</pre>" .. today
+    .. "</div>"
+end
+
 --- One confirmation, as show() gives it, its phone masked.
-function M.one(page, one)
+-- @tparam ?table rule was, is: its text then and now
+function M.one(page, one, rule)
   local meaning = (states.by_name[one.state] or {}).means or ""
   return frame(page, one.id, table.concat {
     '<div class="card pad"><h1>', foreign(one.id), "</h1><p>", pill(one.state), " ", meaning, "</p>",
@@ -324,7 +336,7 @@ function M.one(page, one)
     one.rule and form(page, "pause", "Pause this rule", { rule = one.rule }, "pause") or "",
     one.recipient and form(page, "suppress", "Send nothing more to this person", { id = one.id }, "suppress") or "",
     '</div><div class="two"><div><div class="card pad"><h2>History</h2>', steps(page, one), "</div>",
-    news(page, one), "</div>", texts(one), "</div>" })
+    news(page, one), "</div><div>", texts(one), rule_text(rule), "</div></div>" })
 end
 
 --- A sentence instead of a page.
