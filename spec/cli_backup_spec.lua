@@ -91,7 +91,7 @@ describe("onemsg backup", function()
     submit(1, 1)
     command:write("copy.db", "mine")
     for arguments, sentence in pairs {
-      [copy] = "File exists", ["/nowhere/x.db"] = "No such file", [""] = "FILE is missing",
+      [copy] = "File exists", ["/nowhere/x.db"] = "/nowhere/x.db: No such file", [""] = "FILE is missing",
       ["--store sqlite:/nowhere.db x.db"] = "there is no store at /nowhere.db", ["--store postgres://x/y x.db"] = "pg_dump",
       ["--store sqlite:" .. copy .. " " .. copy .. "2"] = "not a database",
     } do

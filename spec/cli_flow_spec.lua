@@ -299,6 +299,26 @@ describe("onemsg work, and what people ask and decide", function()
     assert.truthy(command:run("stats").out:find("channel main: stopped: rejected: 401", 1, true))
   end)
 
+  it("says what a drain leaves: what waits for a later time, and what a worker had that died", function()
+    command.env.ONE_MSG_BASE_URL = "http://127.0.0.1:1" -- nobody listens there
+    submit(event("a", 1))
+    local result = work "--quiet"
+    local text = "1 wait for a later time, the first until %d+%-%d+%-%d+ %d+:%d+:%d+, in %d+ s: not_sent"
+    assert.truthy(result.err:find(text) or result.err:find "1 are still due", result.err) -- the latter on a slow machine
+    command.env.ONE_MSG_BASE_URL = fake.env.ONE_MSG_BASE_URL
+    command.env.ONE_MSG_STORE = "sqlite:" .. command.dir .. "/left.db"
+    fake:set { down = "hang" }
+    submit(event("b", 2) .. "\n" .. event("b2", 2, nil, { name = "Rosa" }))
+    local worker = command:start "work"
+    assert.is_true(server.eventually(function() return show("b").state == "sending" end))
+    os.execute("kill -9 " .. worker.pid)
+    assert.truthy(server.eventually(worker.ended))
+    fake:set { down = "" }
+    result = work "--quiet"
+    assert.matches("1 are being sent by another worker; if that one has died, they are taken up from .*, in %d+ s", result.err)
+    assert.matches("1 wait for ", result.err) -- the other to this person: their turn, or its time after the first
+  end)
+
   it("tells a program of every alert, one at a time, before it ends", function()
     fake:set { down = "401" }
     submit(event("a", 1))

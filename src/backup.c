@@ -104,8 +104,8 @@ static bool directory_on_disk(struct backup *backup, const char *path) {
 
 static bool make(struct backup *backup, const char *from, const char *to) {
   int fd = open(backup->part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) {
-    return failed(backup, backup->part, strerror(errno));
+  if (fd < 0) { /* a folder that is not there is no fault of this name, which nobody gave */
+    return failed(backup, errno == EEXIST ? backup->part : to, strerror(errno));
   }
   close(fd);
   bool fine = open_one(backup, from, &backup->from) &&

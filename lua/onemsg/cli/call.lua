@@ -64,12 +64,25 @@ local function network_hint(err)
   end
 end
 
+--- What to do about an error, as sentences; nil: nothing is known.
+local function advice(call, err, info, code, changed)
+  local hint = info.hint or code == M.NETWORK and network_hint(err) or code == M.CONFIG and call.left_out or nil
+  local more
+  if code == M.UNKNOWN then
+    more = type(changed) == "string" and changed or "Perhaps it was done all the same: look before you do it again."
+  elseif info.status == 429 and (info.retry_after or 0) > 0 then
+    more = ("Not before %.0f s are over: 1MSG asks for it (Retry-After)."):format(info.retry_after)
+  end
+  return hint and more and hint .. " " .. more or hint or more
+end
+
 --- Ends a command with an error of the library: return call:fail(err, info, changed).
+-- @param changed as of M.code; a text: what to do when nobody knows whether it did
 -- @return nil, message, code
 function Call:fail(err, info, changed)
   local code = M.code(err, info, changed)
   info = type(info) == "table" and info or {}
-  local hint = info.hint or code == M.NETWORK and network_hint(err) or code == M.CONFIG and self.left_out or nil
+  local hint = advice(self, err, info, code, changed)
   self.out:object { error = err, outcome = info.outcome, status = info.status, code = info.code, class = info.class,
     retry = info.retry, retry_after = info.retry_after, hint = hint, exit = code }
   return nil, err .. (hint and "\n  " .. hint or ""), code

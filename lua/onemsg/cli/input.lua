@@ -41,12 +41,45 @@ end
 local Reader = {}
 Reader.__index = Reader
 
---- The document is whole; if it is none, its lines are lines after all, the first of them a bad one.
+local SEVERAL = "everal events stand one on a line, or in a list [ … ]"
+
+--- Are these lines JSON lines, of which the first is a bad one? Else they are one text.
+local function are_lines(lines)
+  if lines[1]:find "[%]}]%s*$" then return true end
+  if lines[1]:find "^%s*%[" then return false end
+  for n = 2, #lines do
+    if lines[n]:find "^{" and decode(lines[n]) ~= nil then return true end
+  end
+  return false
+end
+
+--- What is wrong with a text on several lines, said once, where it ends or breaks.
+local function broken(text, first, why)
+  local at = tonumber(why:match "at character (%d+)") or #text + 1
+  local ends = why:find "^Expected the end"
+  local before = text:sub(1, at - 1)
+  if ends then before = before:gsub("%s+$", "") end
+  local line = first + select(2, before:gsub("\n", ""))
+  if ends then
+    return line, ("invalid: the JSON that begins in line %d ends in line %d, and more follows: s"):format(first, line) .. SEVERAL
+  end
+  return line, ("invalid: line %d is not JSON: %s; it belongs to what begins in line %d. S"):format(line, why, first) .. SEVERAL
+end
+
+--- The document is whole; if it is none, its lines are lines after all, the first of them a bad one, or it is refused as
+-- one, and with it what follows.
 function Reader:end_document(items)
   local lines = self.document
   self.document = nil
   local text = table.concat(lines, "\n")
-  if decode(text) ~= nil then return put(items, self.first, text) end
+  local value, why = decode(text)
+  if value ~= nil then return put(items, self.first, text) end
+  if not are_lines(lines) then
+    local line, err = broken(text, self.first, why)
+    items[#items + 1] = { line = line, error = err }
+    self.over, self.tail = true, ""
+    return
+  end
   for n, line in ipairs(lines) do
     if line:find "%S" then put(items, self.first + n - 1, line) end
   end
@@ -76,6 +109,7 @@ function Reader:pieces(piece, items)
     if not at then break end
     self:take(text:sub(from, at - 1), items)
     from = at + 1
+    if self.over then return true end
   end
   self.tail = text:sub(from)
   return #self.tail <= DOCUMENT_BYTES

@@ -33,6 +33,7 @@ local M = {
 local fields = { "phone", "country", "bsuid", "username", "chat_id", "name", "action", "next_step", "body", "template",
   "namespace", "language", "ttl" }
 
+local PERHAPS = "Perhaps the message left: look in the person's chat, in 1MSG's cabinet, before you send again."
 local LOOK = 0.25 -- seconds between two looks whether somebody wants to leave
 
 --- Sends, and waits for the answer also when asked to leave: without it nobody knows whether the message left. A second
@@ -105,7 +106,7 @@ function M.run(call)
   end
   local receipt
   receipt, err, info = sent(call, channel, message)
-  if not receipt then return call:fail(err, info, true) end
+  if not receipt then return call:fail(err, info, PERHAPS) end
   local checked = channel:check(message)
   local to = checked and phones.of_message(checked)
   receipt.message = receipt.message and phones.redact(receipt.message, to)

@@ -36,9 +36,14 @@ function Batch:refuse(item, err, info)
   local out = self.call.out
   local id = type(item.event) == "table" and type(item.event.id) ~= "table" and item.event.id or nil
   out:object { line = item.line, id = id, error = err, exit = code }
-  out:note("onemsg: line %d%s: %s", item.line, id and " (" .. tostring(id) .. ")" or "", err)
   -- what the store refuses now it will refuse for all that follow
-  if err:find "^store:" or err:find "^config:" or err:find "^closed:" then self.over = true end
+  local for_all = err:find "^store:" or err:find "^config:" or err:find "^closed:"
+  if for_all and self.over then
+    self.alike = self.alike + 1
+    return
+  end
+  out:note("onemsg: line %d%s: %s", item.line, id and " (" .. tostring(id) .. ")" or "", err)
+  if for_all then self.over = true end
 end
 
 function Batch:tell(ticket)
@@ -109,7 +114,7 @@ function M.run(call)
   local following
   following, err = batches(call.options)
   if not following then return call:fail(err) end
-  local batch = setmetatable({ call = call, total = 0, queued = 0, skipped = 0, duplicate = 0, refused = 0,
+  local batch = setmetatable({ call = call, total = 0, queued = 0, skipped = 0, duplicate = 0, refused = 0, alike = 0,
     terminal = core.terminal(2) and not core.terminal(1) }, Batch)
   for items in following do
     batch:run(flow, items)
@@ -117,6 +122,7 @@ function M.run(call)
   end
   batch:progress(true)
   flow:close()
+  if batch.alike > 0 then call.out:note("onemsg: so it was with %d more", batch.alike) end
   if batch.over then return nil, "stopped; when that is fixed, run it again: nothing is taken twice", batch.code end
   if core.stopped() then return nil, "stopped by a signal; run it again: nothing is taken twice", calls.SERVER end
   if batch.total == 0 then return nil, "submit: there is no event on standard input", calls.USAGE end

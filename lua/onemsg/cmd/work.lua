@@ -147,6 +147,27 @@ local function work(flow, options, stopped)
   return nil, late_err or err, late_info or info
 end
 
+--- Says what a drain leaves, and why.
+-- @tparam table stats
+-- @tparam table later see onemsg.outbox.read
+local function tell_left(call, stats, later, now)
+  local queued, sending = later.queued, later.sending
+  if stats.due > 0 then
+    call.out:note("%d are still due: `onemsg stats` says what keeps them; else give --drain more time", stats.due)
+  end
+  if queued then
+    local why = output.reason("queued", queued.reason)
+    call.out:note("%d wait for a later time, the first until %s, in %.0f s%s", queued.n, output.time(queued.at),
+      queued.at - now, why ~= "" and not why:find "^matched rule" and ": " .. why or "")
+  end
+  if sending then
+    call.out:note("%d are being sent by another worker; if that one has died, they are taken up %s", sending.n,
+      sending.at and sending.at > now and ("from %s on, in %.0f s"):format(output.time(sending.at), sending.at - now) or "soon")
+  end
+  local behind = (stats.states.queued or 0) - stats.due - (queued and queued.n or 0)
+  if behind > 0 then call.out:note("%d wait for their turn behind another message to the same person", behind) end
+end
+
 function M.run(call)
   local options, file = call.options, nil
   local info
@@ -184,11 +205,10 @@ function M.run(call)
   local recorded
   recorded, err, info = work(flow, options, stopped)
   if heard then heard:finish() end
-  local stats = options.drain and flow:stats()
+  local now, stats = flow.now(), options.drain and flow:stats()
+  local later = stats and flow.box:later(now)
   flow:close()
-  if stats and stats.due > 0 then
-    call.out:note("%d are still due: `onemsg stats` says what keeps them; else give --drain more time", stats.due)
-  end
+  if later then tell_left(call, stats, later, now) end
   local lost = file and file:close() or 0
   if lost > 0 then call.out:note("ATTENTION log: %s", log.lost(lost).reason) end
   if not recorded then return call:fail(err, info) end

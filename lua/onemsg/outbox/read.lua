@@ -192,6 +192,22 @@ local DUE = [[
 local GATES = "SELECT * FROM channel ORDER BY name"
 local PARKED = "SELECT * FROM park WHERE until_at > $1 ORDER BY channel, template"
 
+local LATER = [[
+  SELECT state, COUNT(*) AS n, MIN(CASE state WHEN 'sending' THEN lease_until ELSE due_at END) AS at FROM confirmation
+    WHERE state = 'sending' OR state = 'queued' AND due_at > $1 GROUP BY state]]
+local SOONEST = "SELECT reason FROM confirmation WHERE state = 'queued' AND due_at > $1 ORDER BY due_at LIMIT 1"
+
+--- What waits for a later time: queued = { n, at (the soonest), reason (of that one) }, sending = { n, at (when the first
+-- is taken for left by a worker that died) }; nil where there is none.
+function Read:later(now)
+  local results, err, info = ask(self, { LATER, now }, { SOONEST, now })
+  if not results then return nil, err, info end
+  local later = {}
+  for _, row in ipairs(results[1]) do later[row.state] = { n = row.n, at = row.at } end
+  if later.queued and results[2][1] then later.queued.reason = results[2][1].reason end
+  return later
+end
+
 --- Counts for stats(): states, due, oldest_due, channels, parked, paused, nodes, templates.
 function Read:counts(now)
   local results, err, info = ask(self, { STATES }, { DUE, now }, { GATES }, { PARKED, now }, { pause.ALL },
