@@ -314,6 +314,19 @@ describe("onemsg doctor", function()
     assert.is_nil(out:find(fake.env.ONE_MSG_TOKEN, 1, true))
   end)
 
+  it("says that hardly any room is left where the store lies, which it can still read", function()
+    local disk = command.dir .. "/disk"
+    assert.truthy(os.execute(("mkdir %s && mount -t tmpfs -o size=3m tmpfs %s"):format(disk, disk)))
+    assert.equal("ok", (findings(nil, { ONE_MSG_STORE = ("sqlite:%s/doctor.db"):format(disk) })).store.state) -- not there yet
+    command:run("submit", { stdin = '{"id":"room","type":"nothing"}', env = { ONE_MSG_RULES = "examples/rules.lua",
+      ONE_MSG_STORE = ("sqlite:%s/doctor.db"):format(disk) } })
+    local by, code, out = findings(nil, { ONE_MSG_STORE = ("sqlite:%s/doctor.db"):format(disk) })
+    os.execute("umount " .. disk)
+    assert.equal("fix", by.store.state)
+    assert.matches("%d KiB are free where it lies", out)
+    assert.equal(3, code)
+  end)
+
   it("notices a disabled webhook, and revives it", function()
     command:run("webhook add --acks " .. SECRET_URL)
     fake:set { webhook_disabled = SECRET_URL }

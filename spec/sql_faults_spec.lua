@@ -203,17 +203,6 @@ describe("onemsg.sql", function()
       assert(store.sh("umount " .. directory))
     end)
 
-    it("is said by doctor, which can still read it", function()
-      local command = require "support.command".new { ONE_MSG_STORE = "sqlite:" .. directory .. "/doctor.db",
-        ONE_MSG_RULES = "examples/rules.lua" }
-      assert.truthy(require "onemsg.workflow".open { store = command.env.ONE_MSG_STORE, channel = { check = function() end },
-        rules = "examples/rules.lua" }):close()
-      local said = command:run("doctor").out
-      assert.matches("FIX +store +%d+ KiB are free where it lies", said)
-      assert.matches("ok +store", said)
-      command:remove()
-    end)
-
     it("refuses aloud while that is full, still reads, and goes on when there is space", function()
       local db = open()
       local stored = 0

@@ -193,18 +193,30 @@ local GATES = "SELECT * FROM channel ORDER BY name"
 local PARKED = "SELECT * FROM park WHERE until_at > $1 ORDER BY channel, template"
 
 local LATER = [[
-  SELECT state, COUNT(*) AS n, MIN(CASE state WHEN 'sending' THEN lease_until ELSE due_at END) AS at FROM confirmation
-    WHERE state = 'sending' OR state = 'queued' AND due_at > $1 GROUP BY state]]
-local SOONEST = "SELECT reason FROM confirmation WHERE state = 'queued' AND due_at > $1 ORDER BY due_at LIMIT 1"
+  SELECT name AS channel,
+    (SELECT COUNT(*) FROM confirmation WHERE state = 'queued' AND channel = channel.name AND due_at > $1) AS n,
+    (SELECT MIN(due_at) FROM confirmation WHERE state = 'queued' AND channel = channel.name AND due_at > $1) AS at
+  FROM channel]]
+local SENDING = "SELECT COUNT(*) AS n, MIN(lease_until) AS at FROM confirmation WHERE state = 'sending'"
+local SOONEST = "SELECT reason FROM confirmation WHERE state = 'queued' AND channel = $1 AND due_at = $2 LIMIT 1"
 
 --- What waits for a later time: queued = { n, at (the soonest), reason (of that one) }, sending = { n, at (when the first
 -- is taken for left by a worker that died) }; nil where there is none.
 function Read:later(now)
-  local results, err, info = ask(self, { LATER, now }, { SOONEST, now })
+  local results, err, info = ask(self, { LATER, now }, { SENDING })
   if not results then return nil, err, info end
-  local later = {}
-  for _, row in ipairs(results[1]) do later[row.state] = { n = row.n, at = row.at } end
-  if later.queued and results[2][1] then later.queued.reason = results[2][1].reason end
+  local later, first = { sending = results[2][1].n > 0 and results[2][1] or nil }, nil
+  for _, row in ipairs(results[1]) do
+    if row.n > 0 then
+      later.queued = { n = row.n + (later.queued and later.queued.n or 0) }
+      if not first or row.at < first.at then first = row end
+    end
+  end
+  if not first then return later end
+  later.queued.at = first.at
+  results, err, info = ask(self, { SOONEST, first.channel, first.at })
+  if not results then return nil, err, info end
+  later.queued.reason = results[1][1] and results[1][1].reason
   return later
 end
 
