@@ -25,15 +25,15 @@ local function base_name(path)
 end
 
 --- Might reading it take for ever? A pipe, a terminal. Asked before each look but the first: then somebody waits for it who
--- may have meant that (`onemsg rules check /dev/stdin`).
-local function may_hang(path)
+-- may have meant that (`onemsg rules check /dev/stdin`); nginx asks before the first as well.
+function M.may_hang(path)
   core = core or require "onemsg" and require "onemsg.core"
   local there, plain_file = core.log_file(path)
   return there and not plain_file
 end
 
 local function read(path, again)
-  if again and may_hang(path) then
+  if again and M.may_hang(path) then
     return nil, "config: " .. base_name(path) .. ": it cannot be read again: it is no plain file"
   end
   local file, why = io.open(path, "rb")
@@ -49,7 +49,7 @@ end
 
 -- Reads the file and, when its content is new, loads it, whole or not at all.
 local function look(self)
-  local content, problem = read(self.path, self.ruleset or rawget(_G, "ngx"))
+  local content, problem = read(self.path, self.ruleset)
   if content and content ~= self.content then
     local ruleset
     ruleset, problem = self.load(content, { name = base_name(self.path), breathe = self.breathe })

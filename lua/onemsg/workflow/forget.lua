@@ -132,16 +132,13 @@ end
 --- Forgets a person, by all their names: of their confirmations, and all others of the same events, tombstones stay (id, state,
 -- times, a keyed digest of the event), so that the same id stays a duplicate or a conflict. What is queued is cancelled; later
 -- statuses are dropped. An endless suppression survives as a digest: it holds when they are named again. Neither the file nor
--- its log holds them afterwards. Waits for the disk: not in nginx. May be repeated; who was interrupted repeats it.
+-- its log holds them afterwards. Waits for the disk: resty.onemsg refuses it. May be repeated; who was interrupted repeats it.
 -- @tparam table whom phone | bsuid | username | chat_id | id (of a confirmation), country, by = who
 -- @treturn ?table confirmations, cancelled, suppressions (that stay), names: counts; log = true: the write-ahead log was
 --   emptied (SQLite), false: it was not within ten seconds; then left = the sentence that says what is left, and why
 -- @treturn string with nil: "conflict: …" (one is being sent right now), "config: …" (no key), "store: …"
 function Hand:forget(by)
   by = check.options("forget", by, TAKES)
-  if rawget(_G, "ngx") and rawget(_G, "ngx").worker then
-    return nil, "config: forget waits for the disk: use the command onemsg forget", { outcome = "invalid" }
-  end
   if type(by.id) == "number" then by.id = ("%.0f"):format(by.id) end
   local who, now = by.by and utf8.line(utf8.repair(by.by, 100)), self.now()
   local digest, why = M.digest(self, true)

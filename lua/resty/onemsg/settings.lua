@@ -7,6 +7,7 @@ local environment = require "onemsg.channel.environment"
 local flow_options = require "onemsg.workflow.options"
 local roles = require "onemsg.policy.roles"
 local rules = require "onemsg.rules"
+local rules_file = require "onemsg.rules.file"
 local senders = require "onemsg.senders"
 local signature = require "onemsg.signature"
 local sql = require "onemsg.sql"
@@ -257,6 +258,7 @@ function M.read(options)
   settings.rules = options.rules or core.getenv "ONE_MSG_RULES"
   if not settings.rules then refuse "rules (ONE_MSG_RULES) is missing: the path of rules.lua" end
   if type(settings.rules) == "string" then
+    if rules_file.may_hang(settings.rules) then refuse("rules: %s is no plain file", settings.rules) end
     settings.rules, err = rules.open(settings.rules)
     if not settings.rules then refuse("%s", plain(err)) end
   end

@@ -159,6 +159,9 @@ local function open()
     if coroutine.running() == long then slice.give_way() else slice.breathe() end
   end
   made.rules.breathe = made.breathe
+  made.forget = function()
+    return nil, "config: forget waits for the disk: use the command onemsg forget", { outcome = "invalid" }
+  end
   made.worker.on_wake = function() wait.wake(made.worker.done) end
   return made
 end
