@@ -47,8 +47,9 @@ struct om_postgres {
 char *om_postgres_check(const char *target, bool *exists, struct om_sql_error *error);
 void om_postgres_show(const char *name, char *buffer, size_t size);
 
-/* sql_postgres_error.c: *error for an answer that is one. Returns false. */
-bool om_postgres_fail(struct om_postgres *postgres, const PGresult *result,
+/* sql_postgres_error.c: *error for an answer that is one; text: of the statement, NULL for a
+ * command of ours. Returns false. */
+bool om_postgres_fail(struct om_postgres *postgres, const PGresult *result, const char *text,
                       struct om_sql_error *error);
 /* The same when there is no answer, and will be none. */
 bool om_postgres_fail_away(struct om_postgres *postgres, struct om_sql_error *error);

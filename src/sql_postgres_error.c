@@ -48,10 +48,11 @@ void om_postgres_one_line(char *buffer, size_t size, const char *text) {
 
 /* Several that begin at once make the same table; the catalogue lets one through, and the others
  * find it there the next time. */
-static bool made_meanwhile(const PGresult *result, const char *state) {
+static bool made_meanwhile(const PGresult *result, const char *state, const char *text) {
   const char *schema = PQresultErrorField(result, PG_DIAG_SCHEMA_NAME);
   const char *said = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
   return (strcmp(state, "23505") == 0 && schema != NULL && strcmp(schema, "pg_catalog") == 0) ||
+         (strcmp(state, "42P07") == 0 && text != NULL && strstr(text, "IF NOT EXISTS") != NULL) ||
          (strcmp(state, "42710") == 0 && said != NULL && strncmp(said, "type ", 5) == 0) ||
          (strcmp(state, "XX000") == 0 && said != NULL &&
           strncmp(said, "tuple concurrently", 18) == 0);
@@ -92,7 +93,7 @@ static bool say(const struct om_postgres *postgres, enum om_sql_fault fault, con
   }
 }
 
-bool om_postgres_fail(struct om_postgres *postgres, const PGresult *result,
+bool om_postgres_fail(struct om_postgres *postgres, const PGresult *result, const char *text,
                       struct om_sql_error *error) {
   char said[PRIMARY_BYTES];
   const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -112,7 +113,7 @@ bool om_postgres_fail(struct om_postgres *postgres, const PGresult *result,
                        "a statement that writes has no place in a read; use a unit");
   }
   bool old = outdated(state, primary);
-  fault = old || made_meanwhile(result, state) ? OM_SQL_BUSY : fault;
+  fault = old || made_meanwhile(result, state, text) ? OM_SQL_BUSY : fault;
   om_postgres_one_line(said, sizeof said, primary);
   char *value = strncmp(state, "22", 2) == 0 ? strstr(said, ": \"") : NULL;
   if (value != NULL) {

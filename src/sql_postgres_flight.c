@@ -61,14 +61,14 @@ static bool fine_status(const PGresult *answer) {
 }
 
 /* Keeps the first error: those behind it follow from it. */
-static void judge(struct om_postgres *postgres, const PGresult *answer,
+static void judge(struct om_postgres *postgres, const PGresult *answer, const char *text,
                   struct om_sql_error *error) {
   if (error->fault == OM_SQL_FINE && !fine_status(answer)) {
     if (skipped(answer)) {
       om_sql_fail(error, OM_SQL_IO, 0, "%s skipped it, for what came before; nothing was stored",
                   postgres->shown);
     } else if (PQresultStatus(answer) == PGRES_FATAL_ERROR) {
-      om_postgres_fail(postgres, answer, error);
+      om_postgres_fail(postgres, answer, text, error);
     } else {
       om_sql_fail(error, OM_SQL_STATEMENT, 0,
                   PQresultStatus(answer) == PGRES_EMPTY_QUERY ? "the statement is empty"
@@ -84,7 +84,7 @@ static bool read_own(struct om_postgres *postgres, struct om_postgres_sent sent,
   for (PGresult *answer = next_answer(postgres, error); answer != NULL;
        answer = next_answer(postgres, error)) {
     fine = fine && fine_status(answer);
-    judge(postgres, answer, error);
+    judge(postgres, answer, NULL, error);
     if (sent.kind == OM_POSTGRES_OWN) {
       PQclear(postgres->own);
       postgres->own = answer;
@@ -202,7 +202,7 @@ static bool read_rows(struct om_postgres *postgres, struct om_sql_unit *unit,
   PQsetSingleRowMode(postgres->conn); /* an answer without end must not be kept whole */
   for (PGresult *answer = next_answer(postgres, error); answer != NULL;
        answer = next_answer(postgres, error)) {
-    judge(postgres, answer, error);
+    judge(postgres, answer, statement->text, error);
     if (error->fault == OM_SQL_FINE) {
       om_postgres_copy_rows(postgres, unit, statement, answer, error);
       if (changes_rows(PQcmdStatus(answer))) {
