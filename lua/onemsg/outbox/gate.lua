@@ -277,13 +277,15 @@ function Gate:unpark_for_a_time(row, now)
 end
 
 local HURRY = [[
-  UPDATE confirmation SET due_at = $2 WHERE state = 'queued' AND channel = $1 AND due_at > $2 AND attempts > 0
-    AND held IS NULL AND code IS NULL]]
+  UPDATE confirmation SET due_at = $2 WHERE state = 'queued' AND channel = $1 AND due_at > $2 AND due_at <= $3
+    AND was = 'sending' AND held IS NULL AND code IS NULL]]
 
---- What only waits for its own next try, because 1MSG was not reached, is due now.
+--- What only waits for its own next try, because 1MSG was not reached, is due now. Who was set aside, by a person or with a
+-- template, stays where it is.
+-- @tparam number till as late as such a try may be: what is later waits for something else
 -- @treturn ?number how many
-function Gate:hurry(name, now)
-  local results, err, info = self.db:unit { { HURRY, name, now } }
+function Gate:hurry(name, now, till)
+  local results, err, info = self.db:unit { { HURRY, name, now, till } }
   if not results then return nil, err, info end
   return results[1].changes
 end

@@ -58,7 +58,7 @@ function Worker:probed(name, answer)
     return fields, fields.breaker == "closed"
   end, resumed(name))
   if lost then
-    local hurried, err = self.flow.box:hurry(name, self.flow.now())
+    local hurried, err = self.flow.box:hurry(name, self.flow.now(), self.flow.now() + pace.RETRY_AFTER_MOST)
     if not hurried then self:trouble(err) end
   end
 end

@@ -97,7 +97,7 @@ local function resume_channel(flow, name, what, now)
       fields.pause_until = 0
       return fields, gate.breaker ~= "closed"
     end, function() return { alert = "resumed", channel = name, reason = "by hand" } end)
-    local hurried, why, about = flow.box:hurry(name, now)
+    local hurried, why, about = flow.box:hurry(name, now, now + pace.RETRY_AFTER_MOST)
     if not hurried then return nil, why, about end
   end
   return flow.box:waiting(name, now + SOON)
