@@ -92,7 +92,8 @@ describe("1MSG that can't be reached", function()
     sim:advance(600)
     local order = {}
     for n, one in ipairs(sim.sent) do
-      if n > left and one.phone == "12020740001" then order[#order + 1] = one.message.body and one.message.body[1] or one.message.name end
+      local name = one.message.body and one.message.body[1] or one.message.name
+      if n > left and one.phone == "12020740001" then order[#order + 1] = name end
     end
     assert.equal("1 2 3 4 5 6 7 8", table.concat(order, " "))
   end)
